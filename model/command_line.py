@@ -71,8 +71,15 @@ class CommandGroup(TyperGroup):
         _print_help(self, ctx)
 
 
-def make_app(help: str, program: str | None = None) -> typer.Typer:  # noqa: A002  typer's word
-    """Return an empty command line; that of a whole program has --version and completion."""
+def make_app(
+    help: str,  # noqa: A002  typer's word
+    program: str | None = None,
+    check: Callable[[str], None] = lambda _: None,
+) -> typer.Typer:
+    """Return an empty command line; that of a whole program has --version and completion.
+
+    `check` is called with the name of a program's command before it runs, and may raise.
+    """
     app = typer.Typer(
         help=help,
         cls=CommandGroup,
@@ -91,14 +98,16 @@ def make_app(help: str, program: str | None = None) -> typer.Typer:  # noqa: A00
 
     @app.callback()
     def start(
-        show_version: Annotated[
+        context: typer.Context,
+        show_version: Annotated[  # noqa: ARG001  its callback prints
             bool,
             typer.Option(
                 "--version", callback=print_version, is_eager=True, help="Print the version"
             ),
         ] = False,
     ) -> None:
-        pass
+        if context.invoked_subcommand:
+            check(context.invoked_subcommand)
 
     return app
 

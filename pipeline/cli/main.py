@@ -1,7 +1,6 @@
 """The `understudy` command line, with the commands `train`, `evaluate` and `demo`."""
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from rich.console import Console
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
+from model.errors import TrainingError
 from pipeline.cli import datasets, doctor, models, options, report, retrain, start, tables, talk
 from pipeline.cli.options import (
     DECODING,
@@ -109,27 +109,28 @@ def train(
     from pipeline.training import run
     from pipeline.training.processes import join_processes
 
-    processes = join_processes()
-    console = Console(quiet=not processes.is_first)
-    registry = Registry(models_dir)
-    pairs = load_dataset(dataset)
+    with join_processes() as processes:
+        console = Console(quiet=not processes.is_main)
+        registry = Registry(models_dir)
+        pairs = load_dataset(dataset)
 
-    def ask_first() -> bool:  # before training, while somebody is there
-        checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
-        resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
-        if push_to_hub:
-            models.confirm_push(
-                push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes
-            )
-        return resumes
+        def ask() -> bool:  # before training, while somebody is there
+            checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
+            resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+            if push_to_hub:
+                models.confirm_push(
+                    push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes
+                )
+            return resumes
 
-    trained = run.train(
-        pairs, base, registry, settings, decoding, console,
-        resume=processes.by_first(ask_first), processes=processes,
-    )  # fmt: skip
-    tables.print_outcome(trained, console)
-    if push_to_hub and processes.is_first:
-        models.push_version(registry, trained.name, push_to_hub, public=public)
+        resumes = processes.broadcast_from_main(ask)
+        trained = run.train(
+            pairs, base, registry, settings, decoding, console,
+            resume=resumes, processes=processes,
+        )  # fmt: skip
+        tables.print_outcome(trained, console)
+        if push_to_hub and processes.is_main:
+            models.push_version(registry, trained.name, push_to_hub, public=public)
 
 
 def evaluate(
@@ -236,9 +237,23 @@ def demo(
     run_demo(folder, base, minutes, Registry(models_dir), Console(), should_resume)
 
 
+def check_processes(command: str) -> None:
+    """Refuse commands that a launcher started in several processes, except `train`.
+
+    Raises:
+        TrainingError: Another command was started so.
+    """
+    if command != "train" and (count := count_processes()) > 1:
+        raise TrainingError(
+            f"only `train` can run in several processes, not {count} times `{command}`: start it "
+            "without torchrun"
+        )
+
+
 app = make_app(
     "Train a model on a Telegram group's chat, and talk with it. `understudy-bot` runs the bot.",
     program="understudy",
+    check=check_processes,
 )
 add_commands(
     app,
@@ -266,6 +281,4 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    if count_processes() > 1 and sys.argv[1:2] != ["train"]:
-        sys.exit("understudy: a launcher started several processes, which only `train` can use")
     run_app(app, "understudy", exit_at_signals=True)

@@ -14,7 +14,7 @@ from model.errors import TrainingError
 from pipeline.terminal import TrainingProgress, Watcher
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.machine import return_freed_memory
-from pipeline.training.processes import ALONE, Processes
+from pipeline.training.processes import SINGLE_PROCESS, Processes
 
 METRIC = "eval_nats_per_character"
 """The name of the held-out loss in transformers' log history."""
@@ -39,8 +39,8 @@ class RunCallback(transformers.TrainerCallback):
     Only training counts towards the time limit, evaluations and checkpoints do not. The log history
     holds the seconds and the share of the run that is done, so a resumed run continues from them.
 
-    Several processes use the first one's clock, and a Ctrl-C in one of them ends all: they agree
-    after each step.
+    All processes use the main one's clock. After each step they exchange it, and stop if one of
+    them got Ctrl-C.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RunCallback(transformers.TrainerCallback):
         pairs: int,
         held_out_pairs: int,
         on_progress: Watcher | None,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         self._settings, self._limit = settings, settings.minutes * 60
         self.steps_per_epoch = math.ceil(pairs / settings.batch_size)
@@ -57,7 +57,7 @@ class RunCallback(transformers.TrainerCallback):
         self._on_progress = on_progress
         self._processes = processes
         self.interrupted = self._is_asked_to_stop = False
-        self._counted, self._running_since, self._agreed = 0.0, math.inf, 0.0
+        self._counted, self._running_since, self._main_seconds = 0.0, math.inf, 0.0
         self._first_step, self._first_second = 0, 0.0
         self._saved_at = 0.0
         self._loss: float | None = None
@@ -67,9 +67,9 @@ class RunCallback(transformers.TrainerCallback):
     def seconds(self) -> float:
         """Return the seconds of training so far, including those before a resumption.
 
-        With several processes, those of the first one at its last step.
+        With several processes, the main one's at its last step.
         """
-        return self._own_seconds if self._processes.count == 1 else self._agreed
+        return self._own_seconds if self._processes.count == 1 else self._main_seconds
 
     @property
     def _own_seconds(self) -> float:
@@ -84,6 +84,13 @@ class RunCallback(transformers.TrainerCallback):
         """End the run after the current step, with a checkpoint."""
         self._is_asked_to_stop = True
         self.interrupted |= self._processes.count == 1
+
+    def exchange(self) -> None:
+        """Learn the main process's time, and whether any process got Ctrl-C."""
+        if self._processes.count > 1:
+            found = self._processes.gather((self._own_seconds, self._is_asked_to_stop))
+            self._main_seconds = found[0][0]
+            self.interrupted = any(is_asked for _, is_asked in found)
 
     def pause(self) -> None:
         """Stop counting time until the next step begins."""
@@ -104,7 +111,7 @@ class RunCallback(transformers.TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Continue the clock of a resumed run."""
         self._counted = state.log_history[-1]["seconds"] if state.log_history else 0.0
-        self._agreed = self._counted
+        self._main_seconds = self._counted
         self._running_since = time.monotonic()
         self._first_step, self._first_second = state.global_step, self._counted
         first_checkpoint_is_due = args.device.type != "cpu" and not state.global_step
@@ -116,11 +123,8 @@ class RunCallback(transformers.TrainerCallback):
         self._running_since = time.monotonic()
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Agree with the other processes, before the learning rate of the next step is computed."""
-        if self._processes.count > 1:
-            found = self._processes.gather((self._own_seconds, self._is_asked_to_stop))
-            self._agreed = found[0][0]
-            self.interrupted = any(is_asked for _, is_asked in found)
+        """Exchange clocks and Ctrl-C, before the learning rate of the next step is computed."""
+        self.exchange()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Remember the training loss.
@@ -180,18 +184,18 @@ class RunCallback(transformers.TrainerCallback):
 
 
 @contextmanager
-def first_interrupt(handler: Callable[[], None], *, is_launched: bool = False) -> Iterator[None]:
+def first_interrupt(handler: Callable[[], None], *, by_launcher: bool = False) -> Iterator[None]:
     """Call `handler` at the first Ctrl-C; a second one raises KeyboardInterrupt as usual.
 
-    A process that was started by a launcher gets several signals for one Ctrl-C, then has 30 s
-    before it is killed: its first signal counts, and the others are ignored.
+    torchrun passes one Ctrl-C on as several signals and kills its processes 30 s later, so
+    `by_launcher` only the first signal counts.
     """
-    numbers = [signal.SIGINT, signal.SIGTERM] if is_launched else [signal.SIGINT]
+    numbers = [signal.SIGINT, signal.SIGTERM] if by_launcher else [signal.SIGINT]
     previous = {number: signal.getsignal(number) for number in numbers}
 
     def handle(*_: Any) -> None:
         for number in numbers:
-            signal.signal(number, signal.SIG_IGN if is_launched else previous[number])
+            signal.signal(number, signal.SIG_IGN if by_launcher else previous[number])
         handler()
 
     for number in numbers:

@@ -14,7 +14,7 @@ from model.files import write_text
 from pipeline.dataset.pairs import Pair
 from pipeline.training.bases import Base
 from pipeline.training.encoding import IGNORED, Collator, Example, row_of, split_by_tokens
-from pipeline.training.processes import ALONE, Processes
+from pipeline.training.processes import SINGLE_PROCESS, Processes
 
 _TOKENS = 1024
 """Padded tokens per batch: SmolLM2-135M on a CPU was as fast with 512."""
@@ -89,12 +89,12 @@ def reply_log_probabilities(
 
 @contextmanager
 def forward_to_labels(base: Base) -> Iterator[None]:
-    """Let the weights return `label_logits` when they are called with labels.
+    """Make the model's forward return `label_logits` for a batch with labels.
 
-    With several processes, gradients are added up only if the wrapper of the weights is called.
+    DistributedDataParallel averages gradients only if its own forward is called.
     """
     weights = base.weights
-    forward = weights.forward
+    own, forward = vars(weights).get("forward"), weights.forward
 
     def forward_batch(**batch: Any) -> Any:
         return label_logits(base, batch) if "labels" in batch else forward(**batch)
@@ -104,6 +104,8 @@ def forward_to_labels(base: Base) -> Iterator[None]:
         yield
     finally:
         del weights.forward
+        if own is not None:  # an instance's own forward, as accelerate sets one
+            weights.forward = own
 
 
 def label_logits(base: Base, batch: dict[str, Any]) -> tuple[Any, Any, list[int]]:
@@ -174,7 +176,7 @@ class HeldOutReplies:
         *,
         bf16: bool,
         on_share: Callable[[float], None] = lambda _: None,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> dict[str, float]:
         """Return nats per character by voice, over all, and over those not seen in training.
 

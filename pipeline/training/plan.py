@@ -87,12 +87,13 @@ def measure_speed(
     *,
     bf16: bool,
     name_loss: "NameLoss | None" = None,
+    processes: int = 1,
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
 
     Takes 3 s or 1 % of the time limit, and at least three batches, after the longest batch, which
     warms up. The fastest counts: the process may still be growing, or another program may run. On a
-    CPU a batch has at most 2 rows.
+    CPU a batch has at most 2 rows. One of several `processes` has a share of the loss on names.
     """
     import torch
 
@@ -108,7 +109,7 @@ def measure_speed(
     def time_names(name_loss: "NameLoss", step: int) -> float:
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = name_loss.compute(step)
+            loss = name_loss.compute(step, 0, processes)
         loss.backward()
         return _read_clock(device) - began
 

@@ -1,6 +1,6 @@
-"""The processes of a training on several GPUs or machines, as torchrun or accelerate start them.
+"""Coordinate the processes of a distributed training (torchrun, accelerate launch).
 
-Every process runs the whole program. The first one does what may be done only once, and decides
+Every process runs the whole program. The main one does what may be done only once, and decides
 what depends on time; the others learn its decisions.
 """
 
@@ -11,41 +11,47 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from model.errors import TrainingError
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-_PATIENCE = timedelta(hours=2)
-"""How long a process waits for the others: the first one may convert a large model alone."""
+_TIMEOUT = timedelta(hours=2)
+"""Timeout of a collective call; the main process may convert a large model alone."""
+_LAUNCHERS_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The number of processes, and the index of this one. Every process must make every call."""
+    """The number of processes, and the rank of this one.
+
+    Each method must be called by every process.
+    """
 
     count: int = 1
-    index: int = 0
+    rank: int = 0
 
     @property
-    def is_first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process does what may be done only once."""
-        return self.index == 0
+        return self.rank == 0
 
-    def by_first(self, compute: Callable[[], _T]) -> _T:
-        """Return what `compute` returns in the first process; the others wait and do not call it.
+    def broadcast_from_main(self, compute: Callable[[], _T]) -> _T:
+        """Return what `compute` returns in the main process; the others wait and do not call it.
 
-        If it raises, so does the first process, and the launcher ends the others.
+        If it raises, so does the main process, and the launcher ends the others.
         """
         if self.count == 1:
             return compute()
         from torch import distributed
 
-        values = [compute() if self.is_first else None]
+        values = [compute() if self.is_main else None]
         distributed.broadcast_object_list(values)
         [value] = values
-        return value  # type: ignore[return-value]  # the first process's
+        return value  # type: ignore[return-value]  # the main process's
 
     def gather(self, value: _T) -> list[_T]:
-        """Return the values of all processes, in order."""
+        """Return the values of all processes, in order of rank."""
         if self.count == 1:
             return [value]
         from torch import distributed
@@ -56,7 +62,7 @@ class Processes:
 
     def map(self, items: Sequence[_T], compute: Callable[[Sequence[_T]], list[_R]]) -> list[_R]:
         """Return one result for each item, in order; each process computes a share of them."""
-        shares = self.gather(compute(items[self.index :: self.count]))
+        shares = self.gather(compute(items[self.rank :: self.count]))
         return [shares[number % self.count][number // self.count] for number in range(len(items))]
 
     def wait(self) -> None:
@@ -64,34 +70,45 @@ class Processes:
         self.gather(None)
 
     @contextmanager
-    def first_goes_first(self) -> Iterator[None]:
-        """Run a block in the first process, then in the others: it may write what they read."""
-        if not self.is_first:
+    def main_process_first(self) -> Iterator[None]:
+        """Run a block in the main process, then in the others: it may write what they read."""
+        if not self.is_main:
             self.wait()
         yield
-        if self.is_first:
+        if self.is_main:
             self.wait()
 
 
-ALONE = Processes()
-"""A training in one process."""
+SINGLE_PROCESS = Processes()
 
 
 def count_processes() -> int:
-    """Return how many processes a launcher says it has started; 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    """Return how many processes a launcher says it has started; 1 without a launcher.
+
+    Raises:
+        TrainingError: It says something else than a number.
+    """
+    if any(name not in os.environ for name in _LAUNCHERS_VARIABLES):
+        return 1
+    try:
+        return int(os.environ["WORLD_SIZE"])
+    except ValueError:
+        raise TrainingError("WORLD_SIZE is not a number: start this with torchrun") from None
 
 
-def join_processes() -> Processes:
+@contextmanager
+def join_processes() -> Iterator[Processes]:
     """Connect to the other processes of the launcher that started this one, if there is one.
 
-    Each process of a machine uses its own GPU, or the processor if there is none.
+    Each process of a machine uses its own GPU, or the CPU if there is none.
     """
     if count_processes() == 1:
-        return ALONE
+        yield SINGLE_PROCESS
+        return
     from accelerate import PartialState  # type: ignore[import-untyped]  # it ships no types
 
     from pipeline.training.device import training_device
 
-    state = PartialState(cpu=training_device() == "cpu", timeout=_PATIENCE)
-    return Processes(state.num_processes, state.process_index)
+    state = PartialState(cpu=training_device() == "cpu", timeout=_TIMEOUT)
+    yield Processes(state.num_processes, state.process_index)
+    state.destroy_process_group()  # after an error the launcher ends all

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,7 +36,7 @@ from pipeline.training.kinds import check_length
 from pipeline.training.losses import HeldOutLoss, HeldOutReplies
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.name_loss import NameLoss
-from pipeline.training.processes import ALONE, Processes
+from pipeline.training.processes import SINGLE_PROCESS, Processes
 from pipeline.training.repeats import learn_lines_once, learn_pairs_once
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def train(
     console: Console,
     *,
     resume: bool = False,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Trained:
     """Train on a dataset; promote the new version only if there is no current one.
 
@@ -130,7 +130,7 @@ def train(
             registry.promote(name)
         return is_first
 
-    return Trained(name, processes.by_first(promote_first), loss)
+    return Trained(name, processes.broadcast_from_main(promote_first), loss)
 
 
 def make_version(
@@ -142,23 +142,23 @@ def make_version(
     bar: Bar,
     *,
     resume: bool = False,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> tuple[str, HeldOutLoss]:
     """Train on a dataset; return the new version's name and its loss before and after.
 
-    Several processes need the same folders.
+    All processes must see the same dataset and models folders.
 
     Raises:
         TrainingError: Ctrl-C stopped it and left a checkpoint, another training uses the same
             folder of models, or `pipeline.training.trainer.train` failed.
     """
-    with ExitStack() as stack:
-        if processes.is_first:
-            lock = locked(registry.root / "training.lock", wait=False)
-            if not stack.enter_context(lock):
-                raise TrainingError(
-                    f"another training is running in {registry.root}: wait until it ends"
-                )
+    lock = registry.root / "training.lock"
+    with locked(lock, wait=False) if processes.is_main else nullcontext(True) as is_alone:  # noqa: FBT003  its value
+        if not is_alone:
+            raise TrainingError(
+                f"another training is running in {registry.root}: wait until it ends"
+            )
+        if processes.is_main:
             for leftover in registry.root.glob(f"{NEW_PREFIX}*"):  # from a killed run
                 shutil.rmtree(leftover)
         processes.wait()
@@ -264,13 +264,13 @@ def _train_and_add(
     if not (dataset.folder / CONVERSATIONS).is_file():
         text = "This dataset does not say who answers whom, so the bot never joins unprompted"
         print_indented(text, console)
-    with step(console, f"Loading {start.name}"), processes.first_goes_first():
+    with step(console, f"Loading {start.name}"), processes.main_process_first():
         run = _prepare(dataset, start, registry, settings, processes)
-    precision = processes.by_first(
+    precision = processes.broadcast_from_main(
         lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
     )
     print_indented(f"Precision: {precision.reason}", console)
-    if processes.is_first:
+    if processes.is_main:
         if not resume:
             shutil.rmtree(run.work, ignore_errors=True)
         make_folder(run.work)
@@ -283,10 +283,12 @@ def _train_and_add(
                 run.base, bf16=precision.bf16, on_share=show, processes=processes
             )
 
-    before = processes.by_first(lambda: replies.load(run.work / _UNTUNED_LOSS) if resume else None)
+    before = processes.broadcast_from_main(
+        lambda: replies.load(run.work / _UNTUNED_LOSS) if resume else None
+    )
     if before is None:
         before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
-        if processes.is_first:
+        if processes.is_main:
             replies.save(before, run.work / _UNTUNED_LOSS)
     outcome = _run_trainer(run, precision, bar, resume=resume)
     with _explain_interrupt():
@@ -296,8 +298,8 @@ def _train_and_add(
             with step(console, "Converting for the bot, checked against the original") as show:
                 return _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
 
-        name = processes.by_first(add)
-    if processes.is_first:
+        name = processes.broadcast_from_main(add)
+    if processes.is_main:
         _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
     return name, loss
 

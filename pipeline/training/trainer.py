@@ -35,7 +35,7 @@ from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, forward_to_labels, losses
 from pipeline.training.name_loss import NameLoss
 from pipeline.training.plan import Plan, Speed, make_plan, measure_speed
-from pipeline.training.processes import ALONE, Processes
+from pipeline.training.processes import SINGLE_PROCESS, Processes
 
 PRECISION = "precision"
 """The file next to a run's checkpoints that names its precision, for a resumed run."""
@@ -84,7 +84,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     on_progress: Watcher | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
     on_interrupt: Callable[[], None] = lambda: None,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Outcome:
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
@@ -93,16 +93,17 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     unless there are too few passes for it. Ctrl-C calls `on_interrupt` at once, and ends the run
     after the current step.
 
-    Several processes divide the examples of each step, so a step is the same as in one process.
+    Several processes divide the examples of each step, so it covers the same ones as in one
+    process. `FineTuner` needs `forward_to_labels`.
 
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one
             example, the loss is not a finite number, or a step cannot be divided among the
             processes.
     """
-    may_enlarge = not settings.batch_size
+    may_enlarge = not settings.batch_size and not resume
     settings = (_restore_batch_size(settings, work) if resume else settings).resolve(base.family)
-    settings = _divide_steps(settings, processes, may_enlarge=may_enlarge)
+    settings = _round_batch_size(settings, processes, may_enlarge=may_enlarge)
     _check_start(rows, work, resume=resume)
     transformers.set_seed(settings.seed)
     move_to_device(base.weights)
@@ -118,7 +119,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     elif not _keeps_name_loss(name_loss, settings, work if resume else None):
         name_loss = None
     processes.wait()  # all have read what the interrupted run chose
-    if processes.is_first:
+    if processes.is_main:
         _save_choices(work, precision, settings, name_loss)
     sizes = _batch_sizes(
         base, settings, longest, work if resume else None, bf16=precision.bf16, processes=processes
@@ -156,10 +157,11 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
         run.interrupt()
         Thread(target=on_interrupt).start()  # a signal handler may interrupt a print, and not print
 
-    with first_interrupt(interrupt, is_launched=processes.count > 1), forward_to_labels(base):
+    with first_interrupt(interrupt, by_launcher=processes.count > 1), forward_to_labels(base):
         state, loss = find_executable_batch_size(
             fit, starting_batch_size=next(sizes), reduce_batch_size_fn=next_batch_size
         )()
+        run.exchange()  # a Ctrl-C during the last evaluation
     if tuner:
         merge_lora(base, tuner)
     curve = tuple(
@@ -176,16 +178,17 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     )  # fmt: skip
 
 
-def _divide_steps(
+def _round_batch_size(
     settings: Hyperparameters, processes: Processes, *, may_enlarge: bool
 ) -> Hyperparameters:
-    """Return settings whose steps can be divided among the processes; may enlarge the steps."""
+    """Return settings with a batch size that is a multiple of the number of processes."""
     size, count = settings.batch_size, processes.count
     if size % count == 0:
         return settings
     if not may_enlarge:
         raise TrainingError(
-            f"--batch-size {size} cannot be divided among {count} processes: give a multiple"
+            f"steps of {size} examples cannot be divided among {count} processes: choose another "
+            "number of processes, or another --batch-size for a new training"
         )
     return replace(settings, batch_size=math.ceil(size / count) * count)
 
@@ -193,7 +196,7 @@ def _divide_steps(
 def _next_batch_size(sizes: Iterator[int], longest: int, processes: Processes) -> int:
     """Return the next size to try after running out of memory, or raise TrainingError.
 
-    One of several processes cannot change its size alone.
+    With several processes it always raises: they must all use the same batch size.
     """
     if processes.count > 1:
         raise TrainingError(
@@ -256,8 +259,8 @@ def _plan_run(
 ) -> tuple[Plan, NameLoss | None]:
     """Return a plan, and the loss on names if the time limit leaves enough passes for it.
 
-    The speed is measured with as many examples at a time as fit in memory. Several processes are
-    as fast together as so many times the slowest one.
+    The speed is measured with as many examples at a time as fit in memory. With several processes,
+    it is the slowest one's speed times their number.
     """
     longest = max(rows["length"])
     fitting = min(processes.gather(estimate_batch_size(base.weights, longest, bf16=bf16)))
@@ -266,7 +269,15 @@ def _plan_run(
     def make(names: NameLoss | None) -> Plan:
         def measure(batch_size: int) -> Plan:
             speeds = processes.gather(
-                measure_speed(base, rows, batch_size, settings.minutes, bf16=bf16, name_loss=names)
+                measure_speed(
+                    base,
+                    rows,
+                    batch_size,
+                    settings.minutes,
+                    bf16=bf16,
+                    name_loss=names,
+                    processes=processes.count,
+                )
             )
             speed = Speed(
                 processes.count * min(one.tokens for one in speeds),
@@ -305,7 +316,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         *,
         batch_size: int,
         bf16: bool,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         self._base, self._run, self._bf16, self._processes = base, run, bf16, processes
         self._name_loss, rows, held_out = data.name_loss, data.rows, data.held_out
@@ -323,7 +334,6 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             weight_decay=settings.weight_decay,
             optim="adamw_torch_fused",
             remove_unused_columns=False,
-            dataloader_pin_memory=False,
             ddp_find_unused_parameters=False,
             eval_strategy="steps" if evaluates else "no",
             eval_delay=math.inf,  # RunCallback decides when
@@ -343,7 +353,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         uniform = () if is_alike else (_longest(rows["input_ids"]), _longest(rows["labels"]))
         collator = Collator(base.family, base.codec.pad_id, *uniform)
         lengths = list(rows["length"]) if is_alike else None
-        self._order = PassOrder(len(rows), settings.batch_size, settings.seed, lengths)
+        self._order = EpochSampler(len(rows), settings.batch_size, settings.seed, lengths)
         super().__init__(
             model=base.weights,
             args=arguments,
@@ -352,7 +362,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             data_collator=collator,
             callbacks=[run],
         )
-        if processes.is_first:
+        if processes.is_main:
             records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
             self.add_callback(TensorBoardCallback(records))  # type: ignore[no-untyped-call]  # transformers'
         if evaluates and settings.patience:
@@ -362,7 +372,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
 
     def get_train_dataloader(self) -> Any:
-        """Return batches in the order of `PassOrder`, of which each process gets its share."""
+        """Return batches in the order of `EpochSampler`, of which each process gets its share."""
         rows: Any = self.train_dataset
         loader: Any = torch.utils.data.DataLoader(
             rows,
@@ -377,21 +387,24 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> tuple[list[Any], Any]:
         """Return the batches of a step in this process, and the number of labels in all processes.
 
-        The last step of a pass may have too few examples for all processes. accelerate adds some
-        that the pass has had; their labels are removed, so that each example counts once.
+        accelerate fills the last step of a pass up with examples from its start. Their labels are
+        removed, so that each example counts once.
         """
-        batches, labels = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if self._processes.count == 1 or not (
-            left := self._order.count_left(self.state.global_step)
-        ):
-            return batches, labels
-        count, index = self._processes.count, self._processes.index
+        if self._processes.count > 1:
+            size = self._order.last_step_size(self.state.global_step)
+            epoch_iterator = self._without_repeats(epoch_iterator, size) if size else epoch_iterator
+        found: tuple[list[Any], Any] = super().get_batch_samples(
+            epoch_iterator, num_batches, device
+        )
+        return found
+
+    def _without_repeats(self, batches: Iterator[Any], size: int) -> Iterator[Any]:
+        """Yield this process's batches of a step with so many examples; others get no labels."""
+        per_batch = self.args.per_device_train_batch_size
         for number, batch in enumerate(batches):
-            rows = batch["labels"]
-            first = (number * count + index) * self.args.per_device_train_batch_size
-            rows[max(0, left - first) :] = IGNORED
-        own = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
-        return batches, torch.tensor(sum(self._processes.gather(own)), device=device)
+            first = (number * self._processes.count + self._processes.rank) * per_batch
+            batch["labels"][max(0, size - first) :] = IGNORED
+            yield batch
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Follow steps or `--minutes`, whichever ends first."""
@@ -416,8 +429,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         processes are averaged, hence the factor.
         """
         if self._name_loss:
-            with self.accelerator.no_sync(model):
-                self._add_name_loss(self._name_loss)
+            self._add_name_loss(self._name_loss)  # averaged with the gradients that follow
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
             logits, labels, _ = model(**inputs)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
@@ -427,7 +439,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         step, parts = self.state.global_step, self.current_gradient_accumulation_steps
         self._part = self._part + 1 if step == self._part_of else 0
         self._part_of = step
-        count, index = self._processes.count, self._processes.index
+        count, index = self._processes.count, self._processes.rank
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
             names = name_loss.compute(step, self._part * count + index, parts * count)
         if names.requires_grad:
@@ -451,10 +463,10 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         super().log({**logs, "seconds": self._run.seconds, "share": share}, start_time)
 
 
-class PassOrder(torch.utils.data.Sampler[int]):
+class EpochSampler(torch.utils.data.Sampler[int]):
     """The order of the examples in each pass, which depends on the seed and the pass only.
 
-    So a resumed run repeats it, also with another number of processes. With `lengths`, examples of
+    A resumed run repeats it, even with another number of processes. With `lengths`, examples of
     similar length are neighbours.
     """
 
@@ -462,13 +474,13 @@ class PassOrder(torch.utils.data.Sampler[int]):
         self, count: int, step: int, seed: int, lengths: Sequence[int] | None = None
     ) -> None:
         self._count, self._step, self._seed, self._lengths = count, step, seed, lengths
-        self._pass = 0
+        self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the pass; the Trainer calls this."""
-        self._pass = epoch
+        self._epoch = epoch
 
-    def count_left(self, step: int) -> int:
+    def last_step_size(self, step: int) -> int:
         """Return the number of examples in a step that is the last of a pass; 0 for other steps."""
         steps = math.ceil(self._count / self._step)
         return self._count - (steps - 1) * self._step if step % steps == steps - 1 else 0
@@ -477,7 +489,7 @@ class PassOrder(torch.utils.data.Sampler[int]):
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed + self._pass)
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
         if self._lengths is None:
             yield from torch.randperm(self._count, generator=generator).tolist()
         else:
@@ -507,7 +519,8 @@ def _batch_sizes(
     """Yield how many examples go through the model at a time; the first is likely to fit in memory.
 
     Each divides a process's examples per step, so only gradient accumulation changes. A resumed run
-    starts with its last checkpoint's size, so that sums are added in the same order.
+    starts with its last checkpoint's size, so that the same number of processes adds its sums in
+    the same order.
     """
     if resumed and (checkpoint := find_checkpoint(resumed)):
         state = transformers.TrainerState.load_from_json(str(checkpoint / STATE))

@@ -79,6 +79,16 @@ def test_an_unknown_version_is_refused_with_a_list_of_the_versions(three, wanted
         three.find(wanted)
 
 
+def test_of_two_versions_with_one_number_each_has_its_name(registry):
+    names = ["0001-aaaaaaaa", "0001-bbbbbbbb"]
+    for name in names:
+        (registry.root / "versions" / name).mkdir(parents=True)
+
+    assert [registry.find(name) for name in names] == names
+    with pytest.raises(ArtifactError, match="several versions in .* have the number 1"):
+        registry.find("1")
+
+
 def test_an_artifact_can_be_opened_by_its_folder(registry, tmp_path):
     folder = make(tmp_path / "elsewhere", base="mine")
 

@@ -8,15 +8,24 @@ import sys
 import pytest
 from rich.console import Console
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.errors import TrainingError
+from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
+from pipeline.training import trainer
+from pipeline.training.bases import open_base
+from pipeline.training.device import Precision
+from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.processes import Processes
 from pipeline.training.run import train
+from pipeline.training.trainer import _round_batch_size
 from tests.checkpoints import save_llama, save_t5
 from tests.habits import HABITS
+from tests.training_rows import rows_of
 
 SETTINGS = {
     "epochs": 4,
@@ -38,7 +47,7 @@ class Training:
         self.folder, self.dataset = folder, dataset
         self.base = save(folder / "base", texts=[" ".join(HABITS.values())])
 
-    def here(self, models, on_progress=None, **options):
+    def train_in_one_process(self, models, on_progress=None, **options):
         """Train in this process; return the version."""
         registry = Registry(self.folder / models)
         console = Console(quiet=True)
@@ -52,21 +61,21 @@ class Training:
             )  # fmt: skip
         return registry.open("current")
 
-    def launch(self, models, *options, processes=2):
+    def start_training(self, models, *options):
         """Start a training in two processes."""
         given = [
             word
             for name, value in SETTINGS.items()
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
-        return launch(
+        return start_command(
             "train", self.dataset, "--base", self.base, "--models", self.folder / models,
-            *given, *options, processes=processes,
+            *given, *options,
         )  # fmt: skip
 
-    def launched(self, models, *options):
+    def train_in_two_processes(self, models, *options):
         """Train in two processes; return the version and what was printed."""
-        program = self.launch(models, *options)
+        program = self.start_training(models, *options)
         printed, _ = program.communicate(timeout=120)
         assert program.returncode == 0, printed
         return Registry(self.folder / models).open("current"), printed
@@ -83,11 +92,11 @@ class Bar:
         pass
 
 
-def launch(*words, processes=2):
-    """Start `understudy` in several processes, as torchrun does."""
+def start_command(*words):
+    """Start `understudy` in two processes, as torchrun does."""
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-        str(processes), "-m", "pipeline.cli", *map(str, words),
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "pipeline.cli", *map(str, words),
     ]  # fmt: skip
     return subprocess.Popen(
         command,
@@ -121,69 +130,103 @@ def assert_equal(one, other):
 
 
 @pytest.fixture
-def pieces(tmp_path, habits_dataset):
+def decoder_only(tmp_path, habits_dataset):
     return Training(tmp_path, "decoder-only", habits_dataset)
 
 
 @pytest.fixture
-def pairs(tmp_path, habits_dataset):
+def encoder_decoder(tmp_path, habits_dataset):
     return Training(tmp_path, "encoder-decoder", habits_dataset)
 
 
-def test_two_processes_learn_what_one_learns(pieces):
-    alone = pieces.here("alone")
+def test_two_processes_learn_what_one_learns(decoder_only):
+    alone = decoder_only.train_in_one_process("alone")
 
-    together, printed = pieces.launched("together")
+    together, printed = decoder_only.train_in_two_processes("together")
 
     assert_equal(alone, together)
     assert alone.card.provenance["hyperparameters"]["name_loss"] > 0
     assert printed.count("Loading") == 1
-    assert list((pieces.folder / "together" / "training").iterdir()) == []
+    assert list((decoder_only.folder / "together" / "training").iterdir()) == []
 
 
-def test_one_process_continues_what_two_began(pairs):
-    with pairs.launch("two") as program:
+def test_one_process_continues_what_two_began(encoder_decoder):
+    with encoder_decoder.start_training("two") as program:
         for line in program.stdout:
             if "%  loss" in line:
                 os.killpg(program.pid, signal.SIGINT)
     assert program.returncode == 1
 
-    continued = pairs.here("two", resume=True)
+    continued = encoder_decoder.train_in_one_process("two", resume=True)
 
-    assert_equal(pairs.here("whole"), continued)
+    assert_equal(encoder_decoder.train_in_one_process("whole"), continued)
 
 
-def test_two_processes_continue_what_one_began(pieces):
+def test_two_processes_continue_what_one_began(decoder_only):
     with pytest.raises(TrainingError, match="stopped after 7 steps"):
-        pieces.here("one", interrupt_at(7))
+        decoder_only.train_in_one_process("one", interrupt_at(7))
 
-    continued, _ = pieces.launched("one", "--resume")
+    continued, _ = decoder_only.train_in_two_processes("one", "--resume")
 
-    assert_equal(pieces.here("whole"), continued)
+    assert_equal(decoder_only.train_in_one_process("whole"), continued)
 
 
-def test_two_processes_stop_together_at_a_time_limit(pairs):
-    version, printed = pairs.launched("timed", "--minutes", "0.03", "--epochs", "1000")
+def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
+    version, printed = encoder_decoder.train_in_two_processes(
+        "timed", "--minutes", "0.03", "--epochs", "1000"
+    )
 
     assert "Plan: 0.03 min" in printed
     assert 1.8 <= version.card.provenance["seconds"] < 20
 
 
-def test_a_step_that_cannot_be_divided_ends_all_processes(pairs):
-    program = pairs.launch("refused", "--batch-size", "3")
+def test_a_step_that_cannot_be_divided_ends_all_processes(encoder_decoder):
+    program = encoder_decoder.start_training("refused", "--batch-size", "3")
 
     printed, _ = program.communicate(timeout=60)
 
     assert program.returncode == 1
-    assert "--batch-size 3 cannot be divided among 2 processes" in printed
-    assert not list((pairs.folder / "refused").glob("versions/*"))
+    assert "steps of 3 examples cannot be divided among 2 processes" in printed
+    assert not list((encoder_decoder.folder / "refused").glob("versions/*"))
 
 
-def test_other_commands_refuse_several_processes(tmp_path):
-    program = launch("sample", tmp_path / "export")
+@pytest.mark.parametrize(("size", "count", "expected"), [(8, 2, 8), (8, 3, 9), (4, 8, 8)])
+def test_a_batch_size_that_nobody_gave_is_raised(size, count, expected):
+    given = Hyperparameters(batch_size=size)
 
-    printed, _ = program.communicate(timeout=60)
+    found = _round_batch_size(given, Processes(count), may_enlarge=True)
 
-    assert program.returncode == 1
-    assert "only `train` can use" in printed
+    assert found.batch_size == expected
+
+
+def test_a_resumed_training_keeps_its_steps(tmp_path, decoder_only):
+    base = open_base(str(decoder_only.base), tmp_path, [])
+    (tmp_path / "batch_size").write_text("4\n")
+    rows = rows_of(base, [encode(base.codec, "Hugo", (), ("bark",), (64, 32))])
+
+    with pytest.raises(TrainingError, match="steps of 4 examples cannot be divided among 3"):
+        trainer.train(
+            base, rows, Hyperparameters(), tmp_path,
+            precision=Precision(bf16=False, reason=""), resume=True, processes=Processes(3),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("2", "only `train` can run in several processes, not 2 times `sample`"),
+                           ("x", "WORLD_SIZE is not a number")],
+)  # fmt: skip
+def test_other_commands_refuse_several_processes(tmp_path, monkeypatch, size, expected):
+    for name, value in {"WORLD_SIZE": size, "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+
+    result = CliRunner().invoke(app, ["sample", str(tmp_path / "export")])
+
+    assert isinstance(result.exception, TrainingError)
+    assert expected in str(result.exception)
     assert not (tmp_path / "export").exists()
+
+
+def test_a_size_without_a_launcher_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+
+    assert CliRunner().invoke(app, ["sample", str(tmp_path / "export")]).exit_code == 0

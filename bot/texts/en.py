@@ -12,14 +12,14 @@ EN = Wording(
         "message that starts with 🎭 and a name is from me, not from that person."
     ),
     command_help=(
-        "/as Hugo – I answer the last message as Hugo would\n"
-        "/as Hugo what about Friday? – you say that to Hugo, and I answer as Hugo\n"
-        "/as Hugo: well, I – my answer as Hugo starts with “well, I”\n"
+        "/as {first} – I answer the last message as {first} would\n"
+        "/as {first} what about Friday? – you say that to {first}, and I answer as {first}\n"
+        "/as {first}: well, I – my answer as {first} starts with “well, I”\n"
         "/as anyone – I answer as whoever would most likely answer\n"
         "/as – choose a voice\n"
         "Reply to something I said in a voice, and I answer in that voice.\n"
         "/simulate 5 – the friends talk to each other for five turns (at most twenty)\n"
-        "/simulate Hugo, Ana about the trip – Hugo and Ana talk about the trip\n"
+        "/simulate {first}, {second} about the trip – {first} and {second} talk about the trip\n"
         "/stop – they stop talking\n"
         "/quiet 8h – I don't join in for eight hours\n"
         "/chatty 30 – how often I join in, from 0 to 100\n"

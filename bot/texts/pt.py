@@ -12,14 +12,14 @@ PT = Wording(
         "mensagem que começa com 🎭 e um nome é minha, e não dessa pessoa."
     ),
     command_help=(
-        "/as Hugo – respondo à última mensagem como o Hugo responderia\n"
-        "/as Hugo e sexta-feira? – dizes isso ao Hugo, e eu respondo como ele\n"
-        "/as Hugo: bem, eu – a minha resposta como Hugo começa com «bem, eu»\n"
+        "/as {first} – respondo à última mensagem na voz de {first}\n"
+        "/as {first} e sexta-feira? – dizes isso a {first}, e eu respondo nessa voz\n"
+        "/as {first}: bem, eu – a minha resposta como {first} começa com «bem, eu»\n"
         "/as alguém – respondo como o amigo que mais provavelmente responderia\n"
         "/as – escolher uma voz\n"
         "Responde a algo que eu disse com uma voz, e eu respondo com essa voz.\n"
         "/simulate 5 – os amigos conversam entre si durante cinco falas (vinte, no máximo)\n"
-        "/simulate Hugo, Ana sobre a viagem – o Hugo e a Ana falam sobre a viagem\n"
+        "/simulate {first}, {second} sobre a viagem – {first} e {second} falam sobre a viagem\n"
         "/stop – param de falar\n"
         "/quiet 8h – não me meto na conversa durante oito horas\n"
         "/chatty 30 – com que frequência me meto na conversa, de 0 a 100\n"

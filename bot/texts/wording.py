@@ -193,9 +193,14 @@ class Wording:
         return self.format_count(self.minutes, duration // timedelta(minutes=1))
 
     def format_help(self, names: Sequence[str]) -> str:
-        """Return the introduction, the commands and the available voices."""
+        """Return the introduction, the commands and the available voices.
+
+        The examples use the first two voices, or invented names if there are fewer.
+        """
+        first, second, *_ = dict.fromkeys((*names, "Hugo", "Ana"))
+        commands = self.command_help.format(first=first, second=second)
         voices = self.voices_here.format(names=", ".join(names)) if names else self.no_voices
-        return f"{self.introduction}\n\n{self.command_help}\n\n{voices}"
+        return f"{self.introduction}\n\n{commands}\n\n{voices}"
 
     def format_unknown_name(self, names: Sequence[str]) -> str:
         """Say that nobody has that name, and list the available voices."""

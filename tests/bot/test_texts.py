@@ -122,6 +122,24 @@ def test_no_text_is_empty_or_too_long_for_a_message(texts):
 
 
 @others
+@pytest.mark.parametrize(
+    ("voices", "examples"),
+    [
+        (["Zé", "João {x}", "Eva"], ("Zé", "João {x}")),
+        (["Ana"], ("Ana", "Hugo")),
+        ([], ("Hugo", "Ana")),
+    ],
+)
+def test_the_examples_in_help_use_the_voices_of_the_group(texts, voices, examples):
+    first, second = examples
+
+    shown = texts.format_help(voices)
+
+    assert f"/as {first} " in shown
+    assert f"/simulate {first}, {second} " in shown
+
+
+@others
 def test_texts_shown_above_a_chat_are_short(texts):
     for name in TOASTS:
         assert units(getattr(texts, name)) <= CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH

@@ -9,17 +9,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any, Self
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 
 from model.artifacts.artifact import Artifact, Decoding, load_artifact
-from model.artifacts.registry import Registry
+from model.artifacts.registry import Registry, explain_no_model
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped
 from model.speaking.batching import CandidateCall, draw_together
@@ -28,8 +29,9 @@ from model.speaking.engine import Candidate, Engine, Request
 from model.speaking.speaker import load_engine
 
 _BATCH_WAIT = 0.01  # seconds that the first request of a batch waits for others
-_MAX_TEXTS = 512  # of one request
-_MAX_TOKENS = 8_192  # of one text
+_MAX_TEXTS = 256  # of one request
+_MAX_TOKENS = 8_192  # of one text, before a version's own limit is known
+_LONGER = 64  # tokens that a prompt may have more than its limit: labels, and its end
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=_MAX_TOKENS)]
 
@@ -67,9 +69,14 @@ class RefusedError(Exception):
 
 
 class _Body(BaseModel, extra="forbid"):
-    """What every request says: the seconds for which its sender waits."""
+    """What every request says: how long its sender waits, in seconds since 1970."""
 
-    seconds: float = Field(gt=0, le=SECONDS)
+    deadline: FiniteFloat
+
+    @property
+    def seconds_left(self) -> float:
+        """Return the seconds that are left, by this machine's clock."""
+        return min(SECONDS, self.deadline - time.time())
 
 
 class _OneRequest(BaseModel, extra="forbid"):
@@ -118,6 +125,8 @@ class Worker:
 
     def __init__(self, options: ServeOptions) -> None:
         self._options, self._registry = options, Registry(options.models)
+        if not self._registry.names:
+            raise ArtifactError(explain_no_model(options.models))
         self._loaded: WeakValueDictionary[str, LoadedVersion] = WeakValueDictionary()
         self._draw.set_max_batch_size(options.batch)  # type: ignore[attr-defined]  # Ray adds it
 
@@ -129,21 +138,23 @@ class Worker:
         return loaded
 
     async def __call__(self, request: HttpRequest) -> JSONResponse:
-        """Answer a request; its header names the version."""
-        began = time.monotonic()
+        """Answer a request; its header names the version. Stop if the sender gives up."""
+        is_given_up = Event()
         try:
-            return JSONResponse(await self._handle(request, began))
+            return JSONResponse(await self._handle(request, is_given_up))
         except RefusedError as error:
             return JSONResponse({"error": str(error)}, error.status)
         except ArtifactError:
             return JSONResponse({"error": "this version cannot be loaded"}, 404)
         except GenerationStopped:
             return JSONResponse({"error": "it took too long"}, 504)
+        finally:
+            is_given_up.set()
 
-    async def _handle(self, request: HttpRequest, began: float) -> Any:  # noqa: ANN401  JSON
+    async def _handle(self, request: HttpRequest, is_given_up: Event) -> Any:  # noqa: ANN401  JSON
         name, version = request.url.path.rpartition("/")[2], serve.get_multiplexed_model_id()
         if name == "models":
-            return {"data": await asyncio.to_thread(self._list_versions)}
+            return {"owned_by": OWNER, "data": await asyncio.to_thread(self._list_versions)}
         if name not in _BODIES:
             raise RefusedError("there is nothing here", 404)
         if version not in await asyncio.to_thread(lambda: self._registry.names):
@@ -152,33 +163,31 @@ class Worker:
             body = _BODIES[name].model_validate_json(await request.body())
         except ValidationError as error:
             raise RefusedError("this request makes no sense", 400) from error
+        if body.seconds_left < 0:
+            raise GenerationStopped("the request waited for too long")
         loaded = await self.load(version)
-        if not loaded.has_tokens(body):
-            raise RefusedError("a token is not in the vocabulary", 400)
-        if time.monotonic() > began + body.seconds:
-            raise GenerationStopped("the version was loaded too late")
-        return await self._answer(version, loaded, body, began)
+        if not loaded.accepts(body):
+            raise RefusedError("a text is too long, or a token is not in the vocabulary", 400)
+        return await self._answer(version, loaded, body, is_given_up)
 
     def _list_versions(self) -> list[dict[str, Any]]:
         """Return all versions, and whether this worker has loaded them."""
-        return [
-            {"id": name, "owned_by": OWNER, "loaded": name in self._loaded}
-            for name in self._registry.names
-        ]
+        return [{"id": name, "loaded": name in self._loaded} for name in self._registry.names]
 
     async def _answer(
         self,
         version: str,
         loaded: "LoadedVersion",
         body: CandidatesBody | ScoresBody | LabelsBody,
-        began: float,
+        is_given_up: Event,
     ) -> Any:  # noqa: ANN401  JSON
         engine = loaded.engine
         match body:
             case CandidatesBody():
                 requests = [Request(one.prompt, one.forced, one.label) for one in body.requests]
+                deadline = time.monotonic() + body.seconds_left
                 found = await self._draw(
-                    CandidateCall(version, engine, requests, body.decoding, began + body.seconds)
+                    CandidateCall(version, engine, requests, body.decoding, deadline, is_given_up)
                 )
                 if isinstance(found, GenerationStopped):
                     raise found
@@ -204,9 +213,10 @@ class LoadedVersion:
         codec = load_codec(artifact.tokenizer)
         self.engine: Engine = load_engine(artifact, codec, threads=threads)
         self._tokens = codec.tokenizer.get_vocab_size()
+        self._longest = artifact.card.max_prompt_tokens + _LONGER
 
-    def has_tokens(self, body: CandidatesBody | ScoresBody | LabelsBody) -> bool:
-        """Whether all token ids of a request are in the vocabulary."""
+    def accepts(self, body: CandidatesBody | ScoresBody | LabelsBody) -> bool:
+        """Whether the texts of a request have tokens of the vocabulary, and not too many."""
         match body:
             case CandidatesBody():
                 texts = [
@@ -216,7 +226,10 @@ class LoadedVersion:
                 texts = [*body.prompts, *body.forced, *body.replies]
             case LabelsBody():
                 texts = [body.prompt, *body.labels]
-        return all(token < self._tokens for text in texts for token in text)
+        return all(
+            len(text) <= self._longest and all(token < self._tokens for token in text)
+            for text in texts
+        )
 
 
 def app(options: ServeOptions) -> serve.Application:
@@ -234,11 +247,12 @@ def app(options: ServeOptions) -> serve.Application:
             max_replicas=options.max_workers,
             target_ongoing_requests=options.batch,
         ),
-        max_ongoing_requests=2 * options.batch,
+        max_ongoing_requests=options.batch,
         max_queued_requests=options.queue,
         ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
     )
-    return deployment(CachingWorker).bind(options)
+    models = options.models.resolve()  # workers start in folders of Ray's
+    return deployment(CachingWorker).bind(options.model_copy(update={"models": models}))
 
 
 def _load(path: Path, threads: int) -> LoadedVersion:

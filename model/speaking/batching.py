@@ -3,8 +3,8 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from threading import Event
 
 from model.artifacts.artifact import Decoding
 from model.errors import GenerationStopped
@@ -13,13 +13,22 @@ from model.speaking.engine import Candidate, Engine, Request
 
 @dataclass(frozen=True, slots=True)
 class CandidateCall:
-    """One caller's requests; nobody waits for them after `deadline` (of the monotonic clock)."""
+    """One caller's requests.
+
+    Nobody waits for them after `deadline` (of the monotonic clock), or when `is_given_up` is set.
+    """
 
     version: str
     engine: Engine
     requests: Sequence[Request]
     decoding: Decoding
     deadline: float
+    is_given_up: Event = field(default_factory=Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits any longer."""
+        return self.is_given_up.is_set() or time.monotonic() > self.deadline
 
 
 def draw_together(
@@ -27,12 +36,15 @@ def draw_together(
 ) -> list[list[list[Candidate]] | GenerationStopped]:
     """Return each call's candidates, or why there are none.
 
-    Calls with the same version and settings are drawn together, until their latest deadline.
+    Calls with the same version and settings are drawn together, while anybody waits for them.
     """
     groups: dict[tuple[str, Decoding], list[int]] = defaultdict(list)
-    for number, call in enumerate(calls):
-        groups[call.version, call.decoding].append(number)
     found: dict[int, list[list[Candidate]] | GenerationStopped] = {}
+    for number, call in enumerate(calls):
+        if call.is_over:
+            found[number] = GenerationStopped("nobody waits for this any longer")
+        else:
+            groups[call.version, call.decoding].append(number)
     for numbers in groups.values():
         group = [calls[number] for number in numbers]
         try:
@@ -47,9 +59,6 @@ def draw_together(
 
 def _draw(group: Sequence[CandidateCall]) -> list[list[Candidate]]:
     requests = [request for call in group for request in call.requests]
-    deadline = max(call.deadline for call in group)
-    return group[0].engine.candidates(requests, group[0].decoding, partial(_is_past, deadline))
-
-
-def _is_past(deadline: float) -> bool:
-    return time.monotonic() > deadline
+    return group[0].engine.candidates(
+        requests, group[0].decoding, lambda: all(call.is_over for call in group)
+    )

@@ -1,6 +1,7 @@
 """Connect to a generation server: a Ray cluster of `model.serving`, or an OpenAI-compatible one."""
 
 import logging
+import math
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -18,9 +19,14 @@ RETRY_SECONDS = 0.5  # before a request that the server lost is repeated, or a b
 OWNER = "understudy"
 """The owner of the models that a cluster of `model.serving` lists."""
 
+BAD_ANSWER = (
+    LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What reading an answer that makes no sense may raise."""
+
 _RETRIED = {httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.BAD_GATEWAY}
 _BUSY = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
-_LIST_ATTEMPTS = 20
+_BUSY_ATTEMPTS = 20  # to list a busy server's versions, or to continue a reply that it has begun
 _MAX_NAMES = 5  # of the versions that an error message lists
 
 _T = TypeVar("_T")
@@ -45,11 +51,11 @@ class GenerationClient:
             base_url=f"{url.rstrip('/')}/", timeout=SECONDS, headers=headers
         )
         weakref.finalize(self, self._client.close)
-        owners = self._list_owners()
-        self.is_cluster = OWNER in owners.values()
-        if version not in owners:
-            names = ", ".join(map(make_printable, list(owners)[:_MAX_NAMES])) or "nothing"
-            more = f" and {len(owners) - _MAX_NAMES} more" if len(owners) > _MAX_NAMES else ""
+        owner, served = self._list_versions()
+        self.is_cluster = owner == OWNER
+        if version not in served:
+            names = ", ".join(map(make_printable, served[:_MAX_NAMES])) or "nothing"
+            more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
             how = (
                 "copy the version's folder into the cluster's folder of models"
                 if self.is_cluster
@@ -65,11 +71,14 @@ class GenerationClient:
         body: Mapping[str, Any],
         parse: Callable[[Any], _T],
         should_stop: ShouldStop | None = None,
+        *,
+        waits: bool = False,
     ) -> _T:
         """Post JSON; return what `parse` makes of the answer. A lost request is repeated once.
 
-        `parse` may raise LookupError, TypeError, AttributeError or ValueError for an answer that
-        makes no sense. `should_stop` is checked before each attempt, and after the answer.
+        `parse` may raise the exceptions in `BAD_ANSWER`. `should_stop` is checked before each
+        attempt, and after the answer. If the server is busy, a request that `waits` is repeated for
+        ten seconds.
 
         Raises:
             ServerBusyError: The server has too many requests.
@@ -79,11 +88,16 @@ class GenerationClient:
         raise_if_stopped(should_stop)
         try:
             answer = self._post(path, body, should_stop)
+            for _ in range(_BUSY_ATTEMPTS if waits else 0):
+                if answer.status_code not in _BUSY:
+                    break
+                time.sleep(RETRY_SECONDS)
+                answer = self._post(path, body, should_stop)
             if answer.status_code in _BUSY:
                 raise ServerBusyError("the generation server has too many requests")
             answer.raise_for_status()
             found = parse(answer.json())
-        except (httpx.HTTPError, LookupError, TypeError, AttributeError, ValueError) as error:
+        except (httpx.HTTPError, *BAD_ANSWER) as error:
             reason = type(error).__name__
             if isinstance(error, httpx.HTTPStatusError):
                 reason = f"HTTP {error.response.status_code}"
@@ -105,10 +119,10 @@ class GenerationClient:
         raise_if_stopped(should_stop)
         return self._client.post(path, json=body)
 
-    def _list_owners(self) -> dict[str, str | None]:
-        """Return the versions that the server lists, with their owners; wait if it is busy."""
+    def _list_versions(self) -> tuple[str | None, list[str]]:
+        """Return the server's owner, if it names one, and its versions; wait if it is busy."""
         try:
-            for _ in range(_LIST_ATTEMPTS):
+            for _ in range(_BUSY_ATTEMPTS):
                 answer = self._client.get("models")
                 if answer.status_code not in _BUSY:
                     break
@@ -116,9 +130,22 @@ class GenerationClient:
             else:
                 raise ArtifactError("the server at GENERATION_URL is busy: try again later")
             answer.raise_for_status()
-            return {str(one["id"]): one.get("owned_by") for one in answer.json()["data"]}
-        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
+            listed = answer.json()
+            return listed.get("owned_by"), [str(one["id"]) for one in listed["data"]]
+        except (httpx.HTTPError, *BAD_ANSWER) as error:
             raise ArtifactError(
                 f"the server at GENERATION_URL does not answer ({type(error).__name__}): start it, "
                 "or leave GENERATION_URL empty to generate in this process"
             ) from error
+
+
+def parse_score(value: Any) -> float:  # noqa: ANN401  JSON's border
+    """Return a log-probability.
+
+    Raises:
+        ValueError: It is not a finite number.
+    """
+    score = float(value)
+    if not math.isfinite(score):
+        raise ValueError("a log-probability is not finite")
+    return score

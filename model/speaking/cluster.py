@@ -1,11 +1,12 @@
 """Generate on a Ray cluster that serves versions with `model.serving`."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from model.artifacts.artifact import Decoding
-from model.speaking.client import SECONDS, GenerationClient
+from model.speaking.client import SECONDS, GenerationClient, parse_score
 from model.speaking.engine import Candidate, Ids, Request, ShouldStop
 
 
@@ -25,7 +26,7 @@ class ClusterEngine:
         body = {
             "requests": [asdict(request) for request in requests],
             "decoding": asdict(decoding),
-            "seconds": SECONDS,
+            **_deadline(),
         }
 
         def parse(answer: Any) -> list[list[Candidate]]:  # noqa: ANN401  JSON's border
@@ -42,28 +43,35 @@ class ClusterEngine:
         """See Engine."""
 
         def parse(answer: Any) -> list[list[float]]:  # noqa: ANN401  JSON's border
-            found = [[float(value) for value in row] for row in answer]
+            found = [[parse_score(value) for value in row] for row in answer]
             if [len(row) for row in found] != [len(reply) for reply in replies]:
                 raise ValueError("the number of scores is wrong")
             return found
 
-        body = {"prompts": prompts, "forced": forced, "replies": replies, "seconds": SECONDS}
-        return self._client.post("scores", body, parse)
+        body = {"prompts": prompts, "forced": forced, "replies": replies, **_deadline()}
+        return self._client.post("scores", body, parse, waits=True)
 
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine."""
 
         def parse(answer: Any) -> list[float]:  # noqa: ANN401  JSON's border
-            found = [float(value) for value in answer]
+            found = [parse_score(value) for value in answer]
             if len(found) != len(labels):
                 raise ValueError("the number of scores is wrong")
             return found
 
-        body = {"prompt": prompt, "labels": labels, "seconds": SECONDS}
-        return self._client.post("labels", body, parse)
+        body = {"prompt": prompt, "labels": labels, **_deadline()}
+        return self._client.post("labels", body, parse, waits=True)
+
+
+def _deadline() -> dict[str, float]:
+    """Return when this process stops to wait, in seconds since 1970."""
+    return {"deadline": time.time() + SECONDS}
 
 
 def _parse_candidate(value: Any) -> Candidate:  # noqa: ANN401  JSON's border
     return Candidate(
-        [int(token) for token in value["ids"]], float(value["score"]), bool(value["is_complete"])
+        [int(token) for token in value["ids"]],
+        parse_score(value["score"]),
+        bool(value["is_complete"]),
     )

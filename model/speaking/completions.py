@@ -13,7 +13,7 @@ from typing import Any
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import Codec
-from model.speaking.client import GenerationClient
+from model.speaking.client import GenerationClient, parse_score
 from model.speaking.engine import (
     Candidate,
     DrawnTokens,
@@ -73,7 +73,7 @@ class CompletionsEngine:
                 for choice, text, reply in zip(_choices(answer), texts, replies, strict=True)
             ]
 
-        return self._client.post("completions", body, parse)
+        return self._client.post("completions", body, parse, waits=True)
 
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine. A server that caches prefixes reads the prompt once."""
@@ -102,7 +102,7 @@ class CompletionsEngine:
         logprobs = choice["logprobs"]
         for name, score in zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True):
             token = int(str(name).removeprefix(_TOKEN))
-            if drawn.add(token, float(score), label, self._codec.end_id):
+            if drawn.add(token, parse_score(score), label, self._codec.end_id):
                 return drawn.candidate()
         drawn.is_complete = choice["finish_reason"] == "stop"
         return drawn.candidate()
@@ -117,6 +117,6 @@ def _prompt_scores(choice: Mapping[str, Any], prompt: Ids) -> list[float]:
     """Return the log-probability of each token of a prompt; the first one has none, and gets 0."""
     entries = choice["prompt_logprobs"][1:]
     return [0.0] + [
-        float(entry[str(token)]["logprob"])
+        parse_score(entry[str(token)]["logprob"])
         for token, entry in zip(prompt[1:], entries, strict=True)
     ]

@@ -101,6 +101,9 @@ def join_processes() -> Iterator[Processes]:
     """Connect to the other processes of the launcher that started this one, if there is one.
 
     Each process of a machine uses its own GPU, or the CPU if there is none.
+
+    Raises:
+        TrainingError: Another process ended while this one waited for it.
     """
     if count_processes() == 1:
         yield SINGLE_PROCESS
@@ -110,5 +113,17 @@ def join_processes() -> Iterator[Processes]:
     from pipeline.training.device import training_device
 
     state = PartialState(cpu=training_device() == "cpu", timeout=_TIMEOUT)
-    yield Processes(state.num_processes, state.process_index)
+    try:
+        yield Processes(state.num_processes, state.process_index)
+    except RuntimeError as error:
+        if not _is_connection_error(error):
+            raise
+        raise TrainingError("another process of this training ended first") from error
     state.destroy_process_group()  # after an error the launcher ends all
+
+
+def _is_connection_error(error: RuntimeError) -> bool:
+    """Whether another process has closed its connection; gloo has no type of its own for that."""
+    from torch import distributed
+
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)

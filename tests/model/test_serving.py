@@ -37,7 +37,8 @@ NAMES = ("Hugo", "Tiago", "Raul")
 FAIR = Decoding(max_new_tokens=24)
 GREEDY = replace(FAIR, top_k=1, candidates=1)
 LONG = replace(FAIR, candidates=64, max_new_tokens=200, temperature=5, top_k=0, top_p=1)
-"""Takes seconds: so many candidates, most of which do not end."""
+"""Takes about a second: so many candidates, most of which do not end."""
+LONGER = replace(LONG, max_new_tokens=512)
 
 
 class Cluster:
@@ -260,15 +261,18 @@ ONE = {"prompt": [1], "forced": [1], "label": [1]}
 DECODING = asdict(GREEDY)
 
 
-CALL = {"requests": [ONE], "decoding": DECODING, "seconds": 9}
-TEXTS = {"prompts": [[1]], "forced": [[1]], "replies": [[1]], "seconds": 9}
+SOON = {"deadline": time.time() + 3_600}
+CALL = {"requests": [ONE], "decoding": DECODING, **SOON}
+TEXTS = {"prompts": [[1]], "forced": [[1]], "replies": [[1]], **SOON}
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("candidates", [], 400),
-        ("candidates", {**CALL, "seconds": 1e99}, 400),
+        ("candidates", {"requests": [ONE], "decoding": DECODING}, 400),
+        ("candidates", {**CALL, "deadline": "inf"}, 400),
+        ("candidates", {**CALL, "requests": [{**ONE, "prompt": [1] * 600}]}, 400),
         ("candidates", {**CALL, "requests": [{**ONE, "prompt": 1}]}, 400),
         ("candidates", {**CALL, "requests": [{**ONE, "label": [-1]}]}, 400),
         ("candidates", {**CALL, "requests": [{**ONE, "label": [10**6]}]}, 400),
@@ -288,21 +292,61 @@ def test_only_versions_of_the_registry_are_opened(registry, cluster, local, vers
     remote = cluster.engine(version)
     remote.candidates([local.request((), "Hugo")], GREEDY)
     headers = {"serve_multiplexed_model_id": name.format(path=local.artifact.path)}
-    body = {"prompt": [1], "labels": [[1]], "seconds": 9}
+    body = {"prompt": [1], "labels": [[1]], **SOON}
 
     answer = httpx.post(f"{cluster.url}/labels", json=body, headers=headers, timeout=30)
 
     assert answer.status_code == 404
 
 
-def test_a_request_is_given_up_after_its_seconds(local, cluster):
-    asked = asdict(local.request((), "Hugo"))
+@pytest.mark.parametrize("seconds", [0.2, -5])
+def test_a_request_is_given_up_when_its_sender_no_longer_waits(local, cluster, seconds):
+    asked, deadline = asdict(local.request((), "Hugo")), time.time() + seconds
 
     answer = post(
-        cluster, "candidates", {"requests": [asked], "decoding": asdict(LONG), "seconds": 0.05}
+        cluster,
+        "candidates",
+        {"requests": [asked], "decoding": asdict(LONG), "deadline": deadline},
     )
 
     assert answer.status_code == 504
+    assert time.time() < deadline + 6
+
+
+def test_work_ends_when_its_sender_goes_away(local, cluster):
+    asked = asdict(local.request((), "Hugo"))
+
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{cluster.url}/candidates",
+            json={"requests": [asked] * 8, "decoding": asdict(LONGER), **SOON},
+            headers={"serve_multiplexed_model_id": cluster.registry.find("2")},
+            timeout=1,
+        )
+
+    def spent():
+        return sum(sum(one.cpu_times()[:2]) for one in cluster.workers())
+
+    time.sleep(1)
+    before = spent()
+    time.sleep(1)
+    assert spent() - before < 0.5
+
+
+def test_requests_at_once_go_to_workers_that_are_free(local, cluster, version):
+    asked = local.request(CONTEXTS[0], "Hugo")
+    engines = [cluster.engine(version) for _ in range(2)]
+
+    def spent():
+        return {one.pid: sum(one.cpu_times()[:2]) for one in cluster.workers()}
+
+    before = spent()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda engine: engine.candidates([asked], LONGER), engines))
+    after = spent()
+
+    used = sorted(after[pid] - before[pid] for pid in after)
+    assert used[0] > 0.3 * used[1]
 
 
 class RecordingEngine:
@@ -328,15 +372,16 @@ def test_calls_with_equal_settings_are_drawn_together():
 
     found = draw_together(
         [
-            call(one, 1, GREEDY, past),
+            call(one, 1, GREEDY, soon),
             call(other, 2, GREEDY, soon),
             call(one, 3, GREEDY, soon),
-            call(one, 4, FAIR, past),
+            call(one, 4, FAIR, soon),
+            call(one, 5, GREEDY, past),
         ]
     )
 
-    assert one.calls == [(2, False), (1, True)]
-    assert isinstance(found[1], GenerationStopped)
+    assert one.calls == [(2, False), (1, False)]
+    assert all(isinstance(found[number], GenerationStopped) for number in (1, 4))
     assert [found[number][0][0].ids for number in (0, 2, 3)] == [[1], [3], [4]]
 
 

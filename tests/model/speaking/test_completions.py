@@ -2,7 +2,9 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
+import httpx
 import pytest
 
 from model.artifacts.artifact import Decoding
@@ -215,6 +217,15 @@ def test_a_busy_server_is_not_asked_again(codec, remote, server, status):
         {"choices": []},
         [1],
         {"choices": [{"index": "x"}]},
+        {
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "logprobs": {"tokens": ["token_id:5"], "token_logprobs": [float("nan")]},
+                }
+            ]
+        },
     ],
 )
 def test_an_answer_that_makes_no_sense_stops_the_generation(codec, remote, server, answer):
@@ -224,6 +235,25 @@ def test_an_answer_that_makes_no_sense_stops_the_generation(codec, remote, serve
         remote.candidates([request_of(codec, (), "Hugo")], GREEDY)
     with pytest.raises(ServerError):
         remote.label_scores([1, 2], [[3]])
+
+
+@decoder_only
+def test_a_reply_that_has_begun_waits_for_a_busy_server(codec, local, remote, server):
+    server[1].fail_next(503, 503, 429)
+
+    found = remote.label_scores([1, 2], [[3]])
+
+    assert found == pytest.approx(local.label_scores([1, 2], [[3]]), abs=1e-3)
+
+
+@pytest.mark.parametrize("answer", ["[" * 100_000, "null", '{"data": 1}', '{"data": [{}]}', ""])
+def test_a_list_of_versions_that_makes_no_sense_is_refused(monkeypatch, answer):
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=answer))
+    make = partial(httpx.Client, transport=transport)
+    monkeypatch.setattr(generation_client.httpx, "Client", make)
+
+    with pytest.raises(ArtifactError, match="does not answer"):
+        GenerationClient("http://127.0.0.1:9/v1", "0001-x")
 
 
 @decoder_only
@@ -239,8 +269,8 @@ def test_a_server_that_does_not_answer_is_named():
 
 @encoder_decoder
 def test_an_encoder_decoder_model_is_refused(artifact, monkeypatch):
-    listed = {artifact.path.name: "vllm"}
-    monkeypatch.setattr(GenerationClient, "_list_owners", lambda _: listed)
+    listed = (None, [artifact.path.name])
+    monkeypatch.setattr(GenerationClient, "_list_versions", lambda _: listed)
 
     with pytest.raises(ArtifactError, match="completion servers cannot"):
         open_speaker(artifact, server="http://127.0.0.1:9/v1")

@@ -5,6 +5,7 @@ import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeAlias
 
@@ -15,7 +16,7 @@ from bot.errors import StoppingError, StoreError, SupersededError
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.services.supervisor import Supervisor
-from bot.store.inbox import CURRENT_ATTEMPT, Attempt, Inbox, Lane, Received
+from bot.store.inbox import CURRENT_ATTEMPT, AnswerKind, Attempt, Inbox, Received
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
@@ -62,6 +63,19 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
         return self
 
 
+@dataclass(slots=True)
+class _QueuedStage:
+    """A stage of an update that a job queue gave to this process.
+
+    In the first stage, background handlers are `deferred`: their kind of answer. Another process
+    may handle the update meanwhile.
+    """
+
+    is_first: bool
+    deferred: AnswerKind | None = None
+    is_superseded: bool = False
+
+
 class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each chat's updates in order, and tells the inbox when all handlers have ended.
 
@@ -93,10 +107,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._starting: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[Any]] = set()
         self._requeued: set[int] = set()
-        self._receiving: set[int] = set()  # updates whose background handlers must run later
-        self._deferred: dict[int, Lane] = {}  # those of them that have such handlers
-        self._answering: set[int] = set()  # updates whose background handlers run now
-        self._superseded: set[int] = set()  # updates that another process handles
+        self._stages: dict[int, _QueuedStage] = {}  # by update
         self.has_job_queue = False
         self.updates = Counter[str]()  # that were started, by kind
         self.needed_tasks: list[asyncio.Task[Any]] = []  # the bot ends if one of them ends
@@ -126,10 +137,11 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             self._behind[sender_id] = deque()
         self._schedule(self.inbox, update, sender_id)
 
-    async def handle_queued(self, update: Update, *, is_first_stage: bool) -> Lane | None:
+    async def handle_queued(self, update: Update, *, is_first_stage: bool) -> AnswerKind | None:
         """Handle a stage of an update to its end.
 
-        In the first stage its background handlers do not run; returns their lane if it has some.
+        In the first stage its background handlers do not run; returns the kind of their answer if
+        it has some.
 
         Raises:
             StoppingError: The bot is being stopped: it must be handled again.
@@ -139,39 +151,39 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if self.inbox is None or self.is_stopping:
             await asyncio.sleep(PAUSE_SECONDS)  # the job is available again at once
             raise StoppingError("the bot is being stopped: the update is handled by another one")
-        stage = self._receiving if is_first_stage else self._answering
-        stage.add(number)
+        stage = self._stages[number] = _QueuedStage(is_first_stage)
         try:
             end = await self._handle(self.inbox, update)
             is_closed = end is None or await end
-            if number in self._superseded:
+            if stage.is_superseded:
                 return None
             if number in self._held:
                 raise StoreError(f"update {number} cannot be stored: it is handled again")
             if not is_closed:
                 raise StoppingError("the bot is being stopped: the update is handled again")
-            return self._deferred.get(number)
+            return stage.deferred
         finally:
-            stage.discard(number)
+            del self._stages[number]
             self._held.discard(number)
-            self._superseded.discard(number)
-            self._deferred.pop(number, None)
             self.inbox.leave(number)
 
     def is_answering(self, update: Update) -> bool:
         """Whether an update has passed the access check, and its background handlers run now."""
-        return update.update_id in self._answering
+        return self._is_answering(update.update_id)
+
+    def _is_answering(self, number: int) -> bool:
+        stage = self._stages.get(number)
+        return stage is not None and not stage.is_first
 
     def run_in_background(
-        self, update: Update, start: Callable[[], Coroutine[Any, Any, None]], lane: Lane
+        self, update: Update, start: Callable[[], Coroutine[Any, Any, None]], kind: AnswerKind
     ) -> None:
         """Start a background handler of an update, or remember that it must run later."""
-        number = update.update_id
-        if number in self._receiving:
-            if self._deferred.get(number, "answer") == "answer":
-                self._deferred[number] = lane
-        else:
+        stage = self._stages.get(update.update_id)
+        if stage is None or not stage.is_first:
             self.create_task(start(), update)
+        elif stage.deferred in {None, "answer"}:
+            stage.deferred = kind
 
     def _schedule(self, inbox: Inbox, update: Update, sender_id: int | None) -> None:
         group_id = find_only_group(update)
@@ -230,7 +242,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         number = update.update_id
         if self.is_stopping or not await self._begin(inbox, update):
             return None
-        if number not in self._answering:
+        if not self._is_answering(number):
             self.updates[next(kind for kind in Update.ALL_TYPES if getattr(update, kind))] += 1
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
         token = CURRENT_ATTEMPT.set(attempt)
@@ -317,7 +329,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if not isinstance(update, Update):
             return await super().process_error(update, error, job, coroutine)
         if isinstance(error, SupersededError):
-            self._superseded.add(update.update_id)
+            if stage := self._stages.get(update.update_id):
+                stage.is_superseded = True
             return True
         if isinstance(error, StoreError | StoppingError):
             self._held.add(update.update_id)
@@ -396,12 +409,14 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             has_ended &= not any(isinstance(result, asyncio.CancelledError) for result in results)
         if number in self._held or not has_ended:
             return False
-        if number in self._deferred:
+        stage = self._stages.get(number)
+        if stage and stage.deferred:
             return True
         try:
             await inbox.end(number)
         except SupersededError:
-            self._superseded.add(number)
+            if stage:
+                stage.is_superseded = True
             return False
         except StoreError:
             logger.exception("update %d cannot be closed: it is held", number)
@@ -464,7 +479,7 @@ def on_message(
 
 def in_background(
     callback: Callable[[Update, Context], Coroutine[Any, Any, None]],
-    lane: Lane = "answer",
+    kind: AnswerKind = "answer",
     is_needed: Callable[[Update, Context], bool] = lambda *_: True,
 ) -> Callable[[Update, Context], Coroutine[Any, Any, None]]:
     """Return a handler callback that does not delay the next update.
@@ -477,7 +492,7 @@ def in_background(
         if not isinstance(application, DurableApplication):
             raise TypeError("only our own application can run a handler in the background")
         if is_needed(update, context):
-            application.run_in_background(update, partial(callback, update, context), lane)
+            application.run_in_background(update, partial(callback, update, context), kind)
 
     return start
 

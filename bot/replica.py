@@ -104,7 +104,7 @@ class Replica:
             return
         token = TOO_MANY.set(stage == "refuse")
         try:
-            lane = await self._app.handle_queued(update, is_first_stage=stage == "receive")
+            kind = await self._app.handle_queued(update, is_first_stage=stage == "receive")
         except (StoreError, StoppingError):
             raise
         except Exception:
@@ -113,10 +113,10 @@ class Replica:
             return
         finally:
             TOO_MANY.reset(token)
-        if lane is not None:
+        if kind is not None:
             chat, user = update.effective_chat, update.effective_user
             chat_id, user_id = chat.id if chat else 0, user.id if user else 0
-            await self.queue.defer_answer(update_id, chat_id, user_id, lane)
+            await self.queue.defer_answer(update_id, chat_id, user_id, kind)
 
     async def _lead(self) -> None:
         """Do what only one process must do.

@@ -46,7 +46,7 @@ from bot.handlers.speaking import Speaking
 from bot.handlers.stats import GroupStatistics
 from bot.handlers.uploads import ExportUploads
 from bot.services.state import BotState
-from bot.store.inbox import Lane
+from bot.store.inbox import AnswerKind
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import VOICE_BUTTON
 
@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 """The groups of handlers; an update runs through them in this order."""
 _NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
-_LANES: Mapping[str, Lane] = {
+_ANSWER_KINDS: Mapping[str, AnswerKind] = {
     "guess": "reply", "simulate": "simulation", "stop": "stop",
     "optin": "decision", "optout": "decision", "forget": "decision",
 }  # fmt: skip
@@ -105,7 +105,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         is_blocking = name == "allow"
         callback = on_message(answer, is_blocking=is_blocking)
         if not is_blocking:
-            callback = in_background(callback, _LANES.get(name, "answer"))
+            callback = in_background(callback, _ANSWER_KINDS.get(name, "answer"))
         app.add_handler(CommandHandler(name, callback, _COMMAND), _ANSWER)
     app.add_handler(CommandHandler("as", in_background(voices.command, "reply"), _COMMAND), _ANSWER)
     # before replies, because an export may be sent as a reply to one of the bot's messages

@@ -31,7 +31,7 @@ from bot.store.tables import inbox
 from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
 from model.chat.conversation import Message
 
-Lane: TypeAlias = Literal["answer", "decision", "stop", "reply", "simulation", "join"]
+AnswerKind: TypeAlias = Literal["answer", "decision", "stop", "reply", "simulation", "join"]
 """How an update is answered; `bot.store.postgres.job_queue` says what each means."""
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"

@@ -39,13 +39,13 @@ from sqlalchemy import Connection, bindparam, text, update
 
 from bot.errors import StoppingError
 from bot.store.database import Database
-from bot.store.inbox import HANDLED, WAITING, Lane
+from bot.store.inbox import HANDLED, WAITING, AnswerKind
 from bot.store.tables import inbox
 from bot.store.updates import find_chat_id
 
 T = TypeVar("T")
 
-Stage: TypeAlias = Literal["receive", "refuse"] | Lane
+Stage: TypeAlias = Literal["receive", "refuse"] | AnswerKind
 
 MORE_REPLIES = 4  # jobs of a process that pause between messages while the model generates others
 MAX_JOBS_IN_CHAT: Mapping[str, int] = {"reply": 3, "simulation": 1}
@@ -172,16 +172,18 @@ class JobQueue:
         for one in updates:
             self._defer(connection, one["update_id"], "receive", _chat_lock(one))
 
-    async def defer_answer(self, update_id: int, chat_id: int, user_id: int, lane: Lane) -> None:
+    async def defer_answer(
+        self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
+    ) -> None:
         """Defer the job that answers an update whose blocking handlers have ended."""
-        lock = {"stop": None, "decision": f"decision {user_id}"}.get(lane, f"{lane} {chat_id}")
+        lock = {"stop": None, "decision": f"decision {user_id}"}.get(kind, f"{kind} {chat_id}")
 
         def write(connection: Connection) -> None:
-            most = MAX_JOBS_IN_CHAT.get(lane)
+            most = MAX_JOBS_IN_CHAT.get(kind)
             if most is not None and lock and _count_locked(connection, lock) >= most:
                 self._defer(connection, update_id, "refuse", f"answer {chat_id}")
             else:
-                self._defer(connection, update_id, lane, lock)
+                self._defer(connection, update_id, kind, lock)
 
         await self._database.write(write)
 
@@ -308,7 +310,7 @@ class JobQueue:
 
 
 def _reply_locks(chat_id: int) -> list[str]:
-    return [f"{lane} {chat_id}" for lane in MAX_JOBS_IN_CHAT]
+    return [f"{kind} {chat_id}" for kind in MAX_JOBS_IN_CHAT]
 
 
 def _count_locked(connection: Connection, *locks: str) -> int:

@@ -1,8 +1,11 @@
-"""Count this machine's cores, and tune how its C library allocates memory."""
+"""Count this machine's cores, tune how its C library allocates memory, and delay signals."""
 
 import ctypes
 import os
 import platform
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def count_cores() -> int:
@@ -21,3 +24,13 @@ def set_malloc_option(option: int, value: int) -> None:
     """Set an option of glibc's `mallopt`, numbered as in malloc.h; leave other systems alone."""
     if has_glibc():
         ctypes.CDLL(None).mallopt(option, value)
+
+
+@contextmanager
+def signals_blocked(*numbers: signal.Signals) -> Iterator[None]:
+    """Delay these signals until the block has ended; processes started in it never get them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)

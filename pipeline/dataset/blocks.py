@@ -23,7 +23,7 @@ from model.chat.conversation import Message, Window
 from model.chat.eligibility import make_line
 from model.errors import DatasetError
 from model.joining import MentionFinder, split_conversations
-from model.machine import count_cores
+from model.machine import count_cores, signals_blocked
 from pipeline.dataset.pairs import (
     Pair,
     PairingRules,
@@ -201,7 +201,8 @@ def _map_in_processes(pairing: Pairing, tasks: Iterable[Task], processes: int) -
     pending: deque[Future[Block]] = deque()
     try:
         for task in tasks:
-            pending.append(pool.submit(_pair, task))
+            with signals_blocked(signal.SIGINT):  # the first calls start the processes
+                pending.append(pool.submit(_pair, task))
             if len(pending) >= _AHEAD * processes:
                 yield pending.popleft().result()
         while pending:
@@ -216,10 +217,9 @@ def _map_in_processes(pairing: Pairing, tasks: Iterable[Task], processes: int) -
 
 
 def _start_process(pairing: Pairing) -> None:
-    """Prepare a process of the pool: it leaves Ctrl-C to its parent, and ends with it."""
+    """Prepare a process of the pool, which ends with its parent."""
     global _pairing  # noqa: PLW0603  a pool has no other place for it
     _pairing = pairing
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,12 +1,14 @@
 """Build a dataset from exports and check it for leaks between the splits."""
 
 import hashlib
+import signal
 import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
 from model.files import place_in_errors
+from model.machine import signals_blocked
 from pipeline.dataset.blocks import Block, choose_processes, pair_blocks
 from pipeline.dataset.pairs import BuildOptions, ChatMessages
 from pipeline.dataset.review import (
@@ -145,6 +148,8 @@ def build_chat(
         ExportError: Fewer than two people talk in the chat.
         DatasetError: There are too few messages, or `out` holds something else.
     """
+    with signals_blocked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        import_module("pandas")  # pyarrow would import it, and swallow what a signal raises
     roster, choices = messages.rules.roster, messages.choices
     _check_voices(roster, authors, choices.min_messages)
     with (

@@ -161,6 +161,32 @@ def test_processes_end_with_their_parent(tmp_path):
     assert len(children) >= 2
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.6])
+def test_ctrl_c_ends_all_processes_without_a_word_of_python(export, tmp_path, seconds):
+    command = [
+        sys.executable, "-m", "pipeline.cli", "build", str(export), "--out", str(tmp_path / "ds"),
+        "--processes", "2",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    ) as program:
+        for line in program.stdout:
+            if "pairing" in line:
+                break
+        time.sleep(seconds)
+        os.killpg(program.pid, signal.SIGINT)
+        printed = program.stdout.read()
+
+    assert program.returncode == 130
+    assert printed.split() in (["understudy:", "interrupted"], [])
+    assert not (tmp_path / "ds").exists()
+
+
 @pytest.mark.parametrize(
     ("requested", "messages", "expected"), [(3, 10, 3), (0, 10, 1), (0, 99_999, 1), (0, 10**9, 6)]
 )

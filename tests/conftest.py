@@ -26,9 +26,16 @@ settings.register_profile("repeatable", derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
 
 
+_LONGEST = ("test_processes.py", "test_serving.py", "test_replicas.py")
+
+
 def pytest_collection_modifyitems(items):
-    """Start with the tests of whole programs: they take longest."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+    """Start with the files that take longest: those that start whole programs."""
+    items.sort(
+        key=lambda item: (
+            item.path.name not in _LONGEST and item.path.parent != Path(__file__).parent
+        )
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -64,6 +64,7 @@ async def kill_at_random(everyone, chance, kills, tell=lambda _: None):
     alive = (
         "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '2 s'"
     )
+    await asyncio.sleep(2.5)  # until the heartbeats of those that were killed are older
     while everyone[0].rows(alive) != [(5 * PROCESSES,)]:  # noqa: ASYNC110  the last one has started
         await asyncio.sleep(0.1)
     for lives in everyone:

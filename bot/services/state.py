@@ -51,6 +51,8 @@ class BotState:
     queue: "JobQueue | None" = None
     is_current: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared while changes by other processes may be missed."""
+    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while something is read again, so that what was read last stays."""
 
     async def open(self) -> None:
         """Load the current model, the groups and the decisions."""
@@ -60,20 +62,34 @@ class BotState:
 
     async def reload(self) -> None:
         """Load the groups and the decisions, and what was forgotten lately."""
-        self.groups = {group.chat_id: group for group in await self.store.groups.all()}
-        self.decisions = await self.store.decisions.newest()
-        if self.store.database.backend.is_shared:
+        async with self.loading:
+            self.groups = {group.chat_id: group for group in await self.store.groups.all()}
+            self.decisions = await self.store.decisions.newest()
+        if self._is_shared:
             await self._load_forgotten()
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether other processes may change the same database."""
+        return self.store.database.backend.is_shared
+
+    async def _load_group(self, number: int) -> None:
+        async with self.loading:
+            if group := await self.store.groups.find(number):
+                self.groups[number] = group
+
+    async def _load_decisions(self) -> None:
+        async with self.loading:
+            self.decisions = await self.store.decisions.newest()
 
     async def apply_change(self, kind: Kind, number: int) -> None:
         """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":
-            if group := await self.store.groups.find(number):
-                self.groups[number] = group
+            await self._load_group(number)
             if self.access.may_speak_in(number):
                 self.chats_to_allow.discard(number)
         elif kind == "decision":
-            self.decisions = await self.store.decisions.newest()
+            await self._load_decisions()
         elif kind == "forgotten":
             await self._load_forgotten(number)
         else:
@@ -119,9 +135,12 @@ class BotState:
         return self.groups.get(chat_id) or fresh
 
     async def save_group(self, group: Group) -> None:
-        """Store what changed in a group."""
+        """Store what changed in a group; another process may have changed something else in it."""
         await self.store.groups.save(group, self.groups.get(group.chat_id))
-        self.groups[group.chat_id] = group
+        if self._is_shared:
+            await self._load_group(group.chat_id)
+        else:
+            self.groups[group.chat_id] = group
 
     def current_place(self, place: Place) -> Place:
         """Return a place with its current id: a group that became a supergroup has a new id."""
@@ -142,7 +161,10 @@ class BotState:
         """Store a decision; it applies at once."""
         now = datetime.now(UTC)
         await self.store.decisions.add(chat_id, user_id, decision, now)
-        self.decisions[user_id] = Decision(user_id, decision, now)
+        if self._is_shared:
+            await self._load_decisions()
+        else:
+            self.decisions[user_id] = Decision(user_id, decision, now)
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
         """Exclude messages that will be erased, and replies made from them, from all use."""

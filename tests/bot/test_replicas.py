@@ -445,13 +445,16 @@ async def test_processes_that_change_a_group_keep_each_others_changes(stage, rep
     await first.save_group(Group(group.id, "Pals", authorised=True))
     await until(lambda: second.group(group.id).title == "Pals")
 
-    await asyncio.gather(
-        first.save_group(replace(first.group(group.id), authorised=False)),
-        second.save_group(replace(second.group(group.id), chatty=50)),
-    )
+    for chatty in range(20):
+        is_authorised = chatty % 2 == 1
+        await asyncio.gather(
+            first.save_group(replace(first.group(group.id), authorised=is_authorised)),
+            second.save_group(replace(second.group(group.id), chatty=chatty)),
+        )
 
-    assert await rows(url, "SELECT authorised, chatty FROM groups") == [(False, 50)]
-    await until(lambda: second.group(group.id) == first.group(group.id))
+        stored = [(is_authorised, chatty)]
+        assert await rows(url, "SELECT authorised, chatty FROM groups") == stored
+        await until(lambda: second.group(group.id) == first.group(group.id))
 
 
 async def test_an_update_of_an_unknown_kind_is_set_aside(stage, replicas, url):

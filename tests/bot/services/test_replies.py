@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from bot.errors import StoppingError
-from bot.services.replies import FairSemaphore, QueueError, Replies, SlowError
+from bot.services.replies import BusyError, FairSemaphore, QueueError, Replies, SlowError
 from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
 from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Roster
-from model.errors import GenerationStopped
+from model.errors import GenerationStopped, ServerBusyError, ServerError
 from tests.bot.conftest import FRIENDS, until
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -115,6 +115,29 @@ async def test_a_slow_generation_is_stopped_and_the_model_is_free(asking):
 
     speaker.finish.set()
     assert (await ask(replies, 1)).messages == ("Hugo",)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "reason"),
+    [
+        (ServerBusyError("full"), BusyError, "server busy"),
+        (ServerError("gone"), SlowError, "server failed"),
+    ],
+)
+async def test_a_generation_server_that_cannot_answer_is_told_from_a_slow_model(
+    asking, error, expected, reason
+):
+    class Remote(Slow):
+        def reply(self, *_):
+            raise error
+
+    replies = asking(Remote())
+
+    with pytest.raises(expected):
+        await ask(replies, 1)
+
+    assert replies.measurements.unanswered == {reason: 1}
+    assert replies.pending == 0
 
 
 async def test_a_generation_without_a_waiting_caller_is_stopped(asking):

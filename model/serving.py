@@ -124,9 +124,7 @@ class Worker:
     """Answers requests with engines of this process."""
 
     def __init__(self, options: ServeOptions) -> None:
-        self._options, self._registry = options, Registry(options.models)
-        if not self._registry.names:
-            raise ArtifactError(explain_no_model(options.models))
+        self._options, self._registry = options, open_models(options.models)
         self._loaded: WeakValueDictionary[str, LoadedVersion] = WeakValueDictionary()
         self._draw.set_max_batch_size(options.batch)  # type: ignore[attr-defined]  # Ray adds it
 
@@ -233,7 +231,12 @@ class LoadedVersion:
 
 
 def app(options: ServeOptions) -> serve.Application:
-    """Return the application, for `serve run` and `serve deploy`."""
+    """Return the application, for `serve run` and `serve deploy`.
+
+    Raises:
+        ArtifactError: There are no versions.
+    """
+    models = open_models(options.models).root.resolve()  # workers start in folders of Ray's
 
     class CachingWorker(Worker):
         @serve.multiplexed(max_num_models_per_replica=options.versions)  # type: ignore[untyped-decorator]  # Ray's
@@ -251,8 +254,19 @@ def app(options: ServeOptions) -> serve.Application:
         max_queued_requests=options.queue,
         ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
     )
-    models = options.models.resolve()  # workers start in folders of Ray's
     return deployment(CachingWorker).bind(options.model_copy(update={"models": models}))
+
+
+def open_models(folder: Path) -> Registry:
+    """Return the versions in a folder.
+
+    Raises:
+        ArtifactError: There are none.
+    """
+    registry = Registry(folder)
+    if not registry.names:
+        raise ArtifactError(explain_no_model(folder))
+    return registry
 
 
 def _load(path: Path, threads: int) -> LoadedVersion:

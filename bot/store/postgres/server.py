@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ class PostgresDatabase:
 
     @contextmanager
     def lock(self, bot_id: int | None = None) -> Iterator[None]:
-        """See Backend. The server releases the lock when the connection ends."""
+        """See Backend. If this process is killed, the server releases the lock."""
         shared = "" if bot_id is None else "_shared"
         taken = text(f"SELECT pg_try_advisory_lock{shared}(:key)").bindparams(key=_LOCK)
         with self.open_autocommit() as engine, engine.connect() as connection:
@@ -97,7 +97,11 @@ class PostgresDatabase:
                 raise StoreError(in_use(self.name))
             if bot_id is not None:
                 self._join(connection, bot_id % _MAX_INT)
-            yield
+            try:
+                yield
+            finally:
+                with suppress(DBAPIError, StoreError):  # at once, for whoever takes it next
+                    connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
     def _join(self, connection: Connection, number: int) -> None:
         """Take the lock that the processes of one bot share.

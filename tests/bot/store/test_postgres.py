@@ -215,3 +215,11 @@ async def test_the_bot_answers_remembers_and_dumps(postgres, stage, group, joao,
     held = await dump(stage.settings(database_url=url), stage.models, file, None)
     assert (held.friends, held.own) == (2, 2)
     assert "João number 2" in file.read_text("utf-8")
+
+
+def test_a_lock_is_free_as_soon_as_it_is_given_back(postgres):
+    url = postgres.make()
+
+    for bot_id in [None, 42] * 50:
+        with lock_database(url, bot_id):
+            pass

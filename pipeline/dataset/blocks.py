@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from array import array
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,7 +18,7 @@ from multiprocessing.connection import wait
 
 import pyarrow as pa
 
-from model.chat.conversation import Message, Window
+from model.chat.conversation import Message
 from model.chat.eligibility import make_line
 from model.errors import DatasetError
 from model.joining import MentionFinder, split_conversations
@@ -42,7 +41,7 @@ from pipeline.dataset.storage import (
 )
 
 _MESSAGES = 4_000
-"""The least number of messages in a block; it goes on to the end of a session."""
+"""Minimum number of messages in a block, which ends where a session ends."""
 _MESSAGES_PER_PROCESS = 50_000  # starting a process takes a second
 _AHEAD = 3  # blocks for each process that are read before they are needed
 
@@ -55,25 +54,42 @@ class Task:
     before: Sequence[Message]
 
 
+@dataclass(slots=True)
+class ChatCounts:
+    """The sessions and counts of a block, or of the blocks of a chat together.
+
+    `repeated` counts the messages that their authors repeat too often, `authors` are the people who
+    talk, and `spoken` counts the lines of each voice.
+    """
+
+    spans: SessionSpans = field(default_factory=SessionSpans)
+    messages: int = 0
+    repeated: int = 0
+    authors: set[int] = field(default_factory=set)
+    spoken: Counter[str] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
+
+    def add(self, others: "ChatCounts") -> None:
+        """Add those of the next block."""
+        self.spans.extend(others.spans)
+        self.messages += others.messages
+        self.repeated += others.repeated
+        self.authors |= others.authors
+        self.spoken.update(others.spoken)
+        self.redacted.update(others.redacted)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """What came of a task; `pairs` and `lines` are rows of the dataset's files.
 
-    `sizes` has the number of lines of each session. `repeated` counts the messages that their
-    authors repeat too often, `authors` are the people who talk, and `spoken` counts the lines of
-    each voice. `rows` and `removed` are those of the review.
+    `rows` and `removed` are those of the review.
     """
 
     pairs: EncodedPairs
     lines: pa.RecordBatch
-    sizes: "array[int]"
     conversations: list[tuple[int, bytes]]
-    spans: SessionSpans
-    messages: int
-    repeated: int
-    authors: set[int]
-    spoken: Counter[str]
-    redacted: Counter[str]
+    counts: ChatCounts
     rows: list[tuple[str, ...]]
     removed: int
 
@@ -90,30 +106,26 @@ class Pairing:
         """Pair a block."""
         rules, gap = self.rules, self.rules.window.gap
         review = Review(self.review.removed, is_wanted=self.review.is_wanted)
-        spans, sizes = SessionSpans(), array("q")
+        counts = ChatCounts(messages=len(task.messages))
         pairs: list[Pair] = []
         lines: list[SessionLine] = []
         conversations: list[tuple[int, bytes]] = []
-        repeated: list[Message] = []
-        authors: set[int] = set()
-        spoken, redacted = Counter[str](), Counter[str]()
 
         def is_surplus(message: Message) -> bool:
             found = rules.is_surplus(message)
-            if found:
-                repeated.append(message)
+            counts.repeated += found
             return found
 
         for session in pair_sessions(
             task.messages, rules.roster, rules.window, is_surplus, task.before
         ):
             first, last = session.lines[0].sent_at, session.lines[-1].sent_at
-            spans.add(int(first.timestamp()), int(last.timestamp()), len(session.lines))
+            counts.spans.add(int(first.timestamp()), int(last.timestamp()), len(session.lines))
             for line in session.lines:
-                authors.add(line.author_id)
+                counts.authors.add(line.author_id)
                 if line.is_target and line.speaker:
-                    spoken[line.speaker] += 1
-            redacted.update(count_placeholders(session.lines))
+                    counts.spoken[line.speaker] += 1
+            counts.redacted.update(count_placeholders(session.lines))
             found = split_conversations(session.lines, rules.roster, gap, self.mentions)
             conversations += ((session.number, encode_conversation(one)) for one in found)
             removed = set(session.surplus)
@@ -123,18 +135,11 @@ class Pairing:
                 else:
                     removed.update(pair.message_ids)
             lines += session_lines(session, removed)
-            sizes.append(len(session.lines))
         return Block(
             pairs=encode_pairs(pairs),
             lines=encode_lines(lines),
-            sizes=sizes,
             conversations=conversations,
-            spans=spans,
-            messages=len(task.messages),
-            repeated=len(repeated),
-            authors=authors,
-            spoken=spoken,
-            redacted=redacted,
+            counts=counts,
             rows=review.rows,
             removed=review.removed_count,
         )
@@ -152,21 +157,20 @@ def pair_blocks(
         yield from _map_in_processes(pairing, tasks, processes)
 
 
-def choose_processes(requested: int, messages: int) -> int:
-    """Return how many processes pair a chat: those requested, or for 0 as many as are of use."""
-    return requested or max(1, min(count_cores(), messages // _MESSAGES_PER_PROCESS))
+def choose_processes(messages: int) -> int:
+    """Return how many processes are of use for a chat of so many messages."""
+    return max(1, min(count_cores(), messages // _MESSAGES_PER_PROCESS))
 
 
 def cut_blocks(
     messages: Iterable[Message], rules: PairingRules, size: int = _MESSAGES
 ) -> Iterator[Task]:
     """Cut a chat into blocks of at least `size` messages, at pauses that separate sessions."""
-    window: Window = rules.window
     for _, topic in groupby(messages, key=lambda message: (message.chat_id, message.topic_id)):
         own: list[Message] = []
         before: Sequence[Message] = ()
         for message in topic:
-            if len(own) >= size and message.sent_at - own[-1].sent_at >= window.gap:
+            if len(own) >= size and message.sent_at - own[-1].sent_at >= rules.window.gap:
                 yield Task(own, before)
                 before = _find_reached([*before, *own], rules)
                 own = []

@@ -4,10 +4,9 @@ import hashlib
 import signal
 import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
 from model.files import place_in_errors
 from model.machine import signals_blocked
-from pipeline.dataset.blocks import Block, choose_processes, pair_blocks
+from pipeline.dataset.blocks import ChatCounts, choose_processes, pair_blocks
 from pipeline.dataset.pairs import BuildOptions, ChatMessages
 from pipeline.dataset.review import (
     Review,
@@ -38,7 +37,7 @@ from pipeline.dataset.roster_file import (
     read_roster,
     write_roster,
 )
-from pipeline.dataset.split import GAP, SPLITS, SessionSpans, SplitName, split
+from pipeline.dataset.split import GAP, SPLITS, SplitName, split
 from pipeline.dataset.storage import (
     CONVERSATIONS,
     LINES,
@@ -113,27 +112,6 @@ def build(
     return summary
 
 
-@dataclass(slots=True)
-class _Totals:
-    """What the blocks of a chat add up to."""
-
-    spans: SessionSpans = field(default_factory=SessionSpans)
-    messages: int = 0
-    repeated: int = 0
-    authors: set[int] = field(default_factory=set)
-    spoken: Counter[str] = field(default_factory=Counter)
-    redacted: Counter[str] = field(default_factory=Counter)
-
-    def add(self, block: Block) -> None:
-        """Add a block."""
-        self.spans.extend(block.spans)
-        self.messages += block.messages
-        self.repeated += block.repeated
-        self.authors |= block.authors
-        self.spoken.update(block.spoken)
-        self.redacted.update(block.redacted)
-
-
 def build_chat(
     messages: ChatMessages,
     authors: Sequence[Author],
@@ -159,17 +137,17 @@ def build_chat(
         closing(LineWriter()) as line_writer,
     ):
         step("pairing contexts and replies")
-        totals = _Totals()
-        processes = choose_processes(choices.processes, messages.count())
+        totals = ChatCounts()
+        processes = choices.processes or choose_processes(messages.count())
         with closing(pair_blocks(messages, messages.rules, review, processes)) as blocks:
             for block in blocks:
                 first = len(totals.spans)
                 pair_writer.add(block.pairs, first)
                 conversation_writer.add(block.conversations, first)
-                line_writer.add(block.lines, block.sizes, first)
+                line_writer.add(block.lines, block.counts.spans.lines, first)
                 review.rows += block.rows
                 review.removed_count += block.removed
-                totals.add(block)
+                totals.add(block.counts)
         _check_authors(messages, totals)
         splits = split(
             totals.spans, choices.window.lookback, choices.test_share, choices.validation_share
@@ -316,7 +294,7 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     )
 
 
-def _check_authors(messages: ChatMessages, totals: _Totals) -> None:
+def _check_authors(messages: ChatMessages, totals: ChatCounts) -> None:
     """Check that at least two people talk in the chat.
 
     Raises:
@@ -341,7 +319,7 @@ def _check_authors(messages: ChatMessages, totals: _Totals) -> None:
 
 def _summarize(
     messages: ChatMessages,
-    totals: _Totals,
+    totals: ChatCounts,
     splits: "array[int]",
     written: WrittenPairs,
     leaks: Leaks,

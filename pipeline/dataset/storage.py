@@ -337,7 +337,7 @@ class PairWriter:
         self._digests.write(pairs.digests)
         table = pa.concat_tables([self._pending, pa.Table.from_batches([rows])])
         while len(table) >= _BATCH:
-            self._write(table.slice(0, _BATCH))
+            _write_batch(self._stream, table.slice(0, _BATCH))
             table = table.slice(_BATCH)
         self._pending = table
 
@@ -347,7 +347,7 @@ class PairWriter:
         The training split has no surplus texts, and no pairs that consist of them. `target`
         returns a file's path, or the open file, for its name.
         """
-        self._write(self._pending)
+        _write_batch(self._stream, self._pending)
         self._stream.close()
         by_session = np.frombuffer(splits, np.int8)
         assigned = by_session[np.frombuffer(self._sessions, np.int32)]
@@ -363,10 +363,6 @@ class PairWriter:
             dropped=dropped,
             content_hash=self._hash_content(assigned),
         )
-
-    def _write(self, rows: pa.Table) -> None:
-        with place_in_errors(Path(tempfile.gettempdir())):
-            _write_batch(self._stream, rows)
 
     def _find_seen(self, assigned: Any) -> Any:  # noqa: ANN401  numpy array
         """Return which held-out pairs have a target that also occurs in training.
@@ -480,13 +476,13 @@ class LineWriter:
         for size in sizes:
             count += size
             if count >= _BATCH:  # a session is never divided
-                self._write(table.slice(0, count))
+                _write_batch(self._stream, table.slice(0, count))
                 table, count = table.slice(count), 0
         self._pending = table
 
     def write(self, target: IO[bytes], splits: "array[int]") -> None:
         """Write the lines of training sessions; `splits` has an entry for each session."""
-        self._write(self._pending)
+        _write_batch(self._stream, self._pending)
         self._stream.close()
         is_training = np.frombuffer(splits, np.int8) == 0
         self._file.seek(0)
@@ -495,10 +491,6 @@ class LineWriter:
                 rows = batch.filter(pa.array(is_training[batch.column("session").to_numpy()]))
                 if rows.num_rows:
                     file.write_batch(rows)
-
-    def _write(self, rows: pa.Table) -> None:
-        with place_in_errors(Path(tempfile.gettempdir())):
-            _write_batch(self._stream, rows)
 
 
 def _shift(rows: pa.RecordBatch, by: int, *columns: str) -> pa.RecordBatch:
@@ -510,10 +502,11 @@ def _shift(rows: pa.RecordBatch, by: int, *columns: str) -> pa.RecordBatch:
 
 
 def _write_batch(stream: Any, rows: pa.Table) -> None:  # noqa: ANN401  pyarrow has no types
-    """Write rows as one batch, if there are any."""
+    """Write rows to a temporary file as one batch, if there are any."""
     if len(rows):
         [batch] = rows.combine_chunks().to_batches()
-        stream.write_batch(batch)
+        with place_in_errors(Path(tempfile.gettempdir())):
+            stream.write_batch(batch)
 
 
 def _digest(text: bytes, size: int) -> bytes:

@@ -169,10 +169,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     def is_answering(self, update: Update) -> bool:
         """Whether an update has passed the access check, and its background handlers run now."""
-        return self._is_answering(update.update_id)
-
-    def _is_answering(self, number: int) -> bool:
-        stage = self._stages.get(number)
+        stage = self._stages.get(update.update_id)
         return stage is not None and not stage.is_first
 
     def run_in_background(
@@ -242,7 +239,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         number = update.update_id
         if self.is_stopping or not await self._begin(inbox, update):
             return None
-        if not self._is_answering(number):
+        if not self.is_answering(update):
             self.updates[next(kind for kind in Update.ALL_TYPES if getattr(update, kind))] += 1
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
         token = CURRENT_ATTEMPT.set(attempt)

@@ -5,6 +5,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -87,12 +88,8 @@ class GenerationClient:
         """
         raise_if_stopped(should_stop)
         try:
-            answer = self._post(path, body, should_stop)
-            for _ in range(_BUSY_ATTEMPTS if waits else 0):
-                if answer.status_code not in _BUSY:
-                    break
-                time.sleep(RETRY_SECONDS)
-                answer = self._post(path, body, should_stop)
+            send = partial(self._post, path, body, should_stop)
+            answer = _send_until_free(send) if waits else send()
             if answer.status_code in _BUSY:
                 raise ServerBusyError("the generation server has too many requests")
             answer.raise_for_status()
@@ -122,12 +119,8 @@ class GenerationClient:
     def _list_versions(self) -> tuple[str | None, list[str]]:
         """Return the server's owner, if it names one, and its versions; wait if it is busy."""
         try:
-            for _ in range(_BUSY_ATTEMPTS):
-                answer = self._client.get("models")
-                if answer.status_code not in _BUSY:
-                    break
-                time.sleep(RETRY_SECONDS)
-            else:
+            answer = _send_until_free(partial(self._client.get, "models"))
+            if answer.status_code in _BUSY:
                 raise ArtifactError("the server at GENERATION_URL is busy: try again later")
             answer.raise_for_status()
             listed = answer.json()
@@ -137,6 +130,17 @@ class GenerationClient:
                 f"the server at GENERATION_URL does not answer ({type(error).__name__}): start it, "
                 "or leave GENERATION_URL empty to generate in this process"
             ) from error
+
+
+def _send_until_free(send: Callable[[], httpx.Response]) -> httpx.Response:
+    """Send a request, again while the server is busy; return the last answer."""
+    answer = send()
+    for _ in range(_BUSY_ATTEMPTS):
+        if answer.status_code not in _BUSY:
+            break
+        time.sleep(RETRY_SECONDS)
+        answer = send()
+    return answer
 
 
 def parse_score(value: Any) -> float:  # noqa: ANN401  JSON's border

@@ -20,7 +20,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 
 from model.artifacts.artifact import Artifact, Decoding, load_artifact
-from model.artifacts.registry import Registry, explain_no_model
+from model.artifacts.registry import Registry, explain_no_model, is_version_name
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped
 from model.speaking.batching import CandidateCall, draw_together
@@ -155,8 +155,9 @@ class Worker:
             return {"owned_by": OWNER, "data": await asyncio.to_thread(self._list_versions)}
         if name not in _BODIES:
             raise RefusedError("there is nothing here", 404)
-        if version not in await asyncio.to_thread(lambda: self._registry.names):
-            raise RefusedError("there is no such version", 404)
+        path = self._registry.root / "versions" / version
+        if not is_version_name(version) or not await asyncio.to_thread(path.is_dir):
+            raise RefusedError("this version is not here", 404)
         try:
             body = _BODIES[name].model_validate_json(await request.body())
         except ValidationError as error:

@@ -399,7 +399,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         return found
 
     def _without_repeats(self, batches: Iterator[Any], size: int) -> Iterator[Any]:
-        """Yield this process's batches of a step with so many examples; others get no labels."""
+        """Yield this process's batches of a step of `size` examples; repeats get no labels."""
         per_batch = self.args.per_device_train_batch_size
         for number, batch in enumerate(batches):
             first = (number * self._processes.count + self._processes.rank) * per_batch

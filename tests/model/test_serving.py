@@ -37,7 +37,7 @@ NAMES = ("Hugo", "Tiago", "Raul")
 FAIR = Decoding(max_new_tokens=24)
 GREEDY = replace(FAIR, top_k=1, candidates=1)
 LONG = replace(FAIR, candidates=64, max_new_tokens=200, temperature=5, top_k=0, top_p=1)
-"""Takes a third of a second: so many candidates, most of which do not end."""
+"""Takes a third of a second: many candidates, most of which use all their tokens."""
 SLOW = 8  # such requests together take seconds
 
 

@@ -18,7 +18,6 @@ import httpx
 import psutil
 import pytest
 
-from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped, ServerBusyError
@@ -27,15 +26,15 @@ from model.speaking.client import GenerationClient
 from model.speaking.cluster import ClusterEngine
 from model.speaking.engine import Candidate, Request, open_engine
 from model.speaking.speaker import open_speaker
-
-CONTEXTS = (
-    ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow"),
-    ("Raul: hello there tweet tweet",),
-    (),
+from tests.generation import (
+    CONTEXTS,
+    FAIR,
+    GREEDY,
+    NAMES,
+    assert_same_distribution,
+    request_of,
 )
-NAMES = ("Hugo", "Tiago", "Raul")
-FAIR = Decoding(max_new_tokens=24)
-GREEDY = replace(FAIR, top_k=1, candidates=1)
+
 LONG = replace(FAIR, candidates=64, max_new_tokens=200, temperature=5, top_k=0, top_p=1)
 """Takes a third of a second: many candidates, most of which use all their tokens."""
 SLOW = 8  # such requests together take seconds
@@ -121,8 +120,7 @@ class Local:
         self.engine = open_engine(artifact.engine, artifact.card.family, self.codec, device="cpu")
 
     def request(self, context, name):
-        label = self.codec.label_ids(name)
-        return Request(self.codec.prompt_ids(context, 384), label, label)
+        return request_of(self.codec, context, name)
 
 
 @pytest.fixture
@@ -156,22 +154,7 @@ def test_greedy_replies_and_scores_are_equal(local, cluster, version):
 
 
 def test_sampled_replies_have_the_same_distribution(local, cluster, version):
-    asked = local.request((), "Hugo")
-    decoding = replace(FAIR, candidates=100, temperature=1.2, top_k=5)
-
-    def draw(engine):
-        drawn = [one for _ in range(5) for one in engine.candidates([asked], decoding)[0]]
-        return Counter(tuple(one.ids[:2]) for one in drawn)
-
-    remote = cluster.engine(version)
-    here, there, again = draw(local.engine), draw(remote), draw(local.engine)
-
-    def distance(one, other):
-        return sum(abs(one[key] - other[key]) for key in one.keys() | other.keys()) / 1000
-
-    assert here.total() == there.total() == 500
-    assert len(here) > 3
-    assert distance(here, there) < distance(here, again) + 0.08
+    assert_same_distribution(local.engine, cluster.engine(version), local.codec)
 
 
 @both_families

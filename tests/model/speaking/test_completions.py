@@ -1,13 +1,11 @@
 """Generation on a completions server gives what generation in the process gives."""
 
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 
 import httpx
 import pytest
 
-from model.artifacts.artifact import Decoding
 from model.errors import ArtifactError, GenerationStopped, ServerBusyError, ServerError
 from model.speaking import client as generation_client
 from model.speaking.client import GenerationClient
@@ -17,16 +15,14 @@ from model.speaking.speaker import open_speaker
 from pipeline.training.bases import open_tuned
 from pipeline.training.kinds import write_engine
 from tests.completions_server import DROP, serving
-
-CONTEXTS = (
-    ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow"),
-    ("Raul: hello there tweet tweet",),
-    (),
+from tests.generation import (
+    CONTEXTS,
+    FAIR,
+    GREEDY,
+    NAMES,
+    assert_same_distribution,
+    request_of,
 )
-NAMES = ("Hugo", "Tiago", "Raul")
-FAIR = Decoding(max_new_tokens=24)
-GREEDY = replace(FAIR, top_k=1, candidates=1)
-
 
 decoder_only = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 encoder_decoder = pytest.mark.parametrize("trained", ["encoder-decoder"], indirect=True)
@@ -67,11 +63,6 @@ def remote(artifact, codec, server):
     return CompletionsEngine(GenerationClient(server[0], name), name, codec)
 
 
-def request_of(codec, context, name):
-    label = codec.label_ids(name)
-    return Request(codec.prompt_ids(context, 384), label, label)
-
-
 @decoder_only
 def test_greedy_replies_are_equal(codec, local, remote):
     for context in CONTEXTS:
@@ -109,21 +100,7 @@ def test_the_next_speaker_has_the_same_probabilities(codec, local, remote):
 
 @decoder_only
 def test_sampled_replies_have_the_same_distribution(codec, local, remote):
-    asked = request_of(codec, (), "Hugo")
-    decoding = replace(FAIR, candidates=100, temperature=1.2, top_k=5, repetition_penalty=1.0)
-
-    def draw(engine):
-        drawn = [one for _ in range(5) for one in engine.candidates([asked], decoding)[0]]
-        return Counter(tuple(one.ids[:2]) for one in drawn)
-
-    here, there, again = draw(local), draw(remote), draw(local)
-
-    def distance(one, other):
-        return sum(abs(one[key] - other[key]) for key in one.keys() | other.keys()) / 1000
-
-    assert here.total() == there.total() == 500
-    assert len(here) > 3
-    assert distance(here, there) < distance(here, again) + 0.08
+    assert_same_distribution(local, remote, codec)
 
 
 @decoder_only

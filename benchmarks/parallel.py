@@ -4,12 +4,12 @@ import asyncio
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 from benchmarks.figures import ROOT, Figure, measure, percentile
 from benchmarks.store import ROSTER, fill_database
-from bot.services.model_holder import LoadedModel
+from bot.services.model_holder import CurrentModel, SpeakerCache
 from bot.services.replies import Replies
 from bot.store.database import open_database
 from bot.store.messages import MessageStore, Place
@@ -49,8 +49,9 @@ def run() -> list[Figure]:
 async def _ask_groups(file: Path, parallel: int) -> list[float]:
     """Return the seconds until each group has its reply; all ask at the same time."""
     artifact = Registry(ROOT / "artifacts").open()
-    speaker = open_speaker(artifact, workers=parallel)
-    models = SimpleNamespace(current=LoadedModel(artifact, speaker, ROSTER))
+    model = CurrentModel(artifact, ROSTER)
+    speakers = SpeakerCache(partial(open_speaker, workers=parallel), 1)
+    speakers.get(artifact)
     [voice, *_] = artifact.card.learned
     started = time.perf_counter()
 
@@ -59,7 +60,7 @@ async def _ask_groups(file: Path, parallel: int) -> list[float]:
         return time.perf_counter() - started
 
     async with open_database(f"sqlite+aiosqlite:///{file}") as database:
-        replies = Replies(models, MessageStore(database), parallel, 600, 600)
+        replies = Replies(lambda _: model, speakers, MessageStore(database), parallel, 600, 600)
         try:
             return await asyncio.gather(*map(ask, GROUPS))
         finally:

@@ -62,7 +62,7 @@ def start_jobs(
             await report_model_change(app.bot, state, change)
 
     jobs = state.jobs
-    check_model = partial(state.model_holder.check_and_report, report)
+    check_model = partial(state.models.check_and_report, report)
     jobs.repeat("models", check_model, model_check_seconds)
     _start_cleaning(state, leads)
     jobs.repeat("held updates", release, RELEASE_SECONDS)
@@ -144,9 +144,8 @@ async def report_model_change(bot: Bot, state: BotState, change: ModelChange) ->
 
     The language is that of their last message since the bot started, otherwise English.
     """
-    artifact = state.model_holder.current.artifact
     for admin in state.settings.admins:
-        text = describe_model_change(change, artifact, state.admin_texts.get(admin, EN))
+        text = describe_model_change(change, state.admin_texts.get(admin, EN))
         with suppress(TelegramError):  # the admin has never written to the bot
             await bot.send_message(admin, truncate(text))
 

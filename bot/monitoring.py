@@ -77,7 +77,8 @@ async def collect_figures(
         gauge("leading", "Whether this process polls and cleans up", is_leading),
         gauge("tasks_failing", "Background tasks whose last step failed", len(state.jobs.failing)),
         Figure(
-            "understudy_model_info", "The version of the model in use",
-            {state.model_holder.current.version: 1}, "version",
+            "understudy_model_info", "The versions of models in use",
+            {one.current.version: 1 for one in state.models.all}, "version",
         ),
+        gauge("models_loaded", "Models in memory", len(state.models.speakers)),
     ]  # fmt: skip

@@ -27,8 +27,12 @@ from bot.handlers.record import trim_update
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
 from bot.monitoring import serve_monitoring
-from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
-from bot.services.replies import Replies
+from bot.services.model_holder import (
+    ModelChange,
+    Models,
+    ModelSet,
+    OpenSpeaker,
+)
 from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store
@@ -39,6 +43,7 @@ from bot.texts import EN
 from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds
 from bot.transport.polling import ALLOWED_UPDATES, POLLING_TASK, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
+from model.artifacts.registry import GROUPS
 from model.errors import UnderstudyError
 
 if TYPE_CHECKING:
@@ -394,17 +399,25 @@ async def _open_state(
     await prepare_database(settings.database_url)
     database = await resources.enter_async_context(open_database(settings.database_url))
     store = Store.of(database)
-    model_holder = ModelHolder(models, open_speaker, app.bot.id)
-    replies = Replies(model_holder, store.messages, settings.parallel_replies)
-    resources.callback(replies.close)
-    state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
-    await state.open()
+    model_set = ModelSet(models, open_speaker, app.bot.id, settings.loaded_models)
+    state = BotState(settings, model_set, store, jobs=app.jobs)
+    resources.callback(state.replies.close)
+    await state.open(_log_model_change)
     return state
+
+
+async def _log_model_change(change: ModelChange) -> None:
+    """Log why a group's own model cannot be used at the start; `/status` repeats it."""
+    if change.refused:
+        logger.error("a group's model in %s cannot be used: %s", GROUPS, change.refused)
 
 
 def _describe_start(client: Client, state: BotState) -> str:
     """Return the line that tells the terminal that the bot is up."""
-    voices = ", ".join(person.name for person in state.access.voices)
+    default = state.models.default
+    voices = ", ".join(person.name for person in state.access_of(default).voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
-    line = f"@{client.username} is up, model {state.model_holder.current.version}, {speaks}."
+    line = f"@{client.username} is up, model {default.current.version}, {speaks}."
+    if own := len(state.models.all) - 1:
+        line += f" {own} {'group has its' if own == 1 else 'groups have their'} own model."
     return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_mode_on}"

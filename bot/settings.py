@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
     parallel_replies: Annotated[int, Field(ge=1, le=16)] = 1
+    loaded_models: Annotated[int, Field(ge=1, le=1000)] = 2
     generation_url: str | None = None
     retrain_command: Annotated[tuple[str, ...] | None, NoDecode] = None
     pace: Annotated[float, Field(ge=0, le=5)] = 1.0

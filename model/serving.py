@@ -20,7 +20,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 
 from model.artifacts.artifact import Artifact, Decoding, load_artifact
-from model.artifacts.registry import Registry, explain_no_model, is_version_name
+from model.artifacts.registry import Registry, explain_no_model
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped
 from model.speaking.batching import CandidateCall, draw_together
@@ -130,8 +130,7 @@ class Worker:
 
     async def load(self, version: str) -> "LoadedVersion":
         """Load a version; `app` limits how many stay loaded."""
-        path = self._registry.root / "versions" / version
-        loaded = await asyncio.to_thread(_load, path, self._options.threads)
+        loaded = await asyncio.to_thread(self._load, version)
         self._loaded[version] = loaded
         return loaded
 
@@ -155,8 +154,7 @@ class Worker:
             return {"owned_by": OWNER, "data": await asyncio.to_thread(self._list_versions)}
         if name not in _BODIES:
             raise RefusedError("there is nothing here", 404)
-        path = self._registry.root / "versions" / version
-        if not is_version_name(version) or not await asyncio.to_thread(path.is_dir):
+        if not await asyncio.to_thread(self._registry.find_in_all, version):
             raise RefusedError("this version is not here", 404)
         try:
             body = _BODIES[name].model_validate_json(await request.body())
@@ -171,7 +169,14 @@ class Worker:
 
     def _list_versions(self) -> list[dict[str, Any]]:
         """Return all versions, and whether this worker has loaded them."""
-        return [{"id": name, "loaded": name in self._loaded} for name in self._registry.names]
+        folders = (self._registry, *self._registry.groups().values())
+        names = [name for folder in folders for name in folder.names]
+        return [{"id": name, "loaded": name in self._loaded} for name in names]
+
+    def _load(self, version: str) -> "LoadedVersion":
+        if (path := self._registry.find_in_all(version)) is None:
+            raise ArtifactError("this version was removed")
+        return LoadedVersion(load_artifact(path), self._options.threads)
 
     async def _answer(
         self,
@@ -259,16 +264,12 @@ def app(options: ServeOptions) -> serve.Application:
 
 
 def open_models(folder: Path) -> Registry:
-    """Return the versions in a folder.
+    """Return the versions in a folder of models, and in those of its groups.
 
     Raises:
         ArtifactError: There are none.
     """
     registry = Registry(folder)
-    if not registry.names:
+    if not registry.names and not registry.groups():
         raise ArtifactError(explain_no_model(folder))
     return registry
-
-
-def _load(path: Path, threads: int) -> LoadedVersion:
-    return LoadedVersion(load_artifact(path), threads)

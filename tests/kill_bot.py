@@ -77,6 +77,9 @@ class Models:
         )
         self.artifact = Artifact(Path(self.names[0]), card)
 
+    def groups(self):
+        return {}
+
     def open(self, _wanted="current"):
         return self.artifact
 

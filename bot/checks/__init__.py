@@ -3,6 +3,7 @@
 import asyncio
 
 from bot.checks import local, telegram
+from bot.services.access import StoredPermissions
 from bot.settings import Settings
 from bot.store.groups import read_decisions
 from model.errors import ArtifactError
@@ -17,14 +18,20 @@ async def run_checks(settings: Settings, *, poll_seconds: int = POLL_SECONDS) ->
     try:
         artifact = await asyncio.to_thread(local.open_current, settings.models_dir)
     except ArtifactError as error:
-        model, card = [fix("model", str(error))], None
+        model, cards = [fix("model", str(error))], []
     else:
-        decisions = await read_decisions(settings.database_url)
-        model, card = local.check_model(artifact, settings, decisions), artifact.card
+        own, problems = await asyncio.to_thread(local.open_groups, settings.models_dir)
+        cards = [artifact.card, *(one.card for one in own.values())]
+        stored = await read_decisions(settings.database_url)
+        permissions = StoredPermissions(cards, settings, *stored)
+        model = local.check_model(artifact, permissions)
+        for name, one in own.items():
+            model += local.check_model(one, permissions, name)
+        model += problems + local.check_shared_chats(own)
     return [
         local.check_settings_file(),
         *telegram.check_webhook(settings),
-        *await telegram.check_telegram(settings, card, poll_seconds),
+        *await telegram.check_telegram(settings, cards, poll_seconds),
         await local.check_database(settings),
         local.check_disk(settings),
         *model,

@@ -10,7 +10,7 @@ from pathlib import Path
 import ctranslate2
 
 from bot.errors import StoreError
-from bot.services.access import build_access
+from bot.services.access import StoredPermissions, index_by_chat
 from bot.settings import Settings
 from bot.store.database import (
     Version,
@@ -22,8 +22,8 @@ from bot.store.database import (
 from bot.store.engines import ANOTHER, SqliteFile, make_backend
 from bot.texts import EN
 from model.artifacts.artifact import Artifact
-from model.artifacts.registry import Registry
-from model.chat.roster import Decision
+from model.artifacts.registry import GROUPS, Registry
+from model.chat.names import make_printable
 from model.errors import ArtifactError
 from model.findings import Finding, fix, note, ok
 from model.machine import count_cores
@@ -149,15 +149,51 @@ def open_current(models_dir: Path) -> Artifact:
     return registry.open_verified("current")
 
 
+def open_groups(models_dir: Path) -> tuple[dict[str, Artifact], list[Finding]]:
+    """Return the models of groups that have their own, and what is wrong with others."""
+    opened, problems = {}, []
+    for name, registry in Registry(models_dir).groups().items():
+        try:
+            opened[name] = registry.open_verified("current")
+        except ArtifactError as error:
+            problems.append(fix(f"model in {_printable(name)}", str(error)))
+    return opened, problems
+
+
+def check_shared_chats(own: Mapping[str, Artifact]) -> list[Finding]:
+    """Report chats that the models of several groups learned from: only one can serve them."""
+    by_chat = index_by_chat((artifact.card, name) for name, artifact in own.items())
+    return [
+        fix(
+            f"model in {_printable(name)}",
+            f"it learned from chat {chat.chat_id}, and so did {_printable(by_chat[chat.chat_id])}, "
+            "which the bot uses there: keep one of these folders",
+        )
+        for name, artifact in own.items()
+        for chat in artifact.card.chats
+        if by_chat[chat.chat_id] != name
+    ]
+
+
 def check_model(
-    artifact: Artifact, settings: Settings, decisions: Mapping[int, Decision]
+    artifact: Artifact, permissions: StoredPermissions, group: str | None = None
 ) -> list[Finding]:
-    """Report the model, and who agreed to be imitated, in the roster or by `/optin`."""
+    """Report a model, and who agreed to be imitated, in the roster or by `/optin`.
+
+    `group` is the name of its folder if it is a group's own.
+    """
     card = artifact.card
-    access = build_access(card, card.roster, settings, decisions)
-    names = ", ".join(person.name for person in access.voices)
-    voices = ok("voices", names) if names else fix("voices", EN.no_voices)
-    return [ok("model", f"{artifact.path.name}, based on {card.base}; complete"), voices]
+    names = ", ".join(person.name for person in permissions.access_of(card).voices)
+    of_group = "" if group is None else f" in {_printable(group)}"
+    voices = ok if names else fix
+    return [
+        ok(f"model{of_group}", f"{artifact.path.name}, based on {card.base}; complete"),
+        voices(f"voices{of_group}", names or EN.no_voices),
+    ]
+
+
+def _printable(group: str) -> str:
+    return make_printable(f"{GROUPS}/{group}")
 
 
 def _chmod(path: Path) -> str:

@@ -67,7 +67,9 @@ def check_delivery(settings: Settings, info: WebhookInfo) -> Finding:
     return ok("webhook", f"Telegram posts to {info.url}; {waiting}")
 
 
-async def check_telegram(settings: Settings, card: Card | None, poll_seconds: int) -> list[Finding]:
+async def check_telegram(
+    settings: Settings, cards: Iterable[Card], poll_seconds: int
+) -> list[Finding]:
     """Run the checks that ask Telegram; if it does not answer, only list the admins."""
     ahead: list[timedelta] = []
     try:
@@ -76,7 +78,7 @@ async def check_telegram(settings: Settings, card: Card | None, poll_seconds: in
                 ok("token", f"belongs to @{bot.username}"),
                 *map(check_clock, ahead[:1]),
                 await _check_updates(settings, bot, poll_seconds),
-                *await _check_groups(bot, card),
+                *await _check_groups(bot, cards),
                 await _check_admins(bot, settings.admins),
             ]
     except SettingsError as error:
@@ -99,10 +101,10 @@ def check_clock(ahead: timedelta) -> Finding:
     )
 
 
-async def _check_groups(bot: Bot, card: Card | None) -> list[Finding]:
-    """Check privacy mode, and the chats that the model was trained on."""
-    learned_from = () if card is None or card.public else card.chats
-    found = [await _check_group(bot, chat) for chat in learned_from]
+async def _check_groups(bot: Bot, cards: Iterable[Card]) -> list[Finding]:
+    """Check privacy mode, and the chats that the models were trained on."""
+    chats = {chat.chat_id: chat for card in cards if not card.public for chat in card.chats}
+    found = [await _check_group(bot, chat) for chat in chats.values()]
     is_admin = bool(found) and all(is_admin for _, is_admin in found)
     return [_check_privacy_mode(bot, is_admin=is_admin), *(finding for finding, _ in found)]
 

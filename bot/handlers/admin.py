@@ -11,7 +11,7 @@ from telegram.error import TelegramError
 
 from bot.application import Context
 from bot.services.access import is_admin
-from bot.services.model_holder import ModelChange
+from bot.services.model_holder import ModelChange, ModelHolder
 from bot.store.groups import Group
 from bot.texts.wording import Wording
 from model.artifacts.artifact import Artifact
@@ -25,11 +25,11 @@ MAX_LISTED_IDS = 5
 async def show_status(message: Message, context: Context) -> str:
     """Describe the whole bot in private, and only this group in a group."""
     if message.chat.type == Chat.PRIVATE:
-        return "\n\n".join(await _bot_status(context))
+        return "\n\n".join(await _bot_status(message, context))
     return "\n\n".join(await _group_status(message.chat.id, context))
 
 
-async def _bot_status(context: Context) -> list[str]:
+async def _bot_status(message: Message, context: Context) -> list[str]:
     state, store, texts = context.state, context.state.store, context.texts
     queue = await store.inbox.queue()
     waiting = max(0, queue.waiting - 1)  # this command is waiting too
@@ -48,9 +48,14 @@ async def _bot_status(context: Context) -> list[str]:
         size=format_size(await asyncio.to_thread(backend.size)),
         messages=await store.messages.count(),
     )
+    unusable = [
+        describe_model_change(_unusable(holder), texts)
+        for holder in state.models.own
+        if holder.problem
+    ]
     return [
-        _model_status(context),
-        _voice_status(context, with_not_agreed=True),
+        "\n".join([_model_status(message.chat.id, context), *unusable]),
+        _voice_status(message.chat.id, context, with_not_agreed=True),
         await _privacy_mode_status(context),
         "\n".join(updates),
         "\n".join(failing_jobs) or texts.status_jobs_ok,
@@ -61,34 +66,35 @@ async def _bot_status(context: Context) -> list[str]:
 
 async def _group_status(chat_id: int, context: Context) -> list[str]:
     """Return the status of one group; it reveals nothing about other groups."""
-    state, texts, access = context.state, context.texts, context.state.access
+    state, texts, access = context.state, context.texts, context.state.access_in(chat_id)
     stored = texts.status_messages.format(
         messages=await state.store.messages.count(chat_id),
         waiting=state.replies.pending_in(chat_id),
     )
     here = texts.status_here.format(state=_group_state(state.group(chat_id), context))
     blocks = [
-        _model_status(context),
+        _model_status(chat_id, context),
         await _privacy_mode_status(context, chat_id),
         f"{here}\n{stored}",
     ]
     if access.may_speak_in(chat_id):
-        blocks.insert(1, _voice_status(context, with_not_agreed=access.learned_from(chat_id)))
+        with_not_agreed = access.learned_from(chat_id)
+        blocks.insert(1, _voice_status(chat_id, context, with_not_agreed=with_not_agreed))
         if await _receives_no_reactions(chat_id, context):
             blocks[-1] += f"\n{texts.status_no_reactions}"
     return blocks
 
 
-def _model_status(context: Context) -> str:
-    texts, model = context.texts, context.state.model_holder.current
+def _model_status(chat_id: int, context: Context) -> str:
+    texts, model = context.texts, context.state.model_in(chat_id)
     version = texts.status_model.format(version=model.version, base=model.card.base)
     uptime = format_uptime(datetime.now(UTC) - context.state.since)
     return f"{version}\n{texts.status_uptime.format(time=uptime)}"
 
 
-def _voice_status(context: Context, *, with_not_agreed: bool) -> str:
+def _voice_status(chat_id: int, context: Context, *, with_not_agreed: bool) -> str:
     """List the voices and, with `with_not_agreed`, the people who have not agreed."""
-    texts, access = context.texts, context.state.access
+    texts, access = context.texts, context.state.access_in(chat_id)
     groups = [(texts.status_voices, access.voices)]
     if with_not_agreed:
         groups.append((texts.status_not_agreed, access.not_agreed))
@@ -131,7 +137,10 @@ async def _list_groups(context: Context) -> str:
         if chat_id in moved or not group.title:
             continue
         line = f"{make_printable_name(group.title)}: {_group_state(group, context)}"
-        speaks = context.state.access.may_speak_in(chat_id)
+        speaks = context.state.may_speak_in(chat_id)
+        holder = context.state.holder_in(chat_id)
+        if holder.group is not None:
+            line += f"; {texts.group_version.format(version=holder.current.version)}"
         if speaks and await _receives_no_reactions(chat_id, context):
             line += f"; {texts.group_no_reactions}"
         lines.append(line)
@@ -139,7 +148,7 @@ async def _list_groups(context: Context) -> str:
 
 
 def _group_state(group: Group, context: Context) -> str:
-    texts, access = context.texts, context.state.access
+    texts, access = context.texts, context.state.access_in(group.chat_id)
     if not access.may_speak_in(group.chat_id):
         return texts.group_silent if group.authorised else texts.group_not_added
     if access.public:
@@ -161,9 +170,9 @@ def format_size(size: int) -> str:
     return f"{size // 10**6} MB" if size >= 10**6 else f"{size // 10**3} kB"
 
 
-async def show_model(_: Message, context: Context) -> str:
-    """Describe the version in use, and list the other versions."""
-    texts, holder = context.texts, context.state.model_holder
+async def show_model(message: Message, context: Context) -> str:
+    """Describe the version that is used in this chat, and list the other versions."""
+    texts, holder = context.texts, context.state.holder_in(message.chat.id)
     names = await asyncio.to_thread(lambda: holder.models.names)
     model = holder.current
     return texts.model_version.format(
@@ -175,38 +184,48 @@ async def show_model(_: Message, context: Context) -> str:
 
 
 async def roll_back(message: Message, context: Context) -> str:
-    """Go back to the version that was current before this one."""
+    """Go back to the version that was current before the one that is used in this chat."""
     state, chat_id = context.state, message.chat.id
-    holder = state.model_holder
+    holder = state.holder_in(chat_id)
     before = holder.current.artifact
     try:
         await asyncio.to_thread(holder.models.rollback)
-        change = await holder.check()
+        change = await state.models.check(holder)
     except UnderstudyError as error:
         return context.texts.rollback_failed.format(reason=error)
-    with_scores = chat_id > 0 or state.access.learned_from(chat_id)
+    with_scores = chat_id > 0 or state.access_in(chat_id).learned_from(chat_id)
     artifact = holder.current.artifact
-    if change is None and artifact.path != before.path:  # the background job was first
-        change = ModelChange(artifact.path.name, before=before)
-    return describe_model_change(change, artifact, context.texts, with_scores=with_scores)
+    if change is None:
+        is_other = artifact.path != before.path  # the background job was first
+        change = ModelChange(artifact, before=before if is_other else None)
+    return describe_model_change(change, context.texts, with_scores=with_scores)
 
 
-def describe_model_change(
-    change: ModelChange | None, artifact: Artifact, texts: Wording, *, with_scores: bool = True
-) -> str:
+def describe_model_change(change: ModelChange, texts: Wording, *, with_scores: bool = True) -> str:
     """Say which version is now in use, or why a new one was refused.
 
     The scores name everyone whose messages the model learned from. Show them only to admins in
     private and in the chat that the model learned from.
     """
-    if change and change.refused:
-        return texts.version_refused.format(old=change.version, reason=change.refused)
-    facts = _training_end(artifact, texts)
-    text = texts.version_loaded.format(version=artifact.path.name, facts=facts)
-    if change is None or change.before is None or not with_scores:
-        return text
-    scores = _compare_scores(change.before, artifact, texts)
-    return f"{text}\n{scores}" if scores else text
+    lines = []
+    if change.group is not None:
+        lines.append(texts.version_of_group.format(name=make_printable_name(change.group)))
+    if change.now is None:
+        lines.append(texts.version_unusable.format(reason=change.refused))
+    elif change.refused:
+        old = change.now.path.name
+        lines.append(texts.version_refused.format(old=old, reason=change.refused))
+    else:
+        version, facts = change.now.path.name, _training_end(change.now, texts)
+        lines.append(texts.version_loaded.format(version=version, facts=facts))
+        if change.before and with_scores:
+            lines.append(_compare_scores(change.before, change.now, texts))
+    return "\n".join(filter(None, lines))
+
+
+def _unusable(holder: ModelHolder) -> ModelChange:
+    now = holder.current.artifact if holder.has_model else None
+    return ModelChange(now, holder.problem, group=holder.group)
 
 
 def _training_end(artifact: Artifact, texts: Wording) -> str:

@@ -103,11 +103,12 @@ class VoiceHandlers:
         if message is None:
             return
         place = place_of(message)
-        if not self.state.access.may_speak_in(place.chat_id):
+        access = self.state.access_in(place.chat_id)
+        if not access.may_speak_in(place.chat_id):
             await context.delivery.send_text(place, context.texts.silent_here)
             return
         text = after_command(message)
-        if named := self.state.access.roster.match_voice(text):
+        if named := access.roster.match_voice(text):
             is_forced = begins_reply(text.strip(), named[1])
             request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
             request = self._withhold_opening(request, message)
@@ -116,7 +117,7 @@ class VoiceHandlers:
             request = self._withhold_opening(anyone, message)
             await self._let_anyone_speak(context, place, message.date, request)
         else:
-            access, texts = self.state.access, context.texts
+            texts = context.texts
             question, offered = await asyncio.to_thread(choose_question, text, access, texts)
             await context.delivery.send_text(place, question, offered)
 
@@ -128,7 +129,7 @@ class VoiceHandlers:
             message is None
             or replied is None
             or not is_reply_to_bot(update, context)
-            or not self.state.access.may_speak_in(message.chat.id)
+            or not self.state.may_speak_in(message.chat.id)
         ):
             return
         if person := await self._voice_of(replied):
@@ -150,9 +151,10 @@ class VoiceHandlers:
         place = place_of(asked)
         await answer_query(query)
         is_first = await _remove_question(asked) or context.delivery.is_repeated
-        if not is_first or not self.state.access.may_speak_in(place.chat_id):
+        access = self.state.access_in(place.chat_id)
+        if not is_first or not access.may_speak_in(place.chat_id):
             return
-        if person := self.state.access.roster.find_by_id(int(chosen[1])):
+        if person := access.roster.find_by_id(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))
 
     async def tell_voice(self, update: Update, context: Context) -> None:
@@ -171,7 +173,8 @@ class VoiceHandlers:
 
     def _withhold_opening(self, request: ReplyRequest, message: Message) -> ReplyRequest:
         """Return the request without opening words if those of its author must not be used."""
-        is_excluded = author_id(message) in self.state.access.roster.excluded_ids
+        excluded = self.state.access_in(message.chat.id).roster.excluded_ids
+        is_excluded = author_id(message) in excluded
         return replace(request, opening="") if is_excluded else request
 
     async def _speak(
@@ -182,7 +185,8 @@ class VoiceHandlers:
         at: datetime,
         request: ReplyRequest = PLAIN_REQUEST,
     ) -> None:
-        if refusal := explain_refusal(person, self.state.access, context.texts, place.chat_id):
+        access = self.state.access_in(place.chat_id)
+        if refusal := explain_refusal(person, access, context.texts, place.chat_id):
             await context.delivery.send_text(place, refusal)
         else:
             await self.speaking.answer(context, place, person.name, at, request)
@@ -191,7 +195,8 @@ class VoiceHandlers:
         self, context: Context, place: Place, at: datetime, request: ReplyRequest
     ) -> None:
         """Let the model choose who answers, among the people who agreed."""
-        if names := [person.name for person in self.state.access.voices]:
+        voices = self.state.access_in(place.chat_id).voices
+        if names := [person.name for person in voices]:
             await self.speaking.answer_as_anyone(context, place, names, at, request)
         else:
             await context.delivery.send_text(place, context.texts.no_voices)
@@ -203,7 +208,8 @@ class VoiceHandlers:
             kept = await self.state.store.messages.find(replied.chat.id, replied.message_id)
             text = kept.text if kept else ""
         played = parse_voice_header(text)
-        return self.state.access.roster.find_by_name(played[0]) if played else None
+        roster = self.state.access_in(replied.chat.id).roster
+        return roster.find_by_name(played[0]) if played else None
 
 
 async def _remove_question(asked: Message) -> bool:

@@ -18,10 +18,13 @@ async def opt_in(message: Message, context: Context) -> str:
     if user_id is None:
         return texts.anonymous_sender
     await state.save_decision(message.chat.id, user_id, "optin")
-    person = state.access.roster.find_by_id(user_id)
+    access = state.access_in(message.chat.id)
+    person = access.roster.find_by_id(user_id)
+    # a group must not learn that somebody is in another one
+    elsewhere = message.chat.type == Chat.PRIVATE and state.knows_elsewhere(user_id)
     if person is None:
-        return texts.optin_unknown
-    if state.access.may_imitate(person):
+        return texts.optin_elsewhere if elsewhere else texts.optin_unknown
+    if access.may_imitate(person):
         text = texts.optin_done
     elif person.is_only_quiet:
         text = texts.optin_too_few_messages
@@ -29,7 +32,8 @@ async def opt_in(message: Message, context: Context) -> str:
         text = texts.optin_roster_no
     else:
         text = texts.optin_other_account
-    return text.format(name=person.name)
+    text = text.format(name=person.name)
+    return f"{text}\n\n{texts.optin_elsewhere}" if elsewhere else text
 
 
 async def opt_out(message: Message, context: Context) -> str:
@@ -60,12 +64,12 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
 
     Returns `text` with the number of erased messages, followed by what happened in the chat.
     """
-    roster, texts = context.state.access.roster, context.texts
-    person = roster.find_by_id(user_id)
+    state, texts = context.state, context.texts
+    accounts = state.accounts_of(user_id)
     query = ErasureQuery(
-        authors=frozenset({user_id, *(person.ids if person else ())}),
-        voices=(person.name,) if person else (),
-        bots=roster.understudies,
+        authors=accounts,
+        voices=state.voices_of(accounts),
+        bots=frozenset[int]().union(*(one.current.roster.understudies for one in state.models.all)),
     )
     gone = await erase(query, context.delivery)
     return gone.describe(
@@ -79,7 +83,8 @@ async def _forget_message(message: Message, replied: Message, context: Context) 
     The message's author may erase it, and so may the person in whose voice it is, admins of the
     group or of the bot, and anyone in their own private chat.
     """
-    state, texts, roster = context.state, context.texts, context.state.access.roster
+    state, texts = context.state, context.texts
+    roster = state.access_in(message.chat.id).roster
     ref = Ref(replied.chat.id, replied.message_id)
     is_own = replied.from_user is not None and replied.from_user.id == context.bot.id
     owner_ids = {author_id(replied)}

@@ -81,8 +81,9 @@ class GuessGame:
         self, place: Place, state: BotState
     ) -> tuple[StoredMessage, QuizMessage] | None:
         """Return a message of this chat that fits a quiz, by somebody who agreed."""
-        model, quizzes = state.model_holder.current, state.store.quizzes
-        authors = {number for person in state.access.voices for number in person.ids}
+        model, quizzes = state.model_in(place.chat_id), state.store.quizzes
+        voices = state.access_in(place.chat_id).voices
+        authors = {number for person in voices for number in person.ids}
         since = datetime.now(UTC) - REPEAT_AFTER
         ids = await quizzes.find_candidates(place, authors, since, MAX_CANDIDATES)
         ids = self.rng.sample(ids, len(ids))
@@ -107,12 +108,13 @@ class GuessGame:
         if self.rng.random() < 1 / 2:
             async with typing(context.bot, place):
                 shown = await _imitate(original, shown, state) or shown
-        names = [person.name for person in state.access.voices]
+        names = [person.name for person in state.access_in(place.chat_id).voices]
         question = make_question(shown, names, context.texts, self.rng)
 
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
-            is_voice = shown.voice in {person.name for person in state.access.voices}
+            voices = state.access_in(place.chat_id).voices
+            is_voice = shown.voice in {person.name for person in voices}
             return is_voice and not state.must_erase(shown.voice, place.chat_id, shown.sources)
 
         sent: Message | None = None
@@ -148,9 +150,9 @@ async def record_answer(update: Update, context: Context) -> None:
     if answer is None or answer.user is None or not answer.option_ids:
         return
     chat_id = await state.store.quizzes.find_chat_id(answer.poll_id)
-    if chat_id is None or not state.access.may_speak_in(chat_id):
+    if chat_id is None or not state.may_speak_in(chat_id):
         return
-    person = state.access.roster.find_by_id(answer.user.id)
+    person = state.access_in(chat_id).roster.find_by_id(answer.user.id)
     name = person.name if person else answer.user.full_name
     await state.store.quizzes.answer(answer.poll_id, answer.user.id, name, answer.option_ids[0])
 

@@ -19,7 +19,8 @@ async def start(message: Message, context: Context) -> str:
 
 async def show_help(message: Message, context: Context) -> str:
     """Explain what the bot does, and list its commands and voices where it may speak."""
-    texts, access, chat_id = context.texts, context.state.access, message.chat.id
+    texts, chat_id = context.texts, message.chat.id
+    access = context.state.access_in(chat_id)
     if chat_id > 0 and chat_id not in access.admins:
         return f"{texts.introduction}\n\n{texts.private_admins_only}"
     if not access.may_speak_in(chat_id):
@@ -53,7 +54,7 @@ async def list_voices(message: Message, context: Context) -> str:
     In a group that the model did not learn from, list only the voices.
     """
     state, texts, chat_id = context.state, context.texts, message.chat.id
-    access, card = state.access, state.model_holder.current.card
+    access, card = state.access_in(chat_id), state.model_in(chat_id).card
     voices = []
     for person in access.voices:
         lines = card.count_lines(person.name)

@@ -45,7 +45,7 @@ async def set_chatty(message: Message, context: Context) -> str:
         return texts.chatty_usage
     if not await is_group_admin(context.bot, message, state.settings.admins):
         return texts.group_admins_only
-    if state.model_holder.current.propensity is None:
+    if state.model_in(message.chat.id).propensity is None:
         return texts.chatty_unavailable
     await state.save_group(replace(group, chatty=int(argument)))
     return texts.chatty_level.format(level=int(argument))
@@ -103,7 +103,7 @@ class JoinIn:
 
     async def _choose_voice(self, place: Place, message: Message, state: BotState) -> str | None:
         """Return the friend who would probably answer, or None if nobody would."""
-        model = state.model_holder.current
+        model = state.model_in(place.chat_id)
         if model.propensity is None:
             return None
         earlier = await state.store.messages.find_newest(
@@ -118,7 +118,7 @@ class JoinIn:
         chances = await asyncio.to_thread(
             model.propensity.probabilities, earlier, model.roster, gap
         )
-        agreed = {person.name for person in state.access.voices}
+        agreed = {person.name for person in state.access_in(place.chat_id).voices}
         likely = {name: chance for name, chance in chances.items() if name in agreed}
         return model.propensity.choose_joiner(likely, state.group(place.chat_id).chatty, self.rng)
 
@@ -126,7 +126,7 @@ class JoinIn:
 def _is_welcome(chat_id: int, state: BotState) -> bool:
     """Whether the bot may speak in a group, `/chatty` is on there and `/quiet` is off."""
     group = state.groups.get(chat_id)
-    if group is None or not group.chatty or not state.access.may_speak_in(chat_id):
+    if group is None or not group.chatty or not state.may_speak_in(chat_id):
         return False
     return not group.quiet_until or datetime.now(UTC) >= group.quiet_until
 

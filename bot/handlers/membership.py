@@ -121,7 +121,7 @@ class AccessCheck:
             return
         if message and is_by_bot(message):
             raise ApplicationHandlerStop
-        if state.access.may_speak_in(chat.id):
+        if state.may_speak_in(chat.id):
             group = state.group(chat.id)
             is_new = chat.id not in state.groups or group.title != chat.title
             if chat.type in {Chat.GROUP, Chat.SUPERGROUP} and is_new:
@@ -228,11 +228,12 @@ async def allow(message: Message, context: Context) -> str:
     state, texts, chat = context.state, context.texts, message.chat
     if chat.type == Chat.PRIVATE:
         return texts.groups_only
-    is_informed = state.group(chat.id).authorised and not state.access.learned_from(chat.id)
-    await _authorise(chat, state, state.access.chats if is_informed else frozenset())
+    access = state.access_in(chat.id)
+    is_informed = state.group(chat.id).authorised and not access.learned_from(chat.id)
+    await _authorise(chat, state, access.chats if is_informed else frozenset())
     state.chats_to_allow.discard(chat.id)
     if is_informed:
-        return texts.allowed.format(chats=state.origin)
+        return texts.allowed.format(chats=state.origin_in(chat.id))
     return _greeting(chat.id, context)
 
 
@@ -254,9 +255,9 @@ async def _authorise(chat: Chat, state: BotState, allowed: frozenset[int] = froz
 
 
 def _greeting(chat_id: int, context: Context) -> str:
-    texts, access = context.texts, context.state.access
+    texts, access = context.texts, context.state.access_in(chat_id)
     if not access.may_speak_in(chat_id):
-        return texts.needs_allow.format(chats=context.state.origin)
+        return texts.needs_allow.format(chats=context.state.origin_in(chat_id))
     names = ", ".join(person.name for person in access.voices)
     voices = texts.voices_here.format(names=names) if names else texts.no_voices
     return texts.greeting.format(voices=voices)

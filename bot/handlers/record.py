@@ -19,7 +19,7 @@ def trim_update(state: BotState, username: str, update: Json) -> Json:
     Updates that follow an unhandled `/allow` keep their text, which is needed after a kill.
     """
     chat = find_chat_id(update)
-    if chat is None or state.access.may_speak_in(chat) or chat in state.chats_to_allow:
+    if chat is None or state.may_speak_in(chat) or chat in state.chats_to_allow:
         return update
     if _will_be_allowed(update, chat, state, username):
         state.chats_to_allow.add(chat)
@@ -35,7 +35,7 @@ def select_stored(state: BotState, update: Update) -> Received | None:
     messages that a reply may need as context are stored.
     """
     message = update.message or update.edited_message
-    if message is None or not state.access.may_speak_in(message.chat.id):
+    if message is None or not state.may_speak_in(message.chat.id):
         return None
     is_private = message.chat.type == Chat.PRIVATE
     if is_private and not is_conversation(message):

@@ -81,7 +81,7 @@ class Simulator:
         self, chat_id: int, argument: str, context: Context
     ) -> SimulationRequest | str:
         """Return what to play, or the reason why nobody speaks."""
-        access, texts = context.state.access, context.texts
+        access, texts = context.state.access_in(chat_id), context.texts
         if not access.voices:
             return texts.no_voices
         try:
@@ -113,7 +113,8 @@ class Simulator:
         at = message.date
         for _ in range(wanted.turns):
             # somebody may have opted out since the start
-            voices = [person.name for person in context.state.access.voices]
+            agreed = context.state.access_in(message.chat.id).voices
+            voices = [person.name for person in agreed]
             voices = [name for name in voices if not names or name in names]
             if not voices or not await self.speaking.simulate_turn(
                 context, place_of(message), voices, at, request, stopped

@@ -267,11 +267,11 @@ class Speaking:
             lines = await self._state.store.outbox.lines_of(part)
             await erase(ErasureQuery(own=lines), context.delivery)
         is_withdrawn = not self._may_still_say(reply, place)
-        return arrived or (is_withdrawn and self._state.access.may_speak_in(place.chat_id))
+        return arrived or (is_withdrawn and self._state.may_speak_in(place.chat_id))
 
     def _may_still_say(self, reply: Reply, place: Place) -> bool:
         """Whether a turn may still be sent: somebody may have withdrawn since the request."""
-        access = self._state.access
+        access = self._state.access_in(place.chat_id)
         person = access.roster.find_by_name(reply.voice)
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
         return may and not self._state.must_erase(reply.voice, place.chat_id, reply.sources)

@@ -89,12 +89,13 @@ class _Made:
 async def _make(place: Place, context: Context) -> _Made | str:
     """Make the statistics of a place, or return why there are none."""
     state, texts = context.state, context.texts
-    agreed = state.access.voices
+    access = state.access_in(place.chat_id)
+    agreed = access.voices
     if not agreed:
         return texts.no_voices
     authors = {number for person in agreed for number in person.ids}
     messages = await state.store.messages.find_by_authors(place, authors, MAX_MESSAGES)
-    found = await asyncio.to_thread(compute_statistics, messages, state.access.roster, agreed)
+    found = await asyncio.to_thread(compute_statistics, messages, access.roster, agreed)
     if found is None or found.messages < MIN_MESSAGES:
         count = texts.format_count(texts.messages, found.messages if found else 0)
         return texts.stats_too_few.format(messages=count)
@@ -145,6 +146,7 @@ async def _is_valid(
     found: Statistics, authors: set[int], place: Place, state: BotState, _: str = ""
 ) -> bool:
     """Whether nobody has withdrawn, or forgotten a message, since the statistics were computed."""
-    still = {number for person in state.access.voices for number in person.ids}
+    voices = state.access_in(place.chat_id).voices
+    still = {number for person in voices for number in person.ids}
     forgotten = state.forgotten.get(place.chat_id, set())
     return authors <= still and forgotten.isdisjoint(found.sources)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bot.errors import DumpError, StoreError
-from bot.services.access import Access, build_access
+from bot.services.access import Access, StoredPermissions, find_later_ids
 from bot.services.model_holder import Models
 from bot.settings import Settings
 from bot.store.backup import DumpReader, StoredMessage
@@ -19,7 +19,8 @@ from bot.store.database import (
     open_database,
     read_version,
 )
-from bot.store.groups import Decisions, Group, Groups
+from bot.store.groups import Decisions, Groups
+from model.artifacts.artifact import Card
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
@@ -161,13 +162,13 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
         raise StoreError(f"there is no database {database_name(settings.database_url)} to dump")
     if version is not Version.CURRENT:
         raise StoreError(describe_mismatch(settings.database_url, version))
-    card = models.open("current").card
-    roster = card.roster.with_understudy(bot_id)
-    titles = {chat.chat_id: chat.title for chat in card.chats}
+    cards = [_open_card(one, bot_id) for one in (models, *models.groups().values())]
     async with open_database(settings.database_url) as database:
-        newest, groups = await Decisions(database).newest(), await Groups(database).all()
-        access = build_access(card, roster, settings, newest)
-        held = await _collect_dump(DumpReader(database), access, groups, titles, wanted)
+        decisions = await Decisions(database).all()
+        groups = {group.chat_id: group for group in await Groups(database).all()}
+        permissions = StoredPermissions(cards, settings, decisions, groups)
+        held = await _collect_dump(DumpReader(database), permissions, wanted)
+    roster = permissions.access_in(held.chat_id).roster
     try:
         write_text(path, format_dump(held))
     except OSError as error:
@@ -178,31 +179,42 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
 
 
+def _open_card(models: Models, bot_id: int) -> Card:
+    card = models.open("current").card
+    return replace(card, roster=card.roster.with_understudy(bot_id))
+
+
 async def _collect_dump(
-    store: DumpReader,
-    access: Access,
-    groups: Sequence[Group],
-    titles: Mapping[int, str],
-    wanted: int | None,
+    store: DumpReader, permissions: StoredPermissions, wanted: int | None
 ) -> Dump:
     """Collect the content of a dump; a supergroup's includes that of its basic group."""
-    earlier = {group.chat_id: group.moved_from for group in groups if group.moved_from}
-    later = {old: new for new, old in earlier.items()}
+    groups, later = permissions.groups.values(), find_later_ids(permissions.groups)
+    earlier = {new: old for old, new in later.items()}
+    titles = {chat.chat_id: chat.title for card in permissions.cards for chat in card.chats}
     names = {**titles, **{group.chat_id: group.title for group in groups if group.title}}
     authors = await store.authors()
-    with_friends = {chat for chat, who in authors.items() if any(map(access.has_agreed, who))}
+    with_friends = {
+        chat for chat, who in authors.items()
+        if any(map(permissions.access_in(chat).has_agreed, who))
+    }  # fmt: skip
     chats = {later.get(chat, chat) for chat in (with_friends or authors)}
     chat_id = _choose_chat(chats, names, wanted)
+    card, access = permissions.card_in(chat_id), permissions.access_in(chat_id)
     kept = await store.messages(chat_id)
     forgotten = await store.forgotten(chat_id)
     if (old := earlier.get(chat_id)) is not None:
         kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
+    decisions = [
+        one
+        for one in await store.decisions()
+        if one.kind == "optout" or permissions.card_in(one.chat_id) is card
+    ]
     return Dump(
         chat_id,
         names.get(chat_id),
         [item for item in kept if _is_dumped(item, access)],
-        await store.decisions(),
+        decisions,
         forgotten,
         datetime.now(UTC).replace(microsecond=0),
     )

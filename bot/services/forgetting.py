@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
+from bot.services.access import find_later_ids
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
@@ -67,13 +68,18 @@ async def expire_messages(state: BotState, now: datetime) -> int:
     The bot's own messages in groups remain. In private chats with admins everything is erased.
     """
     moment = now - timedelta(days=state.settings.retention_days)
-    access, eraser = state.access, state.store.eraser
-    strangers = {
-        author
-        for author in await eraser.authors_before(moment)
-        if author not in access.roster.understudies and not access.has_agreed(author)
-    }
-    expired = await eraser.expire(moment, strangers)
+    eraser, later = state.store.eraser, find_later_ids(state.groups)
+    kept, strangers = set[int](), dict[int, set[int]]()
+    for chat_id, authors in (await eraser.authors_before(moment)).items():
+        access = state.access_in(later.get(chat_id, chat_id))
+        for author in authors:
+            if author in access.roster.understudies or access.has_agreed(author):
+                kept.add(author)
+            else:
+                strangers.setdefault(author, set()).add(chat_id)
+    # who agreed in one group, but not in another with a model of its own
+    pairs = {(chat, author) for author in kept & strangers.keys() for chat in strangers[author]}
+    expired = await eraser.expire(moment, strangers.keys() - kept, pairs)
     if expired:
         logger.info("%d messages were older than RETENTION_DAYS and are erased", expired)
     return expired

@@ -1,11 +1,17 @@
-"""Hold the current model and replace it when a new version is promoted."""
+"""Hold the models in use, find the one for a chat, and replace those whose version changes."""
 
 import asyncio
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
+from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
+from bot.services.access import find_model, index_by_chat
+from bot.store.groups import Group
 from model.artifacts.artifact import Artifact, Card
 from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
@@ -19,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 class Models(Protocol):
     """The trained versions: `model.artifacts.registry.Registry`."""
+
+    def groups(self) -> Mapping[str, Self]:
+        """Return the versions of groups with models of their own, by the name of their folder."""
 
     @property
     def names(self) -> list[str]:
@@ -93,8 +102,8 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A loaded version; its roster contains the bot's own id.
+class CurrentModel:
+    """The current version of a folder of models; its roster contains the bot's own id.
 
     Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent
     newer decisions to this bot; `bot/services/access.py` combines both. `propensity` predicts who
@@ -102,7 +111,6 @@ class LoadedModel:
     """
 
     artifact: Artifact
-    speaker: Speaker
     roster: Roster
     propensity: Propensity | None = None
 
@@ -121,54 +129,111 @@ class LoadedModel:
 class ModelChange:
     """The result of a check for another version.
 
-    `version` is the version in use now. `refused` says why another one was not loaded. `before` is
-    the version that was in use until now, if it was replaced.
+    `now` is the version in use now, None if there is none. `refused` says why another one was not
+    loaded. `before` is the version that was in use until now, if it was replaced. `group` is the
+    name of the folder if the model is a group's own.
     """
 
-    version: str
+    now: Artifact | None
     refused: str | None = None
     before: Artifact | None = None
+    group: str | None = None
+
+
+class SpeakerCache:
+    """Loads speakers when they are needed, and keeps those that were used last.
+
+    At most `size` are kept. One that is unloaded stays in memory until its replies have ended.
+    """
+
+    def __init__(self, open_speaker: OpenSpeaker, size: int) -> None:
+        self._open, self._size = open_speaker, size
+        self._speakers: OrderedDict[Path, Speaker] = OrderedDict()  # the last used one is last
+        self._lock, self._loading = threading.Lock(), threading.Lock()
+
+    def __len__(self) -> int:
+        """Return how many speakers are loaded."""
+        return len(self._speakers)
+
+    def get(self, artifact: Artifact) -> Speaker:
+        """Return a version's speaker; load it if necessary, which blocks.
+
+        Raises:
+            ArtifactError, OSError, RuntimeError, ValueError: It cannot be loaded.
+        """
+        if found := self._find(artifact.path):
+            return found
+        with self._loading:
+            if found := self._find(artifact.path):
+                return found
+            with self._lock:
+                while len(self._speakers) >= self._size:
+                    self._speakers.popitem(last=False)
+            speaker = self._open(artifact)
+            with self._lock:
+                self._speakers[artifact.path] = speaker
+            return speaker
+
+    def unload(self, path: Path) -> None:
+        """Unload the version in a folder, if it is loaded."""
+        with self._lock:
+            self._speakers.pop(path, None)
+
+    def _find(self, path: Path) -> Speaker | None:
+        with self._lock:
+            if path in self._speakers:
+                self._speakers.move_to_end(path)
+            return self._speakers.get(path)
 
 
 class ModelHolder:
-    """Holds the loaded version, and replaces it when another usable one becomes current."""
+    """Holds the current version of one folder; takes another usable one that becomes current."""
 
-    def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
-        self.models = models
-        self._open, self.bot_id = open_speaker, bot_id
+    def __init__(
+        self, models: Models, speakers: SpeakerCache, bot_id: int, group: str | None = None
+    ) -> None:
+        """`group` is the name of the folder if the model is a group's own."""
+        self.models, self.group = models, group
+        self._speakers, self._bot_id = speakers, bot_id
         self._seen = ""
         self._checking = asyncio.Lock()  # a command and the background job may check at once
-        self._current: LoadedModel | None = None
-        self._last_reason: str | None = None
+        self._current: CurrentModel | None = None
+        self.problem: str | None = None
+        """Why the version that is current in the folder is not in use."""
         self._wait = FIRST_WAIT
         self._retry_at: float | None = None  # when to retry a version that could not be loaded
 
     @property
-    def current(self) -> LoadedModel:
-        """Return the loaded version.
+    def has_model(self) -> bool:
+        """Whether a version is in use."""
+        return self._current is not None
+
+    @property
+    def current(self) -> CurrentModel:
+        """Return the version in use.
 
         Raises:
-            RuntimeError: Nothing was loaded yet.
+            RuntimeError: There is none yet.
         """
         if self._current is None:
             raise RuntimeError("no model is loaded")
         return self._current
 
-    async def load(self) -> LoadedModel:
+    async def load(self) -> CurrentModel:
         """Load the current version.
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
         """
         self._seen = await asyncio.to_thread(self.models.fingerprint)
-        self._current = await asyncio.to_thread(self._load_current)
+        self._current = await asyncio.to_thread(self._open_current)
         return self._current
 
-    async def check(self) -> ModelChange | None:
-        """Load a version that has become current; return the result, or None if nothing changed.
+    async def check(self, *, with_weights: bool = True) -> ModelChange | None:
+        """Take a version that has become current; return the result, or None if nothing changed.
 
-        A version that could not be loaded, perhaps for lack of memory, is tried again after pauses
-        that double.
+        `with_weights` also loads it. A version that could not be loaded, perhaps for lack of
+        memory, is tried again after pauses that double.
         """
         loop = asyncio.get_running_loop()
         async with self._checking:
@@ -176,34 +241,129 @@ class ModelHolder:
             is_due = self._retry_at is not None and loop.time() >= self._retry_at
             if state == self._seen and not is_due:
                 return None
-            before, earlier = self.current.artifact, self.current.version
+            before = self._current.artifact if self._current else None
             try:
-                self._current = await asyncio.to_thread(self._load_current)
+                opened = await asyncio.to_thread(self._open_current, with_weights=with_weights)
             except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
                 is_new = state != self._seen
                 self._wait = FIRST_WAIT if is_new else min(2 * self._wait, MAX_WAIT)
                 self._seen, self._retry_at = state, loop.time() + self._wait
-                logger.warning("the current version cannot be used: %s continues", earlier)
                 # CTranslate2's own text, a RuntimeError, never quotes a chat
                 is_own = isinstance(error, RuntimeError)
                 reason = make_printable(str(error)) if is_own else describe_error(error)
-                return ModelChange(earlier, reason)
-            self._seen, self._retry_at, self._last_reason = state, None, None
-            logger.info("version %s has replaced version %s", self.current.version, earlier)
-            is_other = self.current.version != earlier
-            return ModelChange(self.current.version, before=before) if is_other else None
+                self.problem = reason
+                continues = f"{before.path.name} continues" if before else "there is no other"
+                logger.warning("%s cannot be used: %s", self._describe(), continues)
+                return ModelChange(before, reason, group=self.group)
+            self._current = opened
+            self._seen, self._retry_at, self.problem = state, None, None
+            logger.info("%s is %s now", self._describe(), opened.version)
+            if before and before.path == opened.artifact.path:
+                return None
+            if before:
+                self._speakers.unload(before.path)
+            return ModelChange(opened.artifact, before=before, group=self.group)
 
-    async def check_and_report(self, report: Callable[[ModelChange], Awaitable[object]]) -> None:
+    async def check_and_report(self, report: "Report", *, with_weights: bool = True) -> None:
         """Check once and report the result; the same refusal of a version is reported only once."""
-        change = await self.check()
-        if change is None or (change.refused and change.refused == self._last_reason):
-            return
-        self._last_reason = change.refused
-        await report(change)
+        before = self.problem
+        change = await self.check(with_weights=with_weights)
+        if change and not (change.refused and change.refused == before):
+            await report(change)
 
-    def _load_current(self) -> LoadedModel:
+    def close(self) -> None:
+        """Unload the version."""
+        if self._current:
+            self._speakers.unload(self._current.artifact.path)
+
+    def _describe(self) -> str:
+        """Return words for the log; the folder's name is that of a group, so it is left out."""
+        return "the current version" if self.group is None else "the current version of a group"
+
+    def _open_current(self, *, with_weights: bool = True) -> CurrentModel:
         artifact = self.models.open("current")
-        same = self._current and self._current.artifact.path == artifact.path
-        speaker = self._current.speaker if self._current and same else self._open(artifact)
-        roster = remove_decisions(artifact.card.roster).with_understudy(self.bot_id)
-        return LoadedModel(artifact, speaker, roster, read_propensity(artifact.path))
+        if with_weights:
+            self._speakers.get(artifact)
+        roster = remove_decisions(artifact.card.roster).with_understudy(self._bot_id)
+        return CurrentModel(artifact, roster, read_propensity(artifact.path))
+
+
+Report: TypeAlias = Callable[[ModelChange], Awaitable[object]]
+"""Tells the admins what has changed."""
+
+
+class ModelSet:
+    """The models of a bot: the default one, and those of groups that have their own.
+
+    A group's own model serves the chats that it learned from, and no others. The default model
+    serves all other chats.
+    """
+
+    def __init__(
+        self, models: Models, open_speaker: OpenSpeaker, bot_id: int, max_loaded: int = 2
+    ) -> None:
+        self._bot_id = bot_id
+        self.speakers = SpeakerCache(open_speaker, max_loaded)
+        self.default = ModelHolder(models, self.speakers, bot_id)
+        self._groups: dict[str, ModelHolder] = {}
+        self._by_chat: dict[int, ModelHolder] = {}
+        self._indexed: tuple[CurrentModel, ...] = ()
+        self.revision = 0
+        """Changes whenever a model changes."""
+
+    async def load(self, report: Report) -> None:
+        """Load the default model; of the others only what must be known without a request.
+
+        Raises:
+            ArtifactError: The default model cannot be used.
+        """
+        await self.default.load()
+        await self._check_groups(report, with_weights=False)
+        self._index()
+
+    async def check_and_report(self, report: Report) -> None:
+        """Take versions that have become current, in any folder, and report the changes."""
+        await self.default.check_and_report(report)
+        await self._check_groups(report)
+        self._index()
+
+    async def check(self, holder: ModelHolder) -> ModelChange | None:
+        """Take a version of one folder that has become current; see `ModelHolder.check`."""
+        change = await holder.check()
+        self._index()
+        return change
+
+    @property
+    def own(self) -> tuple[ModelHolder, ...]:
+        """Return the holders of models of single groups, by the names of their folders."""
+        return tuple(self._groups[name] for name in sorted(self._groups))
+
+    @property
+    def all(self) -> tuple[ModelHolder, ...]:
+        """Return the holders of all models that can be used; the default one is first."""
+        return (self.default, *(one for one in self.own if one.has_model))
+
+    def find(self, chat_id: int, groups: Mapping[int, Group]) -> ModelHolder:
+        """Return the model that serves a chat."""
+        return find_model(self._by_chat, chat_id, groups) or self.default
+
+    async def _check_groups(self, report: Report, *, with_weights: bool = True) -> None:
+        folders = await asyncio.to_thread(self.default.models.groups)
+        for name in set(self._groups) - set(folders):
+            self._groups.pop(name).close()
+            logger.info("a group has no model of its own any more")
+        for name, models in folders.items():
+            holder = self._groups.get(name)
+            if holder is None:
+                holder = ModelHolder(models, self.speakers, self._bot_id, name)
+                self._groups[name] = holder
+            await holder.check_and_report(report, with_weights=with_weights)
+
+    def _index(self) -> None:
+        """Find out which model serves which chat, if a model has changed."""
+        current = tuple(one.current for one in self.all)
+        if len(current) == len(self._indexed) and all(map(is_, current, self._indexed)):
+            return
+        self._indexed = current
+        self._by_chat = index_by_chat((one.current.card, one) for one in self.all[1:])
+        self.revision += 1

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bot.errors import StoppingError
 from bot.services.measurements import Measurements
-from bot.services.model_holder import ModelHolder, ShouldStop, Speaker
+from bot.services.model_holder import CurrentModel, ShouldStop, Speaker, SpeakerCache
 from bot.store.inbox import generating, record_wait
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
@@ -179,13 +179,14 @@ class Replies:
 
     def __init__(
         self,
-        models: ModelHolder,
+        find_model: Callable[[int], CurrentModel],
+        speakers: SpeakerCache,
         store: MessageStore,
         max_parallel: int = 1,
         seconds: float = MAX_REPLY_SECONDS,
         queue_seconds: float = MAX_QUEUE_SECONDS,
     ) -> None:
-        self._models = models
+        self._find_model, self._speakers = find_model, speakers
         self._store = store
         self.measurements = Measurements()
         self._seconds, self._queue_seconds = seconds, queue_seconds
@@ -285,12 +286,16 @@ class Replies:
             StoppingError: The bot is being stopped.
             VoiceError: No candidate was acceptable.
         """
-        model = self._models.current
+        model = self._find_model(kept.chat_id)
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
         lines = await load_lines(self._store, place, kept.sent_at, roster, window, before=kept)
-        reply = partial(model.speaker.fork().reply, render_context(lines), voice, "")
-        messages = await self._generate(kept.chat_id, reply)
+        context = render_context(lines)
+
+        def run(speaker: Speaker, should_stop: ShouldStop) -> tuple[str, ...]:
+            return speaker.fork().reply(context, voice, "", should_stop)
+
+        messages = await self._generate(kept.chat_id, model, run)
         return Reply(voice, messages, model.version, tuple(line.message_id for line in lines))
 
     def close(self) -> None:
@@ -307,7 +312,7 @@ class Replies:
         on_start: Callable[[], object] | None,
         generate: Callable[[Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]],
     ) -> Reply:
-        model, opening = self._models.current, ""
+        model, opening = self._find_model(place.chat_id), ""
         if request.opening:
             names = [person.name for person in model.roster.people]
             opening = await asyncio.to_thread(clean_opening, request.opening, names)
@@ -315,8 +320,10 @@ class Replies:
         lines = await load_lines(self._store, place, at, model.roster, window, request)
         context = render_context(lines)
 
-        def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:
-            speaker = model.speaker.fork()
+        def run(
+            loaded: Speaker, should_stop: ShouldStop
+        ) -> tuple[str, tuple[str, ...], dict[str, int]]:
+            speaker = loaded.fork()
             try:
                 voice, messages = generate(speaker, context, opening, should_stop)
             finally:
@@ -324,7 +331,7 @@ class Replies:
                 self.measurements.rejected.update(speaker.rejected)
             return voice, messages, dict(speaker.rejected)
 
-        voice, messages, rejected = await self._generate(place.chat_id, run, on_start)
+        voice, messages, rejected = await self._generate(place.chat_id, model, run, on_start)
         sources = [line.message_id for line in lines]
         if request.opening and request.command_id is not None:
             sources.append(request.command_id)  # the reply begins with words of this message
@@ -334,11 +341,13 @@ class Replies:
     async def _generate(
         self,
         chat_id: int,
-        function: Callable[[ShouldStop], T],
+        model: CurrentModel,
+        function: Callable[[Speaker, ShouldStop], T],
         on_start: Callable[[], object] | None = None,
     ) -> T:
-        """Wait until the chat is admitted, then call the model; the time limit starts at the call.
+        """Wait until the chat is admitted, load the model if necessary, then call it.
 
+        The time limit starts at the call.
         `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
         The next chat is admitted when the model has stopped.
         """
@@ -358,12 +367,13 @@ class Replies:
                     on_start()
                 if self._closed.is_set():
                     raise StoppingError(_STOPPING)
+                speaker = await asyncio.to_thread(self._speakers.get, model.artifact)
                 end = time.monotonic() + self._seconds
 
                 def should_stop() -> bool:
                     return stop.is_set() or self._closed.is_set() or time.monotonic() > end
 
-                call = asyncio.wrap_future(self._threads.submit(function, should_stop))
+                call = asyncio.wrap_future(self._threads.submit(function, speaker, should_stop))
                 self._started_at[chat_id] = time.monotonic()
                 call.add_done_callback(partial(self._release, chat_id))
                 is_submitted = True

@@ -2,24 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bot.services.access import Access, build_access
-from bot.services.model_holder import ModelHolder
+from bot.services.access import Access, build_access, find_later_ids
+from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet, Report
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.changes import Kind
 from bot.store.erasure import ErasureQuery, Marked
-from bot.store.groups import Group
+from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from bot.store.messages import Place, Ref
+from bot.store.outbox import VoiceQuery
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
-from model.chat.roster import Decision, DecisionKind
+from model.chat.roster import DecisionKind
 from model.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ class BotState:
     """The bot's state while it runs; changes are stored before they take effect."""
 
     settings: Settings
-    model_holder: ModelHolder
+    models: ModelSet
     store: Store
-    replies: Replies
+    replies: Replies = field(init=False)
     groups: dict[int, Group] = field(default_factory=dict)
-    decisions: dict[int, Decision] = field(default_factory=dict)
+    decisions: DecisionsByUser = field(default_factory=dict)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
@@ -53,10 +54,18 @@ class BotState:
     """Cleared while changes by other processes may be missed."""
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something is read again, so that what was read last stays."""
+    _access: dict[ModelHolder, Access] = field(default_factory=dict)
+    """The permissions that follow from each model; built when they are needed."""
+    _access_revision: int = 0
 
-    async def open(self) -> None:
-        """Load the current model, the groups and the decisions."""
-        await self.model_holder.load()
+    def __post_init__(self) -> None:
+        """Prepare to generate replies."""
+        speakers, parallel = self.models.speakers, self.settings.parallel_replies
+        self.replies = Replies(self.model_in, speakers, self.store.messages, parallel)
+
+    async def open(self, report: Report) -> None:
+        """Load the current models, the groups and the decisions; report unusable models."""
+        await self.models.load(report)
         await self.reload()
         self.is_current.set()
 
@@ -64,7 +73,8 @@ class BotState:
         """Load the groups and the decisions, and what was forgotten lately."""
         async with self.loading:
             self.groups = {group.chat_id: group for group in await self.store.groups.all()}
-            self.decisions = await self.store.decisions.newest()
+            self.decisions = await self.store.decisions.all()
+            self._access.clear()
         if self._is_shared:
             await self._load_forgotten()
 
@@ -76,17 +86,22 @@ class BotState:
     async def _load_group(self, number: int) -> None:
         async with self.loading:
             if group := await self.store.groups.find(number):
-                self.groups[number] = group
+                self._note_group(group)
+
+    def _note_group(self, group: Group) -> None:
+        self.groups[group.chat_id] = group
+        self._access.clear()
 
     async def _load_decisions(self) -> None:
         async with self.loading:
-            self.decisions = await self.store.decisions.newest()
+            self.decisions = await self.store.decisions.all()
+            self._access.clear()
 
     async def apply_change(self, kind: Kind, number: int) -> None:
         """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":
             await self._load_group(number)
-            if self.access.may_speak_in(number):
+            if self.may_speak_in(number):
                 self.chats_to_allow.discard(number)
         elif kind == "decision":
             await self._load_decisions()
@@ -110,20 +125,86 @@ class BotState:
             return True
         return self.queue is not None and await self.queue.count_replies(chat_id) > 0
 
-    @property
-    def access(self) -> Access:
-        """Return the current permissions."""
-        serving = self.model_holder.current
-        return build_access(
-            serving.card, serving.roster, self.settings, self.decisions, self.groups
-        )
+    def holder_in(self, chat_id: int) -> ModelHolder:
+        """Return the holder of the model that serves a chat."""
+        return self.models.find(chat_id, self.groups)
 
-    @property
-    def origin(self) -> str:
-        """Return the titles of the chats that the model learned from."""
-        return ", ".join(
-            make_printable_name(chat.title) for chat in self.model_holder.current.card.chats
-        )
+    def model_in(self, chat_id: int) -> CurrentModel:
+        """Return the model that serves a chat."""
+        return self.holder_in(chat_id).current
+
+    def access_in(self, chat_id: int) -> Access:
+        """Return the permissions in a chat, which follow from the model that serves it."""
+        return self.access_of(self.holder_in(chat_id))
+
+    def access_of(self, holder: ModelHolder) -> Access:
+        """Return the permissions that follow from a model."""
+        if self._access_revision != self.models.revision:
+            self._access.clear()
+            self._access_revision = self.models.revision
+        if (access := self._access.get(holder)) is None:
+            model, later = holder.current, find_later_ids(self.groups)
+            access = self._access[holder] = build_access(
+                model.card, model.roster, self.settings, self.decisions, self.groups,
+                lambda chat_id: self.holder_in(later.get(chat_id, chat_id)) is holder,
+            )  # fmt: skip
+        return access
+
+    def may_speak_in(self, chat_id: int) -> bool:
+        """Whether the bot may speak in a chat."""
+        return self.access_in(chat_id).may_speak_in(chat_id)
+
+    def knows_elsewhere(self, user_id: int) -> bool:
+        """Whether a group's own model has learned from somebody."""
+        own = (one for one in self.models.all if one.group is not None)
+        return any(one.current.roster.find_by_id(user_id) for one in own)
+
+    def accounts_of(self, user_id: int) -> frozenset[int]:
+        """Return the ids of all accounts of a person, by the rosters of all models."""
+        found, new = set[int](), {user_id}
+        while new:
+            found |= new
+            people = (
+                holder.current.roster.find_by_id(number)
+                for holder in self.models.all
+                for number in new
+            )
+            new = {number for person in people if person for number in person.ids} - found
+        return frozenset(found)
+
+    def voices_of(self, accounts: Collection[int]) -> tuple[VoiceQuery, ...]:
+        """Return where the bot may have spoken in the voices of a person with these accounts.
+
+        A group's own model may have another person of the same name, whose messages stay.
+        """
+        found = []
+        for holder in self.models.all:
+            people = map(holder.current.roster.find_by_id, accounts)
+            for name in {person.name for person in people if person}:
+                namesakes = [
+                    one for one in self.models.all
+                    if (person := one.current.roster.find_by_name(name))
+                    and set(person.ids).isdisjoint(accounts)
+                ]  # fmt: skip
+                if self.models.default in namesakes:
+                    if chats := self._chats_of(holder):
+                        found.append(VoiceQuery(name, only=chats))
+                else:
+                    spared = frozenset[int]().union(*map(self._chats_of, namesakes))
+                    found.append(VoiceQuery(name, spared=spared))
+        return tuple(found)
+
+    def _chats_of(self, holder: ModelHolder) -> frozenset[int]:
+        """Return the chats that a group's own model serves, with their ids before a move."""
+        learned = {chat.chat_id for chat in holder.current.card.chats}
+        moved = [(g.moved_from, g.chat_id) for g in self.groups.values() if g.moved_from]
+        pairs = [pair for pair in moved if not learned.isdisjoint(pair)]
+        return frozenset(learned.union(*pairs))
+
+    def origin_in(self, chat_id: int) -> str:
+        """Return the titles of the chats that the model of a chat learned from."""
+        card = self.model_in(chat_id).card
+        return ", ".join(make_printable_name(chat.title) for chat in card.chats)
 
     def group(self, chat_id: int) -> Group:
         """Return a group, with default values if it is unknown."""
@@ -131,7 +212,7 @@ class BotState:
 
     def group_to_change(self, chat_id: int) -> Group:
         """Return a group to be stored; a new one is authorised if the bot may speak in it."""
-        fresh = Group(chat_id, authorised=self.access.may_speak_in(chat_id))
+        fresh = Group(chat_id, authorised=self.may_speak_in(chat_id))
         return self.groups.get(chat_id) or fresh
 
     async def save_group(self, group: Group) -> None:
@@ -140,7 +221,7 @@ class BotState:
         if self._is_shared:
             await self._load_group(group.chat_id)
         else:
-            self.groups[group.chat_id] = group
+            self._note_group(group)
 
     def current_place(self, place: Place) -> Place:
         """Return a place with its current id: a group that became a supergroup has a new id."""
@@ -153,7 +234,7 @@ class BotState:
         if there.moved_from == old:
             return
         known = self.groups.get(old) or Group(old, title=title)
-        let_in = known.authorised or self.access.may_speak_in(old) or there.authorised
+        let_in = known.authorised or self.may_speak_in(old) or there.authorised
         await self.save_group(replace(known, chat_id=new, authorised=let_in, moved_from=old))
         logger.info("chat %d is %d now", old, new)
 
@@ -164,7 +245,9 @@ class BotState:
         if self._is_shared:
             await self._load_decisions()
         else:
-            self.decisions[user_id] = Decision(user_id, decision, now)
+            new = StoredDecision(user_id, decision, now, chat_id)
+            self.decisions = _add_decision(self.decisions, new)
+            self._access.clear()
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
         """Exclude messages that will be erased, and replies made from them, from all use."""
@@ -172,7 +255,7 @@ class BotState:
 
     def must_erase(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether to erase a line: its person opted out, or one of its sources is forgotten."""
-        access = self.access
+        access = self.access_in(chat_id)
         person = access.roster.find_by_name(voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()
         return "optout" in decided or not self.forgotten.get(chat_id, set()).isdisjoint(sources)
@@ -187,7 +270,16 @@ class BotState:
         return {
             "ok": not failing,
             "version": VERSION,
-            "model": self.model_holder.current.version,
+            "model": self.models.default.current.version,
             "jobs_failing": failing,
             "updates_waiting": (await self.store.inbox.queue()).waiting,
         }
+
+
+def _add_decision(decisions: DecisionsByUser, new: StoredDecision) -> DecisionsByUser:
+    """Return the decisions with a new one."""
+    kept = [
+        one for one in decisions.get(new.user_id, ())
+        if (one.chat_id, one.kind) != (new.chat_id, new.kind)
+    ]  # fmt: skip
+    return {**decisions, new.user_id: (*kept, new)}

@@ -21,10 +21,10 @@ from bot.store.database import (
     read_version,
 )
 from bot.store.engines import BUSY_SECONDS, is_postgres
+from bot.store.groups import StoredDecision
 from bot.store.messages import FIELDS, IS_FORGOTTEN, message_from_row
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
-from model.chat.roster import Decision
 from model.errors import describe_error
 from model.files import PRIVATE_FILE, temporary_folder
 
@@ -66,12 +66,12 @@ class DumpReader:
 
         return await self._database.read(load)
 
-    async def decisions(self) -> list[Decision]:
+    async def decisions(self) -> list[StoredDecision]:
         """Return all decisions, the oldest first."""
-        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
+        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id)
         query = select(*columns).order_by(decisions.c.id)
         return await self._database.read(
-            lambda connection: [Decision(*row) for row in connection.execute(query)]
+            lambda connection: [StoredDecision(*row) for row in connection.execute(query)]
         )
 
     async def forgotten(self, chat_id: int) -> list[int]:

@@ -36,7 +36,7 @@ from bot.store.database import Database
 from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
 from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
-from bot.store.outbox import drop_turns
+from bot.store.outbox import VoiceQuery, drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.updates import (
     Json,
@@ -82,14 +82,14 @@ _IS_OVERWRITTEN: ColumnElement[bool] = (
 class ErasureQuery:
     """The messages to erase: single messages, or all messages of some author ids.
 
-    `own`: single messages of the bot. `voices`: names; all the bot's messages in these voices are
-    erased, no matter what they were generated from. `bots`: the ids under which the bot sent them.
+    `own`: single messages of the bot. `voices`: all the bot's messages in these voices are erased,
+    no matter what they were generated from. `bots`: the ids under which the bot sent them.
     """
 
     messages: tuple[Ref, ...] = ()
     own: tuple[Ref, ...] = ()
     authors: frozenset[int] = frozenset()
-    voices: tuple[str, ...] = ()
+    voices: tuple[VoiceQuery, ...] = ()
     bots: frozenset[int] = frozenset()
 
 
@@ -184,21 +184,35 @@ class Eraser:
             await self._delete_where(messages.c.author_id.in_(wanted.authors))
         await self.wipe()
 
-    async def authors_before(self, moment: datetime) -> frozenset[int]:
-        """Return the authors of stored messages from before a moment."""
-        query = select(messages.c.author_id).where(messages.c.sent_at < moment).distinct()
-        return await self._database.read(lambda one: frozenset(one.execute(query).scalars()))
+    async def authors_before(self, moment: datetime) -> dict[int, frozenset[int]]:
+        """Return the authors of stored messages from before a moment, by chat."""
+        query = select(messages.c.chat_id, messages.c.author_id)
+        query = query.where(messages.c.sent_at < moment).distinct()
+        found: dict[int, set[int]] = {}
+        for row in await self._database.read(lambda one: one.execute(query).all()):
+            found.setdefault(row.chat_id, set()).add(row.author_id)
+        return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
 
-    async def expire(self, moment: datetime, authors: Collection[int]) -> int:
-        """Erase these people's messages, and all forwards, from before a moment; return how many.
+    async def expire(
+        self,
+        moment: datetime,
+        authors: Collection[int],
+        authors_in: Collection[tuple[int, int]] = (),
+    ) -> int:
+        """Erase some people's messages, and all forwards, from before a moment; return how many.
 
-        Forwards are erased even if the sender agreed: they are somebody else's words. Messages in
-        private chats are always erased, because they only serve as context. Also erased are
-        references from the bot's messages to the erased ones, and the content of old updates that
-        were set aside.
+        `authors` are erased in all chats; `authors_in` are pairs of a chat and an author. Forwards
+        are erased even if the sender agreed: they are somebody else's words. Messages in private
+        chats are always erased, because they only serve as context. Also erased are references
+        from the bot's messages to the erased ones, and the content of old updates that were set
+        aside.
         """
         is_private = messages.c.chat_id > 0
-        is_meant = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
+        is_theirs = messages.c.author_id.in_(authors)
+        pairs = tuple_(messages.c.chat_id, messages.c.author_id).in_(sorted(authors_in))
+        is_meant = or_(
+            is_theirs, *([pairs] if authors_in else ()), messages.c.is_forward, is_private
+        )
         count = await self._delete_where(and_(messages.c.sent_at < moment, is_meant))
         unread = and_(inbox.c.state == SET_ASIDE, inbox.c.received_at < moment)
         clearing = update(inbox).where(unread, inbox.c.body.is_not(None)).values(body=None)
@@ -376,7 +390,11 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
         and_(messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id),
     )
     starts = (
-        messages.c.text.startswith(add_voice_header(v, ""), autoescape=True) for v in wanted.voices
+        and_(
+            messages.c.text.startswith(add_voice_header(voice.name, ""), autoescape=True),
+            voice.is_in(messages.c.chat_id),
+        )
+        for voice in wanted.voices
     )
     is_spoken = and_(messages.c.author_id.in_(wanted.bots), or_(False, *starts))  # noqa: FBT003
     queries = [
@@ -387,8 +405,13 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
             )
             for ref in wanted.messages
         ),
-        select(lines.c.chat_id, lines.c.message_id).where(lines.c.voice.in_(wanted.voices)),
-        select(guesses.c.chat_id, guesses.c.message_id).where(guesses.c.voice.in_(wanted.voices)),
+        *(
+            select(table.c.chat_id, table.c.message_id).where(
+                table.c.voice == voice.name, voice.is_in(table.c.chat_id)
+            )
+            for voice in wanted.voices
+            for table in (lines, guesses)
+        ),
         select(messages.c.chat_id, messages.c.message_id).where(is_spoken),
     ]
     found = set(wanted.own)

@@ -1,8 +1,10 @@
 """Store groups and people's decisions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeAlias
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -14,15 +16,26 @@ from bot.store.tables import decisions, groups
 from model.chat.roster import Decision, DecisionKind
 
 
+@dataclass(frozen=True, slots=True)
+class StoredDecision(Decision):
+    """A person's decision, and the chat in which they sent it."""
+
+    chat_id: int
+
+
+DecisionsByUser: TypeAlias = Mapping[int, tuple[StoredDecision, ...]]
+"""Each person's decisions, the oldest first; of equal ones in the same chat only the newest."""
+
+
 class Decisions:
     """The decisions of all people; each method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def newest(self) -> dict[int, Decision]:
-        """Return each person's newest decision by user id."""
-        return await self._database.read(_newest_decisions)
+    async def all(self) -> DecisionsByUser:
+        """Return the decisions of all people."""
+        return await self._database.read(_load_decisions)
 
     async def add(self, chat_id: int, user_id: int, decision: DecisionKind, at: datetime) -> None:
         """Store a decision."""
@@ -35,25 +48,15 @@ class Decisions:
         await self._database.write(write)
 
 
-def _newest_decisions(connection: Connection) -> dict[int, Decision]:
-    last = select(func.max(decisions.c.id)).group_by(decisions.c.user_id)
-    columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
-    rows = connection.execute(select(*columns).where(decisions.c.id.in_(last)))
-    return {row.user_id: Decision(*row) for row in rows}
-
-
-async def read_decisions(url: str) -> dict[int, Decision]:
-    """Return each person's newest decision, none if the database cannot be read.
-
-    Nothing is created or changed.
-    """
-    try:
-        if await read_version(url) is not Version.CURRENT:
-            return {}
-    except StoreError:
-        return {}
-    with open_read_only(url) as engine, engine.connect() as connection:
-        return _newest_decisions(connection)
+def _load_decisions(connection: Connection) -> DecisionsByUser:
+    key = decisions.c.user_id, decisions.c.chat_id, decisions.c.decision
+    last = select(func.max(decisions.c.id)).group_by(*key)
+    columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id)
+    query = select(*columns).where(decisions.c.id.in_(last)).order_by(decisions.c.id)
+    found: dict[int, tuple[StoredDecision, ...]] = {}
+    for row in connection.execute(query):
+        found[row.user_id] = (*found.get(row.user_id, ()), StoredDecision(*row))
+    return found
 
 
 _FIELDS = [column.name for column in groups.columns]
@@ -78,6 +81,11 @@ class Group:
     quiet_until: datetime | None = None
 
 
+def _load_groups(connection: Connection) -> dict[int, Group]:
+    rows = connection.execute(select(groups))
+    return {row.chat_id: Group(**row._mapping) for row in rows}  # noqa: SLF001  the documented name
+
+
 class Groups:
     """The groups; each method is one transaction."""
 
@@ -86,11 +94,7 @@ class Groups:
 
     async def all(self) -> list[Group]:
         """Return all groups."""
-
-        def load(connection: Connection) -> list[Group]:
-            return [Group(**row._mapping) for row in connection.execute(select(groups))]  # noqa: SLF001  the documented name
-
-        return await self._database.read(load)
+        return list((await self._database.read(_load_groups)).values())
 
     async def find(self, chat_id: int) -> Group | None:
         """Return a group, or None if it is unknown."""
@@ -128,3 +132,17 @@ class Groups:
         """Let all processes of the bot stop the turns that they send to a chat."""
         if self._database.backend.is_shared:
             await self._database.write(partial(announce, kind="stop", number=chat_id))
+
+
+async def read_decisions(url: str) -> tuple[DecisionsByUser, dict[int, Group]]:
+    """Return all decisions and groups, none if the database cannot be read.
+
+    Nothing is created or changed.
+    """
+    try:
+        if await read_version(url) is not Version.CURRENT:
+            return {}, {}
+    except StoreError:
+        return {}, {}
+    with open_read_only(url) as engine, engine.connect() as connection:
+        return _load_decisions(connection), _load_groups(connection)

@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Update, func, select, update
+from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
@@ -94,6 +94,27 @@ class Turn:
         """Return what is left after the next message ended in `state`."""
         so_far = "uncertain" if "uncertain" in (state, self.so_far) else state
         return replace(self, messages=self.messages[1:], so_far=so_far)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceQuery:
+    """All messages in a voice: in the chats `only` if there are any, and never in those `spared`.
+
+    Models of other groups may have a voice of the same name.
+    """
+
+    name: str
+    only: frozenset[int] = frozenset()
+    spared: frozenset[int] = frozenset()
+
+    def is_in(self, chat_id: ColumnElement[int]) -> ColumnElement[bool]:
+        """Return the condition on a column of chat ids."""
+        return chat_id.in_(self.only) if self.only else chat_id.not_in(self.spared)
+
+    def matches(self, voice: str, chat_id: int) -> bool:
+        """Whether a message in a voice, in a chat, is meant."""
+        is_there = chat_id in self.only if self.only else chat_id not in self.spared
+        return voice == self.name and is_there
 
 
 class Outbox:
@@ -252,14 +273,14 @@ class Outbox:
         return result
 
 
-def drop_turns(connection: Connection, voices: Collection[str]) -> None:
+def drop_turns(connection: Connection, voices: Collection[VoiceQuery]) -> None:
     """Delete the unsent rest of turns in these voices or generated from forgotten messages."""
     stored = select(replies).where(replies.c.turn.is_not(None))
     for row in connection.execute(stored).all():
         turn = _turn_of(row.turn)
         if turn is None:
             continue
-        is_in_voice = turn.line.voice in voices
+        is_in_voice = any(one.matches(turn.line.voice, row.chat_id) for one in voices)
         if is_in_voice or _is_any_forgotten(connection, row.chat_id, turn.line.sources):
             end = update(replies).where(replies.c.id == row.id)
             connection.execute(end.values(state=turn.so_far, turn=None))

@@ -176,6 +176,10 @@ EN = Wording(
         "Thank you! I haven't learned from your messages yet, so I can't speak in your voice. Your "
         "consent counts as soon as I have."
     ),
+    optin_elsewhere=(
+        "I have learned from your messages in another group, too. If I may speak in your voice "
+        "there, send /optin in that group."
+    ),
     optin_too_few_messages=(
         "Thank you, {name}! I don't have enough messages from you to imitate you yet, though."
     ),
@@ -271,6 +275,7 @@ EN = Wording(
     group_silent="silent until an admin sends /allow there",
     group_not_added="silent (no admin added me)",
     group_no_reactions="no reactions, because I'm not an admin there",
+    group_version="its own model {version}",
     version_loaded="I now use version {version}{facts}.",
     version_trained_until=", trained on messages up to {day}",
     version_scores=(
@@ -278,6 +283,8 @@ EN = Wording(
         "better; guessing gives {chance:.2f}):"
     ),
     version_refused="The new version can't be used, so I keep using {old}. {reason}",
+    version_unusable="I can't use this model, so the group has no model of its own. {reason}",
+    version_of_group="Model in groups/{name}:",
     model_version="I use version {version}, trained from {base}{facts}.\nOther versions: {others}",
     rollback_failed="I can't go back: {reason}",
     export_too_large=(

@@ -185,6 +185,10 @@ PT = Wording(
         "Obrigado! Mas ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
         "voz. O teu consentimento conta assim que aprender com elas."
     ),
+    optin_elsewhere=(
+        "Também aprendi com as tuas mensagens noutro grupo. Se puder falar lá com a tua voz, envia "
+        "/optin nesse grupo."
+    ),
     optin_too_few_messages=(
         "Obrigado, {name}! Mas ainda não tenho mensagens tuas suficientes para te imitar."
     ),
@@ -281,6 +285,7 @@ PT = Wording(
     group_silent="calado até um administrador enviar lá /allow",
     group_not_added="calado (nenhum administrador me adicionou)",
     group_no_reactions="sem reações, porque não sou lá administrador",
+    group_version="modelo próprio {version}",
     version_loaded="Agora uso a versão {version}{facts}.",
     version_trained_until=", treinada com mensagens até {day}",
     version_scores=(
@@ -288,6 +293,10 @@ PT = Wording(
         "(mais alto é melhor; ao acaso seria {chance:.2f}):"
     ),
     version_refused="Não é possível usar a nova versão, por isso continuo com a {old}. {reason}",
+    version_unusable=(
+        "Não é possível usar este modelo, por isso o grupo não tem um modelo só dele. {reason}"
+    ),
+    version_of_group="Modelo em groups/{name}:",
     model_version=(
         "Uso a versão {version}, treinada a partir de {base}{facts}.\nOutras versões: {others}"
     ),

@@ -98,6 +98,7 @@ class Wording:
     anonymous_sender: str
     optin_done: str
     optin_unknown: str
+    optin_elsewhere: str
     optin_too_few_messages: str
     optin_roster_no: str
     optin_other_account: str
@@ -117,6 +118,8 @@ class Wording:
     version_trained_until: str
     version_scores: str
     version_refused: str
+    version_unusable: str
+    version_of_group: str
     model_version: str
     rollback_failed: str
 
@@ -153,6 +156,7 @@ class Wording:
     group_silent: str
     group_not_added: str
     group_no_reactions: str
+    group_version: str
 
     messages: Forms
     minutes: Forms

@@ -12,6 +12,8 @@ from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
 
+GROUPS = "groups"
+"""Folder, inside a folder of models, of the folders of single groups."""
 NEW_PREFIX = ".new-"
 """Prefix of a temporary folder in which a version is made."""
 
@@ -40,9 +42,30 @@ def receipt_path(root: Path, version: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The versions in one folder of models; the first `add` creates the folder."""
+    """The versions in one folder of models; the first `add` creates the folder.
+
+    The folder may contain others, `groups/NAME`, of groups that have models of their own.
+    """
 
     root: Path
+
+    def groups(self) -> "dict[str, Registry]":
+        """Return the folders of groups with models of their own, by name.
+
+        A folder without a current version is left out.
+        """
+        folder = self.root / GROUPS
+        found = folder.iterdir() if folder.is_dir() else ()
+        names = sorted(one.name for one in found if (one / "current").is_file())
+        return {name: Registry(folder / name) for name in names}
+
+    def find_in_all(self, name: str) -> Path | None:
+        """Return the folder of a version by its full name, here or in the folder of a group."""
+        if not is_version_name(name):
+            return None
+        roots = (self.root, *(group.root for group in self.groups().values()))
+        paths = (root / "versions" / name for root in roots)
+        return next((path for path in paths if path.is_dir()), None)
 
     @property
     def names(self) -> list[str]:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from model.artifacts.registry import Registry
+from model.chat.names import make_printable
 from model.command_line import INTERRUPTED, number
 from model.errors import ArtifactError
 from pipeline.cli import datasets, options
@@ -144,13 +145,18 @@ def retrain(
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.evaluation.evaluate import FULL, GATE
+    from pipeline.retrain.intake import find_models_folder
     from pipeline.retrain.request import Dependencies, RetrainRequest, StartFrom
     from pipeline.retrain.run import retrain as run
     from pipeline.terminal import Watch
 
+    console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
+    folder = find_models_folder(models_dir, files, chat)
+    if folder != models_dir:
+        console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
     request = RetrainRequest(
         files=tuple(files),
-        root=models_dir,
+        root=folder,
         chat=chat,
         roster=roster,
         timezone=options.zone(timezone),
@@ -173,8 +179,7 @@ def retrain(
     def ask(question: str) -> bool:
         return yes or options.ask(question)
 
-    console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
-    watch = Watch(console, _seconds_of_last_run(models_dir))
+    watch = Watch(console, _seconds_of_last_run(folder))
     try:
         result = run(request, Dependencies(watch, ask, print_findings, print_summary))
     except KeyboardInterrupt:
@@ -194,10 +199,10 @@ def retrain(
         raise typer.Exit(1)
 
 
-def _seconds_of_last_run(models_dir: Path) -> dict[str, float]:
+def _seconds_of_last_run(folder: Path) -> dict[str, float]:
     """Return the duration of each step of the current version's retraining."""
     try:
-        last = read_receipt(models_dir, Registry(models_dir).current or "")
+        last = read_receipt(folder, Registry(folder).current or "")
     except ArtifactError:
         return {}
     return dict(last.step_seconds) if last else {}

@@ -249,12 +249,7 @@ def _select_chats(
     """
     if wanted is None:
         return lambda _: True
-    headings: list[Heading] = []
-    for file in files:
-        with show(file) as on_bytes:
-            events = read_events(file, lambda _: False, on_bytes)
-            headings += [event for event in events if isinstance(event, Heading)]
-    matching = [chat for chat in map(_to_chat, headings) if chat.matches(wanted)]
+    matching = [chat for chat in _read_chats(files, show) if chat.matches(wanted)]
     if not matching:
         return lambda _: True  # the error message lists all chats
     kinds, ids = {chat.kind for chat in matching}, {chat.chat_id for chat in matching}
@@ -264,6 +259,25 @@ def _select_chats(
     if kinds.intersection(_SUPERGROUPS):
         partners.add(_GROUP)
     return lambda heading: heading.kind in partners or _to_chat(heading).chat_id in ids
+
+
+def list_chats(paths: Sequence[Path], wanted: str | None = None) -> list[ExportedChat]:
+    """Return the chats of the exports at these paths, or the wanted one, without messages.
+
+    Raises:
+        ExportError: A path is not an export, or a file cannot be read.
+    """
+    found = _read_chats(export_files(paths), lambda _: nullcontext(lambda _: None))
+    return [chat for chat in found if wanted is None or chat.matches(wanted)]
+
+
+def _read_chats(files: Sequence[Path], show: ShowProgress) -> list[ExportedChat]:
+    headings: list[Heading] = []
+    for file in files:
+        with show(file) as on_bytes:
+            events = read_events(file, lambda _: False, on_bytes)
+            headings += [event for event in events if isinstance(event, Heading)]
+    return [_to_chat(heading) for heading in headings]
 
 
 def _to_chat(heading: Heading) -> ExportedChat:

@@ -21,7 +21,7 @@ from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import SPLITS
 from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import read_summary
-from pipeline.export.archive import export_files
+from pipeline.export.archive import export_files, list_chats
 from pipeline.retrain.history import list_histories, write_history
 from pipeline.retrain.merge import (
     MergedChat,
@@ -116,6 +116,22 @@ def load_current_version(registry: Registry) -> CurrentVersion:
         return CurrentVersion(chat=chat, problem=problem)
     record = _load_training_record(registry.root, found)
     return CurrentVersion(found, record, find_successor(registry.root, found.card.chats[0]))
+
+
+def find_models_folder(root: Path, files: Sequence[Path], wanted: str | None = None) -> Path:
+    """Return the folder of models for the chat in these files: `root`, or that of a group in it.
+
+    Raises:
+        ExportError: A file is not an export, or cannot be read.
+    """
+    folders = {registry.root: load_current_version(registry).chat for registry in (
+        Registry(root), *Registry(root).groups().values()
+    )}  # fmt: skip
+    if len(folders) == 1:
+        return root
+    ids = {chat.chat_id for chat in list_chats(files, wanted)}
+    found = [folder for folder, chat in folders.items() if chat and chat.chat_id in ids]
+    return found[0] if len(found) == 1 else root
 
 
 def check_dump_given(sources: Sources, current: CurrentVersion, request: RetrainRequest) -> None:

@@ -100,6 +100,9 @@ class FakeModels:
         self.artifact = artifact
         self.earlier = None
 
+    def groups(self):
+        return {}
+
     @property
     def names(self):
         return [self.artifact.path.name]

@@ -18,7 +18,7 @@ from model.artifacts.registry import Registry, receipt_path
 from model.chat.eligibility import parse_voice_header
 from model.errors import ArtifactError
 from model.files import write_text
-from tests.bot.conftest import FakeSpeaker, until
+from tests.bot.conftest import FRIENDS, FakeSpeaker, until
 
 ADMIN = 7
 
@@ -144,9 +144,10 @@ async def test_who_looks_while_a_version_is_loaded_waits_for_it(
     reloading, registry, version, monkeypatch
 ):
     async with reloading() as app:
-        model_holder, may_load = app.bot_data["state"].model_holder, threading.Event()
-        open_it = model_holder._open
-        monkeypatch.setattr(model_holder, "_open", lambda one: may_load.wait(5) and open_it(one))
+        models, may_load = app.bot_data["state"].models, threading.Event()
+        model_holder, speakers = models.default, models.speakers
+        open_it = speakers._open
+        monkeypatch.setattr(speakers, "_open", lambda one: may_load.wait(5) and open_it(one))
         newer = registry.promote(version(2))
         checks = [asyncio.create_task(model_holder.check()) for _ in range(2)]
         await asyncio.wait(checks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
@@ -174,7 +175,9 @@ async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
     async with reloading() as app:
         registry.change_roster("current", silent)
         state = app.bot_data["state"]
-        await until(lambda: state.access.roster.find_by_name("Hugo Silva").imitate == "no")
+        await until(
+            lambda: state.access_in(FRIENDS).roster.find_by_name("Hugo Silva").imitate == "no"
+        )
         answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
     assert "asked not to imitate" in answer["text"]
@@ -278,7 +281,7 @@ async def test_an_optout_that_a_retraining_read_holds_until_a_newer_optin(
     async with reloading() as app:
         state = app.bot_data["state"]
         tell_ledger(registry.root, 11, "optout")
-        await until(lambda: "Hugo Silva" not in [one.name for one in state.access.voices])
+        await until(lambda: "Hugo Silva" not in voices(state))
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
         await stage.answer(group, hugo, "/optin")
         answer = await stage.answer(group, hugo, "/as Hugo Silva")
@@ -295,10 +298,14 @@ async def test_an_optin_older_than_an_optout_of_another_machine_lifts_nothing(
         state = app.bot_data["state"]
         await stage.answer(group, hugo, "/optin")
         tell_ledger(registry.root, 11, "optout", hours=1)
-        await until(lambda: "Hugo Silva" not in [one.name for one in state.access.voices])
+        await until(lambda: "Hugo Silva" not in voices(state))
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
 
     assert parse_voice_header(refused["text"]) is None
+
+
+def voices(state):
+    return [person.name for person in state.access_in(FRIENDS).voices]
 
 
 def tell_ledger(root, user, said, hours=-1):

@@ -57,7 +57,8 @@ class TestPrivate:
 
         chats = [call.params["chat_id"] for call in guarded.telegram.sent("sendMessage")]
         assert (chats.count(zoe.id), chats[-1]) == (4, group.id)
-        assert guarded.app.bot_data["state"].decisions[zoe.id].kind == "optout"
+        [decision] = guarded.app.bot_data["state"].decisions[zoe.id]
+        assert decision.kind == "optout"
 
     async def test_an_admin_can_use_the_bot_in_private(self, guarded, joao):
         private = guarded.telegram.private(joao)

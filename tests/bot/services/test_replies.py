@@ -55,12 +55,13 @@ def asking():
 
     def asking(speaker, **options):
         model = SimpleNamespace(
-            speaker=speaker,
+            artifact=None,
             roster=Roster(()),
             card=SimpleNamespace(window=Window()),
             version="1",
         )
-        opened.append(Replies(SimpleNamespace(current=model), NoMessages(), **options))
+        speakers = SimpleNamespace(get=lambda _: speaker)
+        opened.append(Replies(lambda _: model, speakers, NoMessages(), **options))
         return opened[-1]
 
     yield asking

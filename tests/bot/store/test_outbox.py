@@ -11,7 +11,7 @@ from bot.store.engines import SqliteFile
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
-from bot.store.outbox import APOLOGY, Line, Outbox, Turn
+from bot.store.outbox import APOLOGY, Line, Outbox, Turn, VoiceQuery
 from bot.store.send_log import Part, SendFile
 from bot.store.tables import replies, sends
 from model.chat.conversation import Message
@@ -236,7 +236,10 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
 
 @pytest.mark.parametrize(
     "wanted",
-    [ErasureQuery(messages=(Ref(-5, 2),)), ErasureQuery(authors=frozenset({9}), voices=("João",))],
+    [
+        ErasureQuery(messages=(Ref(-5, 2),)),
+        ErasureQuery(authors=frozenset({9}), voices=(VoiceQuery("João"),)),
+    ],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
 async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, wanted):

@@ -94,14 +94,14 @@ class FakeSpeaker:
 
 
 class FakeModels:
-    """A folder of models, of which one serves."""
+    """A folder of models, of which one serves, and those of groups with their own."""
 
-    def __init__(self, artifact):
-        self.artifact = artifact
+    def __init__(self, artifact, own=()):
+        self.artifact, self.own = artifact, own
         self.earlier = None
 
     def groups(self):
-        return {}
+        return {one.path.name: FakeModels(one) for one in self.own}
 
     @property
     def names(self):
@@ -148,9 +148,11 @@ class Stage:
         return Settings(_env_file=None, **given)
 
     @asynccontextmanager
-    async def running(self, card=None, **settings):
+    async def running(self, card=None, own=(), **settings):
+        """Run the bot; `own` are cards of groups with models of their own."""
         artifact = Artifact(self.folder / "0001-abcdef01", card or self.card)
-        self.models = FakeModels(artifact)
+        others = [Artifact(self.folder / f"own {n}", one) for n, one in enumerate(own)]
+        self.models = FakeModels(artifact, others)
         app = build(
             self.settings(**settings),
             self.models,

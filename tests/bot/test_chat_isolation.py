@@ -7,6 +7,7 @@ read: a tag in another place than its own is a leak.
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -14,8 +15,9 @@ from bot.playground.telegram import add_bot
 from bot.texts import EN
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
+from model.artifacts.artifact import Chat
 
-FRIENDS, ALLOWED, SILENT = -1001234, -1002222, -1003333
+FRIENDS, ALLOWED, SILENT, OWN = -1001234, -1002222, -1003333, -1004444
 STEPS = 24
 
 
@@ -38,6 +40,7 @@ class Town:
             "friends": telegram.chat(FRIENDS, title="Friends", is_forum=True),
             "allowed": telegram.chat(ALLOWED, title="Others", is_forum=True),
             "silent": telegram.chat(SILENT, title="Strangers"),
+            "own": telegram.chat(OWN, title="Climbers"),
             "private": telegram.private(people[0]),
         }
         self.places = {name: (chat, None) for name, chat in chats.items()}
@@ -56,7 +59,7 @@ class Town:
         return (f"I read {' '.join(context[-3:])}"[:300],)
 
     async def settle(self, admin):
-        for name in ("friends", "allowed", "silent"):
+        for name in ("friends", "allowed", "silent", "own"):
             await self.stage.enter(self.places[name][0], admin)
         await self.stage.answer(self.places["allowed"][0], admin, "/allow")
 
@@ -140,7 +143,8 @@ def town(stage, joao, hugo, zoe):
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_place_ever_hears_of_another(stage, joao, town, seed):
     here = town(seed)
-    async with stage.running(admins="13"):
+    climbers = replace(stage.card, chats=(Chat(OWN, "Climbers"),))
+    async with stage.running(own=[climbers], admins="13"):
         await here.settle(joao)
         for _ in range(STEPS):
             await here.step()

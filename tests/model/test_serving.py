@@ -90,18 +90,26 @@ def serving(registry, **options):
                 program.kill()
 
 
+OF_GROUP = "0004-abcdef01"
 FAMILIES = ("encoder-decoder", "decoder-only")
 both_families = pytest.mark.parametrize("version", ["1", "2"], ids=FAMILIES)
 
 
 @pytest.fixture(scope="module")
 def registry(trained_folder, tmp_path_factory):
-    """Version 1 is an encoder-decoder model, versions 2 and 3 the same decoder-only model."""
+    """Version 1 is an encoder-decoder model, versions 2 and 3 the same decoder-only model.
+
+    A group has a copy of version 1 as its own model, under another name.
+    """
     root = tmp_path_factory.mktemp("cluster") / "artifacts"
     for number, family in enumerate((*FAMILIES, FAMILIES[1]), 1):
         path = Registry(trained_folder(family) / "artifacts").open().path
         name = f"{number:04d}-{path.name.split('-')[1]}"
         shutil.copytree(path, root / "versions" / name, symlinks=True)
+    first = next((root / "versions").glob("0001-*"))
+    group = root / "groups" / "climbers"
+    shutil.copytree(first, group / "versions" / OF_GROUP, symlinks=True)
+    (group / "current").write_text(f"{OF_GROUP}\n")
     return Registry(root)
 
 
@@ -166,6 +174,16 @@ def test_a_speaker_replies_in_a_voice(local, cluster, version):
 
     assert all(said)
     assert voice in NAMES
+
+
+def test_a_groups_own_version_is_served(cluster, registry):
+    own = Local(registry.open("1"))
+    remote = ClusterEngine(GenerationClient(cluster.url, OF_GROUP))
+    asked = own.request(CONTEXTS[0], "Hugo")
+
+    [[there]], [[here]] = (one.candidates([asked], GREEDY) for one in (remote, own.engine))
+
+    assert there.ids == here.ids
 
 
 def test_a_request_is_repeated_when_its_worker_is_killed(local, cluster, version):

@@ -8,7 +8,10 @@ import pytest
 
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Decisions
+from model.artifacts.artifact import Chat
+from model.artifacts.registry import Registry
 from model.chat.roster import Person, Roster
+from model.findings import Severity
 
 
 async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
@@ -74,6 +77,55 @@ async def test_what_friends_decided_counts(empty_desk, stage, card):
             await Decisions(database).add(-1, user_id, decision, datetime.now(UTC))
 
     assert await empty_desk.says("voices") == "ok Hugo Silva, Hugo Sá, 李雷, Ana"
+
+
+def of_group(desk, name):
+    return dataclasses.replace(desk, registry=Registry(desk.registry.root / "groups" / name))
+
+
+class TestGroups:
+    """Groups with models of their own."""
+
+    @pytest.fixture
+    def climbers(self, desk, stage, card, joao):
+        people = (Person("Mia", (31,), imitate="yes"), Person("Ana", (15,)))
+        own = dataclasses.replace(card, roster=Roster(people), chats=(Chat(-1005678, "Climbers"),))
+        return of_group(desk, "climbers").add(own), own
+
+    async def test_their_models_and_voices_are_listed(self, desk, stage, climbers):
+        url = stage.settings().database_url
+        await prepare_database(url)
+        async with open_database(url) as database:
+            await Decisions(database).add(-1005678, 15, "optin", datetime.now(UTC))
+
+        assert (await desk.says("model in groups/climbers")).startswith("ok 0001-")
+        assert await desk.says("voices in groups/climbers") == "ok Mia, Ana"
+        assert await desk.says("voices") == "ok Hugo Silva, Hugo Sá, João, 李雷"
+
+    async def test_their_chats_are_checked_too(self, desk, climbers):
+        found = await desk.look()
+
+        [text] = [one.text for one in found if "(-1005678)" in one.text]
+        assert text.startswith("the bot does not know Climbers")
+
+    async def test_a_damaged_one_is_reported(self, desk, climbers):
+        version, _ = climbers
+        (version / "engine" / "model.bin").write_text("weight$")
+
+        assert await desk.says("model in groups/climbers") == (
+            f"FIX {version.name} has changed since it was added: train again, or copy it again"
+        )
+
+    async def test_two_for_one_chat_are_reported(self, desk, climbers):
+        of_group(desk, "zoo").add(climbers[1])
+
+        found = await desk.look()
+
+        [problem] = [one for one in found if one.severity is Severity.FIX and "zoo" in one.topic]
+        assert problem.text == (
+            "it learned from chat -1005678, and so did groups/climbers, which the bot uses there: "
+            "keep one of these folders"
+        )
 
 
 @pytest.mark.skipif(ctranslate2.get_cuda_device_count() > 0, reason="there is a GPU")

@@ -341,3 +341,34 @@ def test_a_version_is_checked_under_the_lock(three, monkeypatch, first):
     getattr(three, first)("2")
 
     assert set(seen) == {first}
+
+
+class TestGroups:
+    """Groups with models of their own in a folder of models."""
+
+    @pytest.fixture
+    def with_groups(self, three, tmp_path):
+        for name in ("zoo", "climbers", "unfinished"):
+            own = Registry(three.root / "groups" / name)
+            version = own.add(make(tmp_path / name, words=name))
+            if name != "unfinished":
+                own.promote(version)
+        (three.root / "groups" / "notes.txt").write_text("x")
+        return three
+
+    def test_folders_with_a_current_version_are_found(self, three, with_groups):
+        found = with_groups.groups()
+
+        assert list(found) == ["climbers", "zoo"]
+        assert found["zoo"].root == with_groups.root / "groups" / "zoo"
+        assert found["zoo"].groups() == {}
+        assert len(with_groups.names) == 3
+
+    def test_a_version_is_found_in_every_folder(self, with_groups):
+        own = with_groups.groups()["zoo"]
+
+        assert with_groups.find_in_all(own.current) == own.root / "versions" / own.current
+        first = with_groups.names[0]
+        assert with_groups.find_in_all(first) == with_groups.root / "versions" / first
+        for name in ("0009-abcdef01", "../zoo", "", "current"):
+            assert with_groups.find_in_all(name) is None

@@ -9,6 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from model.artifacts.artifact import Chat
+from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from pipeline import terminal
 from pipeline.cli.main import app
@@ -20,7 +22,8 @@ from pipeline.terminal import (
     TrainingProgress,
     Watch,
 )
-from tests.pipeline.chats import chat, conversation, write
+from tests.model.fake_artifacts import make
+from tests.pipeline.chats import account, chat, conversation, write
 
 
 @pytest.fixture
@@ -172,3 +175,61 @@ def test_no_thread_redraws_bars():
     watch.stop()
 
     assert (during, bars) == (before, before)
+
+
+class TestGroupFolders:
+    """The folder of models of a chat is found among those of groups."""
+
+    @pytest.fixture
+    def with_group(self, running):
+        """Add the folder of a group whose model learned from the chat of the given number."""
+
+        def add(name, number):
+            own = Registry(running.root / "groups" / name)
+            chats = (Chat(-(10**12 + number), name),)
+            own.promote(own.add(make(running.folder / name, words=name, chats=chats)))
+            return own.root
+
+        return add
+
+    @pytest.fixture
+    def roots(self, monkeypatch):
+        """The folders in which retrainings were started."""
+        found = []
+
+        def start(request, _):
+            found.append(request.root)
+            return RetrainResult("nothing to do")
+
+        monkeypatch.setattr(run, "retrain", start)
+        return found
+
+    def test_a_groups_export_trains_its_own_model(self, running, call, with_group, roots):
+        own = with_group("climbers", 88)
+        with_group("zoo", 99)
+        mine, theirs = running.put(chat(*conversation(2)), chat(*conversation(2), id=88))
+
+        results = [call(one, "--no-live-bot") for one in (theirs, mine)]
+
+        assert roots == [own, running.root]
+        assert f"Folder of models: {own}" in "".join(results[0].output.splitlines())
+        assert "Folder of models" not in results[1].output
+
+    def test_an_account_with_several_chats_needs_a_name(self, running, call, with_group, roots):
+        own = with_group("climbers", 88)
+        with_group("zoo", 99)
+        chats = [chat(*conversation(2), id=one, name=f"Chat {one}") for one in (88, 99)]
+        (file,) = running.put(account(*chats))
+
+        call(file, "--no-live-bot")
+        call(file, "--no-live-bot", "--chat", "Chat 88")
+
+        assert roots == [running.root, own]
+
+    def test_another_chat_is_refused_as_without_groups(self, running, call, with_group):
+        with_group("climbers", 88)
+        (other,) = running.put(chat(*conversation(2), id=66))
+
+        result = call(other, "--no-live-bot")
+
+        assert "another folder with --models" in str(result.exception)

@@ -450,6 +450,22 @@ class TestVersions:
         assert voice(answer) == "Mia"
         assert voice(unknown) is None
 
+    async def test_many_folders_take_turns(
+        self, stage, running, models, climbers, zoe, monkeypatch
+    ):
+        monkeypatch.setattr("bot.services.model_holder.CHECKED_AT_ONCE", 1)
+        names = ("choir", "dancers", "zoo")
+        for number, name in enumerate(names):
+            models.add(models.of(name), CHOIR - number, (Person("Rita", (41,)),))
+        async with running() as state:
+            assert len(state.models.all) == 5
+            newer = [
+                models.add(models.of(name), CHOIR - number, (Person("Rita", (41,)),))
+                for number, name in enumerate(names)
+            ]
+            for version in newer:
+                await told(stage, version)
+
 
 class TestDump:
     async def test_a_groups_dump_has_its_own_people_and_decisions(

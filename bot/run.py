@@ -44,6 +44,7 @@ from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds
 from bot.transport.polling import ALLOWED_UPDATES, POLLING_TASK, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
 from model.artifacts.registry import GROUPS
+from model.chat.names import make_printable
 from model.errors import UnderstudyError
 
 if TYPE_CHECKING:
@@ -407,9 +408,10 @@ async def _open_state(
 
 
 async def _log_model_change(change: ModelChange) -> None:
-    """Log why a group's own model cannot be used at the start; `/status` repeats it."""
+    """Log why a group's own model cannot be used at the start; `/status` says it too."""
     if change.refused:
-        logger.error("a group's model in %s cannot be used: %s", GROUPS, change.refused)
+        name = make_printable(f"{GROUPS}/{change.group}")
+        logger.error("the model in %s cannot be used: %s", name, change.refused)
 
 
 def _describe_start(client: Client, state: BotState) -> str:

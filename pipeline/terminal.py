@@ -126,6 +126,11 @@ def models_option(models_dir: Path) -> list[object]:
     return [] if models_dir == DEFAULT_MODELS else ["--models", models_dir]
 
 
+def format_models_option(models_dir: Path) -> str:
+    """Return the end of a printed command, ` --models PATH`; "" for the default folder."""
+    return "".join(f" {quote(word)}" for word in models_option(models_dir))
+
+
 def nats_note(replies: int) -> str:
     """Return the note below a table of losses; `replies` is 0 if the count is unknown."""
     which = f"{replies:,} real replies" if replies else "real replies"

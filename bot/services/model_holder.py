@@ -13,6 +13,7 @@ from typing import Protocol, Self, TypeAlias
 from bot.services.access import find_model, index_by_chat
 from bot.store.groups import Group
 from model.artifacts.artifact import Artifact, Card
+from model.artifacts.registry import GROUPS
 from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
@@ -29,7 +30,11 @@ class Models(Protocol):
     """The trained versions: `model.artifacts.registry.Registry`."""
 
     def groups(self) -> Mapping[str, Self]:
-        """Return the versions of groups with models of their own, by the name of their folder."""
+        """Return the versions of groups with models of their own, by the name of their folder.
+
+        Raises:
+            ArtifactError: The folders cannot be listed.
+        """
 
     @property
     def names(self) -> list[str]:
@@ -197,7 +202,7 @@ class ModelHolder:
         """`group` is the name of the folder if the model is a group's own."""
         self.models, self.group = models, group
         self._speakers, self._bot_id = speakers, bot_id
-        self._seen = ""
+        self._seen: str | None = None
         self._checking = asyncio.Lock()  # a command and the background job may check at once
         self._current: CurrentModel | None = None
         self.problem: str | None = None
@@ -279,8 +284,9 @@ class ModelHolder:
             self._speakers.unload(self._current.artifact.path)
 
     def _describe(self) -> str:
-        """Return words for the log; the folder's name is that of a group, so it is left out."""
-        return "the current version" if self.group is None else "the current version of a group"
+        """Return words for the log."""
+        place = "" if self.group is None else make_printable(f" in {GROUPS}/{self.group}")
+        return f"the current version{place}"
 
     def _open_current(self, *, with_weights: bool = True) -> CurrentModel:
         artifact = self.models.open("current")
@@ -354,7 +360,7 @@ class ModelSet:
         folders = await asyncio.to_thread(self.default.models.groups)
         for name in set(self._groups) - set(folders):
             self._groups.pop(name).close()
-            logger.info("a group has no model of its own any more")
+            logger.info("%s no longer has a model", make_printable(f"{GROUPS}/{name}"))
         known, new = sorted(self._groups), sorted(folders.keys() - self._groups.keys())
         start = self._checked % max(1, len(known))
         due = [*known[start:], *known[:start]][:CHECKED_AT_ONCE]

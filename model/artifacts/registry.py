@@ -40,6 +40,13 @@ def receipt_path(root: Path, version: str) -> Path:
     return root / "receipts" / version / "receipt.json"
 
 
+def _may_have_current(folder: Path) -> bool:
+    try:
+        return (folder / "current").is_file()
+    except PermissionError:
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The versions in one folder of models; the first `add` creates the folder.
@@ -52,12 +59,19 @@ class Registry:
     def groups(self) -> "dict[str, Registry]":
         """Return the folders of groups with models of their own, by name.
 
-        A folder without a current version is left out.
+        A folder without a current version is left out; one that cannot be read is not.
+
+        Raises:
+            ArtifactError: The folders cannot be listed.
         """
         folder = self.root / GROUPS
-        found = folder.iterdir() if folder.is_dir() else ()
-        names = sorted(one.name for one in found if (one / "current").is_file())
-        return {name: Registry(folder / name) for name in names}
+        try:
+            found = [one for one in folder.iterdir() if one.is_dir() and _may_have_current(one)]
+        except FileNotFoundError:
+            found = []
+        except OSError as error:
+            raise ArtifactError(f"{folder} cannot be read: {error.strerror}") from error
+        return {name: Registry(folder / name) for name in sorted(one.name for one in found)}
 
     def find_in_all(self, name: str) -> Path | None:
         """Return the folder of a version by its full name, here or in the folder of a group."""

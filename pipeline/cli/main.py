@@ -128,7 +128,7 @@ def train(
             pairs, base, registry, settings, decoding, console,
             resume=resumes, processes=processes,
         )  # fmt: skip
-        tables.print_outcome(trained, console)
+        tables.print_outcome(trained, models_dir, console)
         if push_to_hub and processes.is_main:
             models.push_version(registry, trained.name, push_to_hub, public=public)
 

@@ -21,7 +21,7 @@ from model.command_line import add_commands, make_app
 from model.errors import ArtifactError
 from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
-from pipeline.terminal import nats_note, step, table
+from pipeline.terminal import format_models_option, nats_note, step, table
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 
 Public = Annotated[
@@ -38,11 +38,12 @@ _FORGET = (
     "and train again"
 )
 _NO_VOICE = "no voice, because the model was not trained on it: build and train again to add it"
+_MAX_FOLDERS = 20
 _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 
 
 def list_models(models_dir: ModelsDir = MODELS) -> None:
-    """List the versions, newest last.
+    """List the versions, newest last, and the folders of groups with their own models.
 
     * marks the current version, ! one that was trained on messages of people who withdrew.
     """
@@ -70,6 +71,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
         versions.add_row(*map(Text, (marks, name, *facts)))
     _console().print(versions)
     _print_withdrawn(registry, registry.names)
+    _print_groups(registry)
 
 
 def show(version: Version = "current", models_dir: ModelsDir = MODELS) -> None:
@@ -188,7 +190,8 @@ def import_model(
         print("No new version was made; the version's roster was updated.")
     _print_silent(_learned_people(registry.open(name).card))
     if not registry.is_current(name):
-        print(f"To make it the current version: understudy models promote {name.split('-')[0]}")
+        number, models = name.split("-")[0], format_models_option(models_dir)
+        print(f"To make it the current version: understudy models promote {number}{models}")
 
 
 def push(
@@ -382,13 +385,26 @@ def _print_silent(people: Iterable[Person]) -> None:
             _console().print(f"{person.name} {person.why_silent}: no voice.")
 
 
+def _print_groups(registry: Registry) -> None:
+    """Print the folders of groups with models of their own, and how to list their versions."""
+    folders = [one.root for one in registry.groups().values()]
+    for folder in folders[:_MAX_FOLDERS]:
+        _console().print(
+            f"In {make_printable(str(folder))}: understudy models list"
+            f"{format_models_option(folder)}",
+            soft_wrap=True,
+        )
+    if len(folders) > _MAX_FOLDERS:
+        _console().print(f"and {len(folders) - _MAX_FOLDERS} other groups")
+
+
 def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
     """Print which of these versions contain messages of people who withdrew."""
     console, people = _console(), find_withdrawn_by_version(registry)
     found = {name: people[name] for name in names if name in people}
     for name, withdrawn in found.items():
         console.print(f"! {name} was trained on messages of {', '.join(withdrawn)}, who withdrew")
-    option = "" if registry.root == MODELS else f" --models {registry.root}"
+    option = format_models_option(registry.root)
     for person in dict.fromkeys(
         withdrawal for withdrawn in found.values() for withdrawal in withdrawn
     ):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,7 +16,13 @@ from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
-from pipeline.terminal import nats_note, print_indented, print_paragraph, table
+from pipeline.terminal import (
+    format_models_option,
+    nats_note,
+    print_indented,
+    print_paragraph,
+    table,
+)
 from pipeline.training.verdict import MIN_BAGS, TOO_FEW_LINES, loss_sentence, voice_sentence
 
 if TYPE_CHECKING:  # it needs the training extra
@@ -268,17 +275,17 @@ def print_losses(loss: "HeldOutLoss", console: Console) -> None:
     console.print(nats_note(loss.replies), style="dim")
 
 
-def print_outcome(trained: "Trained", console: Console) -> None:
+def print_outcome(trained: "Trained", models_dir: Path, console: Console) -> None:
     """Print the losses of a new version, whether it was promoted, and the next command."""
     print_losses(trained.loss, console)
-    number = trained.name.split("-")[0]
+    number, models = trained.name.split("-")[0], format_models_option(models_dir)
     state = "is the current version now"
     if not trained.promoted:
-        state = f"is ready: understudy models promote {number}"
+        state = f"is ready: understudy models promote {number}{models}"
     print_paragraph(loss_sentence(trained.loss), console)
     print_indented(f"{trained.name} {state}", console)
     print_indented(
-        f"Next: understudy evaluate {number} --quick (does it sound like anyone?)", console
+        f"Next: understudy evaluate {number} --quick{models} (does it sound like anyone?)", console
     )
 
 

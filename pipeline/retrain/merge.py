@@ -47,7 +47,9 @@ _SAME_CHAT_SHARE = 0.9
 It is below 1 because some messages may have been deleted since.
 """
 _LISTED_CHATS = 5
-_OTHER_CHAT = "give exports of that chat, or another folder with --models"
+_OTHER_CHAT = (
+    "give exports of that chat, or another folder with --models, such as artifacts/groups/NAME"
+)
 _MIGRATION_ADVICE = "if that group became this supergroup, give the supergroup's export once"
 
 

@@ -35,7 +35,7 @@ from pipeline.retrain.intake import (
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import Plan, make_plan
 from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
-from pipeline.terminal import models_option, print_indented, print_paragraph, quote
+from pipeline.terminal import format_models_option, print_indented, print_paragraph, quote
 from pipeline.training.losses import HeldOutLoss, read_loss
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import summarize_result
@@ -221,7 +221,7 @@ def _train_and_promote(
         registry.promote(name)
     watch.begin("tidy")
     delete_old_versions(registry, request.keep, started)
-    models = "".join(f" {quote(word)}" for word in models_option(request.root))
+    models = format_models_option(request.root)
     if not is_promoted:
         message = (
             f"{name} is not promoted: {'; '.join(decision.reasons)}; to promote it by hand: "

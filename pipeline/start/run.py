@@ -28,7 +28,7 @@ from pipeline.start.exports import (
     list_chats,
 )
 from pipeline.start.people import Consent, ask_people, choose_minimum, describe_consent
-from pipeline.terminal import models_option, quote, short_path
+from pipeline.terminal import format_models_option, models_option, short_path
 from pipeline.versions.lineage import find_versions_trained_on
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
@@ -183,7 +183,7 @@ class _Steps:
 
     @property
     def _models_option(self) -> str:
-        return "".join(f" {quote(word)}" for word in self._models)
+        return format_models_option(self._root)
 
     def _title(self, number: int) -> None:
         self._ask.title(number, len(STEPS), STEPS[number - 1])

@@ -85,6 +85,14 @@ def train(
     max_prompt_tokens: Annotated[int | None, training_option("max_prompt_tokens")] = None,
     max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,
     seed: Annotated[int | None, training_option("seed")] = None,
+    shard: Annotated[
+        bool,
+        typer.Option(
+            "--shard",
+            help="With torchrun: divide the model among the processes (FSDP)",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = False,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +117,7 @@ def train(
     from pipeline.training import run
     from pipeline.training.processes import join_processes
 
-    with join_processes() as processes:
+    with join_processes(shards=shard) as processes:
         console = Console(quiet=not processes.is_main)
         registry = Registry(models_dir)
         pairs = load_dataset(dataset)

@@ -7,6 +7,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 import torch
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 _ADAMW_BYTES = 12  # per trained weight: its gradient and AdamW's two moments, in float32
 _MEMORY_SHARE = 0.5  # of free memory; the rest is for other programs and the estimate's error
@@ -37,8 +39,12 @@ def training_device() -> str:
 
 
 def move_to_device(weights: Any) -> None:
-    """Move weights to the device that trains, and choose the attention that is fastest there."""
-    weights.to(training_device())
+    """Move weights to the device that trains, and choose the attention that is fastest there.
+
+    Weights that processes share are there already.
+    """
+    if not isinstance(weights, FSDPModule):
+        weights.to(training_device())
     if training_device() == "cpu" and not weights.config.is_encoder_decoder:
         weights.set_attn_implementation("eager")  # with short texts a sixth faster than sdpa
 
@@ -98,7 +104,8 @@ def _time_product(matrix: Any) -> float:
 
 def estimate_batch_size(weights: Any, longest: int, *, bf16: bool) -> int:
     """Estimate how many examples of `longest` tokens fit in memory, with gradients and AdamW."""
-    trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
+    own = (p.to_local() if isinstance(p, DTensor) else p for p in weights.parameters())
+    trained = sum(p.numel() for p in own if p.requires_grad)
     left = (_free_bytes(weights.device.type) - _ADAMW_BYTES * trained) * _MEMORY_SHARE
     return max(0, int(left / activation_bytes(weights.config, longest, bf16=bf16)))
 

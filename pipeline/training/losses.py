@@ -43,12 +43,15 @@ def losses(
     *,
     bf16: bool,
     on_share: Callable[[float], None] = lambda _: None,
+    processes: Processes = SINGLE_PROCESS,
 ) -> list[Loss]:
     """Return the loss of each reply's words; its end and further labels do not count.
 
-    `on_share` gets the share that is done.
+    `on_share` gets the share that is done. `processes` that share the model must all call this.
     """
-    rows = reply_log_probabilities(base, examples, bf16=bf16, on_share=on_share)
+    rows = reply_log_probabilities(
+        base, examples, bf16=bf16, on_share=on_share, processes=processes
+    )
     return [
         Loss(
             -sum(value for value, is_word in zip(row, e.is_word, strict=True) if is_word),
@@ -64,10 +67,12 @@ def reply_log_probabilities(
     *,
     bf16: bool,
     on_share: Callable[[float], None] = lambda _: None,
+    processes: Processes = SINGLE_PROCESS,
 ) -> list[list[float]]:
     """Return for each example the natural log-probability of each of the reply's tokens.
 
-    `on_share` gets the share of the examples that are done.
+    `on_share` gets the share of the examples that are done. `processes` that share the model must
+    all call this.
     """
     import torch
 
@@ -75,11 +80,13 @@ def reply_log_probabilities(
     weights.eval()
     collate = Collator(base.family, base.codec.pad_id)
     found: dict[int, list[float]] = {}
-    with torch.no_grad(), torch.autocast(weights.device.type, torch.bfloat16, enabled=bf16):
-        for indices in split_by_tokens([example.length for example in examples], _TOKENS):
+    batches = list(split_by_tokens([example.length for example in examples], _TOKENS))
+    autocast = torch.autocast(weights.device.type, torch.bfloat16, enabled=bf16)
+    with torch.no_grad(), autocast, forward_to_labels(base):
+        for indices in processes.pad(batches):
             batch = collate([row_of(examples[index], base.family) for index in indices])
             batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
-            logits, labels, counts = label_logits(base, batch)
+            logits, labels, counts = weights(**batch)
             chosen = logits.float().log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
             for index, values in zip(indices, chosen.split(counts), strict=True):
                 found[index] = values[-len(examples[index].reply) :].tolist()
@@ -91,13 +98,14 @@ def reply_log_probabilities(
 def forward_to_labels(base: Base) -> Iterator[None]:
     """Make the model's forward return `label_logits` for a batch with labels.
 
-    DistributedDataParallel averages gradients only if its own forward is called.
+    DistributedDataParallel averages gradients, and FSDP gathers weights, only if the model is
+    called.
     """
     weights = base.weights
     own, forward = vars(weights).get("forward"), weights.forward
 
     def forward_batch(**batch: Any) -> Any:
-        return label_logits(base, batch) if "labels" in batch else forward(**batch)
+        return label_logits(base, batch, forward) if "labels" in batch else forward(**batch)
 
     weights.forward = forward_batch
     try:
@@ -108,9 +116,12 @@ def forward_to_labels(base: Base) -> Iterator[None]:
             weights.forward = own
 
 
-def label_logits(base: Base, batch: dict[str, Any]) -> tuple[Any, Any, list[int]]:
+def label_logits(
+    base: Base, batch: dict[str, Any], forward: Callable[..., Any]
+) -> tuple[Any, Any, list[int]]:
     """Return logits [labels, vocabulary] of a batch, its labels, and the labels per row.
 
+    `forward` is the model's own. Call this through a model in `forward_to_labels`.
     Logits are computed at positions with a label only. SmolLM2-135M's vocabulary of 49,152 makes
     them a third of its work, and half of a batch's last columns are padding.
     """
@@ -119,7 +130,7 @@ def label_logits(base: Base, batch: dict[str, Any]) -> tuple[Any, Any, list[int]
     if base.family == "encoder-decoder":
         decoder_ids = base.weights.prepare_decoder_input_ids_from_labels(labels)
         has_label = labels != IGNORED
-        logits = base.weights(**inputs, decoder_input_ids=decoder_ids).logits[has_label]
+        logits = forward(**inputs, decoder_input_ids=decoder_ids).logits[has_label]
     else:
         hidden = base.weights.base_model(**inputs, use_cache=False).last_hidden_state
         kept = labels.shape[1]
@@ -185,14 +196,15 @@ class HeldOutReplies:
         Raises:
             TrainingError: There are no held-out replies.
         """
-        from pipeline.training.device import training_device
+        from pipeline.training.device import move_to_device
 
         if not self.examples:
             raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
-        base.weights.to(training_device())
+        move_to_device(base.weights)
         sums: dict[str, Loss] = defaultdict(Loss)
         found = processes.map(
-            self.examples, lambda own: losses(base, own, bf16=bf16, on_share=on_share)
+            self.examples,
+            lambda own: losses(base, own, bf16=bf16, on_share=on_share, processes=processes),
         )
         for pair, loss in zip(self.pairs, found, strict=True):
             for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:

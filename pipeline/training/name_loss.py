@@ -9,7 +9,7 @@ from pipeline.dataset.pairs import Pair
 from pipeline.training.bases import Base
 from pipeline.training.encoding import Collator, Example, encode, row_of
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import label_logits
+from pipeline.training.losses import forward_to_labels
 
 TURNS, NAMES = 12, 4
 """Turns per step, and the names that compete for each: its own and three others."""
@@ -31,10 +31,17 @@ class NameLoss:
     """
 
     def __init__(
-        self, base: Base, pairs: Iterable[Pair], settings: Hyperparameters, min_passes: float
+        self,
+        base: Base,
+        pairs: Iterable[Pair],
+        settings: Hyperparameters,
+        min_passes: float,
+        *,
+        shards: bool = False,
     ) -> None:
+        """With `shards`, processes share the model, so each part of a step must call it."""
         self.weight, self.min_passes = settings.name_loss, min_passes
-        self._base, self._seed = base, settings.seed
+        self._base, self._seed, self._shards = base, settings.seed, shards
         self._limits = (settings.max_prompt_tokens, _MAX_REPLY_TOKENS)
         self._collate = Collator(base.family, base.codec.pad_id)
         self._turns: dict[str, list[tuple[str, ...]]] = defaultdict(list)
@@ -54,15 +61,18 @@ class NameLoss:
         """
         import torch
 
-        groups = self._draw(step)[part::parts]
-        if not groups:
+        drawn = self._draw(step)
+        groups = drawn[part::parts]
+        if not groups and not self._shards:
             return torch.zeros(())
+        counts_for_step = len(groups) > 0
+        groups = groups or drawn[:1]
         examples = [example for group in groups for example in group]
         batch = self._collate([row_of(example, self._base.family) for example in examples])
         device = self._base.weights.device
-        logits, labels, counts = label_logits(
-            self._base, {name: tensor.to(device) for name, tensor in batch.items()}
-        )
+        on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+        with forward_to_labels(self._base):
+            logits, labels, counts = self._base.weights(**on_device)
         nats = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
         per_text = torch.split(nats, counts)  # type: ignore[no-untyped-call, unused-ignore]  # torch's
         scores = [
@@ -70,7 +80,7 @@ class NameLoss:
             for example, own in zip(examples, per_text, strict=True)
         ]
         by_turn = torch.stack(scores).view(len(groups), -1)
-        return -by_turn.log_softmax(1)[:, 0].sum() / TURNS
+        return -by_turn.log_softmax(1)[:, 0].sum() * counts_for_step / TURNS
 
     def _draw(self, step: int) -> list[list[Example]]:
         """Return for each turn its examples under each name, its own name first."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pipeline.training.bases import Base
 from pipeline.training.encoding import Collator
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import label_logits
+from pipeline.training.losses import forward_to_labels
+from pipeline.training.processes import SINGLE_PROCESS, Processes
 
 if TYPE_CHECKING:
     import datasets
@@ -87,13 +88,14 @@ def measure_speed(
     *,
     bf16: bool,
     name_loss: "NameLoss | None" = None,
-    processes: int = 1,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
 
     Takes 3 s or 1 % of the time limit, and at least three batches, after the longest batch, which
     warms up. The fastest counts: the process may still be growing, or another program may run. On a
-    CPU a batch has at most 2 rows. One of several `processes` has a share of the loss on names.
+    CPU a batch has at most 2 rows. One of several `processes` has a share of the loss on names; if
+    they share the model, each takes three batches.
     """
     import torch
 
@@ -101,7 +103,7 @@ def measure_speed(
     size = min(len(rows), batch_size, batch_size if device == "cuda" else _CPU_ROWS)
     lengths = list(rows["length"])
     by_length = sorted(range(len(rows)), key=lengths.__getitem__)
-    long_enough = min(_LONG_ENOUGH, _SHARE * minutes * 60)
+    long_enough = 0.0 if processes.shards else min(_LONG_ENOUGH, _SHARE * minutes * 60)
     collate = Collator(base.family, base.codec.pad_id)
     trained = [value for value in weights.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
@@ -109,7 +111,7 @@ def measure_speed(
     def time_names(name_loss: "NameLoss", step: int) -> float:
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = name_loss.compute(step, 0, processes)
+            loss = name_loss.compute(step, processes.rank, processes.count)
         loss.backward()
         return _read_clock(device) - began
 
@@ -118,12 +120,12 @@ def measure_speed(
         batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            logits, labels, _ = label_logits(base, batch)
+            logits, labels, _ = weights(**batch)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]  # torch's
         return int(batch["attention_mask"].sum()), _read_clock(device) - began
 
-    with torch.random.fork_rng():  # dropout draws random numbers
+    with torch.random.fork_rng(), forward_to_labels(base):  # dropout draws random numbers
         was_training = weights.training
         weights.train()
         time_batch(len(rows) - size)  # the longest first: the process grows only once

@@ -25,11 +25,13 @@ _LAUNCHERS_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
 class Processes:
     """The number of processes, and the rank of this one.
 
-    Each method must be called by every process.
+    `shards`: the model is divided among them, see `pipeline.training.sharding`. Each method must be
+    called by every process.
     """
 
     count: int = 1
     rank: int = 0
+    shards: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -61,9 +63,22 @@ class Processes:
         return values  # type: ignore[return-value]  # all are filled
 
     def map(self, items: Sequence[_T], compute: Callable[[Sequence[_T]], list[_R]]) -> list[_R]:
-        """Return one result for each item, in order; each process computes a share of them."""
-        shares = self.gather(compute(items[self.rank :: self.count]))
+        """Return one result for each item, in order; each process computes a share of them.
+
+        If they share a model, each has at least one: all of them must call the model.
+        """
+        own = items[self.rank :: self.count]
+        shares = self.gather(compute(own or (items[:1] if self.shards else own)))
         return [shares[number % self.count][number // self.count] for number in range(len(items))]
+
+    def pad(self, batches: list[_T]) -> list[_T]:
+        """Return as many batches as the process with the most has, if they share a model.
+
+        The last batch is repeated.
+        """
+        if not self.shards:
+            return batches
+        return batches + batches[-1:] * (max(self.gather(len(batches))) - len(batches))
 
     def wait(self) -> None:
         """Wait until all processes have come here."""
@@ -97,15 +112,19 @@ def count_processes() -> int:
 
 
 @contextmanager
-def join_processes() -> Iterator[Processes]:
+def join_processes(*, shards: bool = False) -> Iterator[Processes]:
     """Connect to the other processes of the launcher that started this one, if there is one.
 
-    Each process of a machine uses its own GPU, or the CPU if there is none.
+    Each process of a machine uses its own GPU, or the CPU if there is none. With `shards` they
+    divide the model.
 
     Raises:
-        TrainingError: Another process ended while this one waited for it.
+        TrainingError: Another process ended while this one waited for it, or there is only one
+            process to divide the model among.
     """
     if count_processes() == 1:
+        if shards:
+            raise TrainingError("--shard needs several processes: start this with torchrun")
         yield SINGLE_PROCESS
         return
     from accelerate import PartialState  # type: ignore[import-untyped]  # it ships no types
@@ -114,7 +133,7 @@ def join_processes() -> Iterator[Processes]:
 
     state = PartialState(cpu=training_device() == "cpu", timeout=_TIMEOUT)
     try:
-        yield Processes(state.num_processes, state.process_index)
+        yield Processes(state.num_processes, state.process_index, shards)
     except RuntimeError as error:
         if not _is_connection_error(error):
             raise

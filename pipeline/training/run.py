@@ -150,8 +150,11 @@ def make_version(
 
     Raises:
         TrainingError: Ctrl-C stopped it and left a checkpoint, another training uses the same
-            folder of models, or `pipeline.training.trainer.train` failed.
+            folder of models, LoRA is asked for with a divided model, or
+            `pipeline.training.trainer.train` failed.
     """
+    if settings.lora and processes.shards:
+        raise TrainingError("--shard divides a model whose weights are all trained: omit --lora")
     lock = registry.root / "training.lock"
     with locked(lock, wait=False) if processes.is_main else nullcontext(True) as is_alone:  # noqa: FBT003  its value
         if not is_alone:
@@ -266,6 +269,7 @@ def _train_and_add(
         print_indented(text, console)
     with step(console, f"Loading {start.name}"), processes.main_process_first():
         run = _prepare(dataset, start, registry, settings, processes)
+    _divide_model(run, console)
     precision = processes.broadcast_from_main(
         lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
     )
@@ -293,6 +297,7 @@ def _train_and_add(
     outcome = _run_trainer(run, precision, bar, resume=resume)
     with _explain_interrupt():
         loss = replies.compare(before, measure("Loss of the tuned model on the same replies"))
+        run = _gather_model(run)
 
         def add() -> str:
             with step(console, "Converting for the bot, checked against the original") as show:
@@ -334,6 +339,28 @@ def _prepare(
     )
 
 
+def _divide_model(run: _TrainingRun, console: Console) -> None:
+    """Divide the model among the processes, if they share it."""
+    if not run.processes.shards:
+        return
+    from pipeline.training import sharding
+    from pipeline.training.device import training_device
+
+    share = sharding.shard(run.base.weights, run.processes, training_device())
+    count = run.processes.count
+    print_indented(f"Each of {count} processes has {share:.0%} of the weights", console)
+
+
+def _gather_model(run: _TrainingRun) -> _TrainingRun:
+    """Return the run with the whole model in the main process."""
+    if not run.processes.shards:
+        return run
+    from pipeline.training import sharding
+
+    weights = sharding.gather(run.base.weights, run.processes)
+    return replace(run, base=replace(run.base, weights=weights))
+
+
 def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume: bool) -> "Outcome":
     """Train, with a progress bar.
 
@@ -349,7 +376,9 @@ def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume:
         epochs=settings.epochs / draws,
         learning_rate=settings.learning_rate * run.start.learning_rate_factor,
     )
-    names = NameLoss(run.base, run.learned, settings, _MIN_NAME_PASSES / draws)
+    names = NameLoss(
+        run.base, run.learned, settings, _MIN_NAME_PASSES / draws, shards=run.processes.shards
+    )
     print_indented(f"Training on {len(run.rows) // draws:,} {run.example_name}", bar.console)
     try:
         outcome = trainer.train(

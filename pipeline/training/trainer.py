@@ -21,6 +21,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from model.errors import TrainingError
 from pipeline.terminal import Point, Watcher
+from pipeline.training import sharding
 from pipeline.training.bases import Base
 from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
 from pipeline.training.checkpoints import STATE, find_checkpoint
@@ -129,10 +130,10 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     retried = False
 
     def fit(batch_size: int) -> tuple[Any, float]:
-        checkpoint = find_checkpoint(work) if resume or retried else None
+        checkpoint = _open_checkpoint(work, processes) if resume or retried else None
         trainer = FineTuner(
             base, data, settings, run, work,
-            batch_size=batch_size, bf16=precision.bf16, processes=processes,
+            batch_size=batch_size, bf16=precision.bf16, processes=processes, checkpoint=checkpoint,
         )  # fmt: skip
         try:
             loss = trainer.train(
@@ -176,6 +177,14 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
         state.global_step, examples, settings.batch_size, run.seconds, loss, run.interrupted,
         name_loss.weight if name_loss else 0.0, curve, kept,
     )  # fmt: skip
+
+
+def _open_checkpoint(work: Path, processes: Processes) -> Path | None:
+    """Return the last checkpoint, as this training can load it; None if there is none."""
+    checkpoint = find_checkpoint(work)
+    if checkpoint:
+        sharding.prepare_checkpoint(checkpoint, processes)
+    return checkpoint
 
 
 def _round_batch_size(
@@ -276,7 +285,7 @@ def _plan_run(
                     settings.minutes,
                     bf16=bf16,
                     name_loss=names,
-                    processes=processes.count,
+                    processes=processes,
                 )
             )
             speed = Speed(
@@ -303,10 +312,11 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     """A Trainer whose losses cover the labels and whose learning rate can follow the time.
 
     `batch_size` examples go through the model of a process at a time; a step is
-    `settings.batch_size` examples in all processes.
+    `settings.batch_size` examples in all processes. `checkpoint` is the one that `train` will
+    continue from.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what to train, how, and where
         self,
         base: Base,
         data: TrainingData,
@@ -317,6 +327,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         batch_size: int,
         bf16: bool,
         processes: Processes = SINGLE_PROCESS,
+        checkpoint: Path | None = None,
     ) -> None:
         self._base, self._run, self._bf16, self._processes = base, run, bf16, processes
         self._name_loss, rows, held_out = data.name_loss, data.rows, data.held_out
@@ -339,6 +350,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             eval_delay=math.inf,  # RunCallback decides when
             save_strategy="best" if evaluates else "no",
             save_total_limit=2,  # the best and the last
+            save_only_model=processes.shards,  # `save_model` saves the rest
             load_best_model_at_end=evaluates,
             metric_for_best_model=METRIC,
             greater_is_better=False,
@@ -367,6 +379,8 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             self.add_callback(TensorBoardCallback(records))  # type: ignore[no-untyped-call]  # transformers'
         if evaluates and settings.patience:
             self.add_callback(transformers.EarlyStoppingCallback(settings.patience))
+        if checkpoint and processes.shards:
+            self.add_callback(sharding.OptimizerLoader(checkpoint))
         self.remove_callback(transformers.PrinterCallback)
         # `compute_loss` returns a share of the mean over all labels of a step
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
@@ -381,6 +395,16 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             collate_fn=self.data_collator,
         )
         return self.accelerator.prepare(loader)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:  # noqa: FBT001, FBT002  transformers' signature
+        """Write the weights and, if processes share them, the optimizer."""
+        if not self._processes.shards:
+            super().save_model(output_dir, _internal_call)
+            return
+        folder = Path(output_dir or str(self.args.output_dir))
+        sharding.save_checkpoint(
+            self.model, self.optimizer, self.lr_scheduler, folder, self._processes
+        )
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
@@ -448,7 +472,8 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the held-out loss in nats per character; several processes divide the examples."""
         found = self._processes.map(
-            self._held_out, lambda own: losses(self._base, own, bf16=self._bf16)
+            self._held_out,
+            lambda own: losses(self._base, own, bf16=self._bf16, processes=self._processes),
         )
         metrics = {METRIC: sum(found, start=Loss()).per_character}
         self.log(metrics)

@@ -171,6 +171,56 @@ def test_two_processes_continue_what_one_began(decoder_only):
     assert_equal(decoder_only.train_in_one_process("whole"), continued)
 
 
+def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only):
+    with decoder_only.start_training("two", "--shard") as program:
+        printed = []
+        for line in program.stdout:
+            printed.append(line)
+            if "%  loss" in line:
+                os.killpg(program.pid, signal.SIGINT)
+    assert program.returncode == 1
+
+    continued = decoder_only.train_in_one_process("two", resume=True)
+
+    assert "  Each of 2 processes has 50% of the weights\n" in printed
+    assert_equal(decoder_only.train_in_one_process("whole"), continued)
+
+
+def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
+    with pytest.raises(TrainingError, match="stopped after 7 steps"):
+        encoder_decoder.train_in_one_process("one", interrupt_at(7))
+
+    continued, _ = encoder_decoder.train_in_two_processes("one", "--resume", "--shard")
+
+    assert_equal(encoder_decoder.train_in_one_process("whole"), continued)
+
+
+def test_a_time_limit_is_planned_for_a_divided_model(decoder_only):
+    version, printed = decoder_only.train_in_two_processes(
+        "timed", "--minutes", "0.03", "--epochs", "1000", "--shard"
+    )
+
+    assert "Plan: 0.03 min" in printed
+    assert 1.8 <= version.card.provenance["seconds"] < 20
+
+
+def test_a_model_with_lora_is_not_divided(tmp_path, habits_dataset):
+    settings = Hyperparameters(lora=True)
+    registry = Registry(tmp_path / "models")
+
+    with pytest.raises(TrainingError, match="omit --lora"):
+        train(
+            load_dataset(habits_dataset), "base", registry, settings, Decoding(),
+            Console(quiet=True), processes=Processes(2, shards=True),
+        )  # fmt: skip
+
+
+def test_one_process_has_nobody_to_share_a_model_with(tmp_path):
+    result = CliRunner().invoke(app, ["train", str(tmp_path), "--shard"])
+
+    assert "--shard needs several processes" in str(result.exception)
+
+
 def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
     version, printed = encoder_decoder.train_in_two_processes(
         "timed", "--minutes", "0.03", "--epochs", "1000"

@@ -85,11 +85,13 @@ async def read_cards(root: Path) -> None:
 
     process, settings = psutil.Process(), Settings(_env_file=None)
     before, started = process.memory_info().rss, time.perf_counter()
-    models = ModelSet(Registry(root), lambda _: NOTHING, bot_id=1)
-    await models.load(report)
+    models = ModelSet(Registry(root), lambda _: None, bot_id=1)  # type: ignore[arg-type, return-value]  # nobody speaks
+    await models.load()
     loaded = time.perf_counter() - started
-    for holder in models.all:
-        build_access(holder.current.card, holder.current.roster, settings, {})
+    for holder in models.usable:
+        build_access(
+            holder.current.card, holder.current.roster, settings, {}, {}, {}, lambda _: True
+        )
     prepared, memory = time.perf_counter() - started, process.memory_info().rss - before
     seconds = []
     for _ in range(CHECKS):
@@ -97,17 +99,10 @@ async def read_cards(root: Path) -> None:
         await models.check_and_report(report)
         seconds.append(time.process_time() - started)
     print(
-        f"{len(models.all):,} models: {loaded:.2f} s to read the cards, {prepared:.2f} s with the "
-        f"permissions of all; {memory / MIB:.0f} MiB; {median(seconds) * 1000:.0f} ms of processor "
-        "time for a check for new versions"
+        f"{len(models.usable):,} models: {loaded:.2f} s to read the cards, {prepared:.2f} s with "
+        f"the permissions of all; {memory / MIB:.0f} MiB; {median(seconds) * 1000:.0f} ms of "
+        "processor time for a check for new versions"
     )
-
-
-class _Nothing:
-    """Stands in for the speaker of the default model, which is not needed here."""
-
-
-NOTHING = _Nothing()
 
 
 def speak(root: Path, count: int) -> dict[str, float]:
@@ -131,7 +126,7 @@ def speak(root: Path, count: int) -> dict[str, float]:
 
 
 def _artifacts(root: Path, count: int) -> list[Artifact]:
-    registries = list(Registry(root).groups().values())[:count]
+    registries = list(Registry(root).group_folders().values())[:count]
     return [load_artifact(one.root / "versions" / (one.current or "")) for one in registries]
 
 

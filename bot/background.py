@@ -20,7 +20,7 @@ from telegram.ext import ExtBot
 
 from bot.application import Bot, DurableApplication
 from bot.errors import StoreError
-from bot.handlers.admin import describe_model_change
+from bot.handlers.admin import describe_with_folder
 from bot.handlers.uploads import delete_exports_before
 from bot.services.forgetting import expire_messages
 from bot.services.model_holder import ModelChange
@@ -61,9 +61,14 @@ def start_jobs(
         if leads.is_set():
             await report_model_change(app.bot, state, change)
 
+    async def check_models() -> None:
+        try:
+            await state.models.check_and_report(report)
+        finally:
+            await state.record_model_folders()
+
     jobs = state.jobs
-    check_model = partial(state.models.check_and_report, report)
-    jobs.repeat("models", check_model, model_check_seconds)
+    jobs.repeat("models", check_models, model_check_seconds)
     _start_cleaning(state, leads)
     jobs.repeat("held updates", release, RELEASE_SECONDS)
     jobs.repeat("write-ahead log", _make_log_step(state), TRUNCATE_SECONDS)
@@ -145,7 +150,7 @@ async def report_model_change(bot: Bot, state: BotState, change: ModelChange) ->
     The language is that of their last message since the bot started, otherwise English.
     """
     for admin in state.settings.admins:
-        text = describe_model_change(change, state.admin_texts.get(admin, EN))
+        text = describe_with_folder(change, state.admin_texts.get(admin, EN))
         with suppress(TelegramError):  # the admin has never written to the bot
             await bot.send_message(admin, truncate(text))
 

@@ -78,7 +78,7 @@ async def collect_figures(
         gauge("tasks_failing", "Background tasks whose last step failed", len(state.jobs.failing)),
         Figure(
             "understudy_model_info", "The versions of models in use",
-            {one.current.version: 1 for one in state.models.all}, "version",
+            {one.current.version: 1 for one in state.models.usable}, "version",
         ),
         gauge("models_loaded", "Models in memory", len(state.models.speakers)),
     ]  # fmt: skip

@@ -28,7 +28,6 @@ from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
 from bot.monitoring import serve_monitoring
 from bot.services.model_holder import (
-    ModelChange,
     Models,
     ModelSet,
     OpenSpeaker,
@@ -43,8 +42,6 @@ from bot.texts import EN
 from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds
 from bot.transport.polling import ALLOWED_UPDATES, POLLING_TASK, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
-from model.artifacts.registry import GROUPS
-from model.chat.names import make_printable
 from model.errors import UnderstudyError
 
 if TYPE_CHECKING:
@@ -403,15 +400,8 @@ async def _open_state(
     model_set = ModelSet(models, open_speaker, app.bot.id, settings.loaded_models)
     state = BotState(settings, model_set, store, jobs=app.jobs)
     resources.callback(state.replies.close)
-    await state.open(_log_model_change)
+    await state.open()
     return state
-
-
-async def _log_model_change(change: ModelChange) -> None:
-    """Log why a group's own model cannot be used at the start; `/status` says it too."""
-    if change.refused:
-        name = make_printable(f"{GROUPS}/{change.group}")
-        logger.error("the model in %s cannot be used: %s", name, change.refused)
 
 
 def _describe_start(client: Client, state: BotState) -> str:
@@ -420,6 +410,6 @@ def _describe_start(client: Client, state: BotState) -> str:
     voices = ", ".join(person.name for person in state.access_of(default).voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
     line = f"@{client.username} is up, model {default.current.version}, {speaks}."
-    if own := len(state.models.all) - 1:
+    if own := len(state.models.usable) - 1:
         line += f" {own} {'group has its' if own == 1 else 'groups have their'} own model."
     return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_mode_on}"

@@ -7,6 +7,7 @@ Run it with `serve run model.serving:app models=artifacts --route-prefix /v1`; n
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
@@ -154,7 +155,8 @@ class Worker:
             return {"owned_by": OWNER, "data": await asyncio.to_thread(self._list_versions)}
         if name not in _BODIES:
             raise RefusedError("there is nothing here", 404)
-        if not await asyncio.to_thread(self._registry.find_in_all, version):
+        is_here = version in self._loaded
+        if not is_here and not await asyncio.to_thread(self._find, version):
             raise RefusedError("this version is not here", 404)
         try:
             body = _BODIES[name].model_validate_json(await request.body())
@@ -169,12 +171,18 @@ class Worker:
 
     def _list_versions(self) -> list[dict[str, Any]]:
         """Return all versions, and whether this worker has loaded them."""
-        folders = (self._registry, *self._registry.groups().values())
-        names = [name for folder in folders for name in folder.names]
+        names = [*self._registry.names]
+        with suppress(ArtifactError):  # the folders cannot be listed
+            for folder in self._registry.group_folders().values():
+                with suppress(PermissionError):
+                    names += folder.names
         return [{"id": name, "loaded": name in self._loaded} for name in names]
 
+    def _find(self, version: str) -> Path | None:
+        return self._registry.find_version_folder(version)
+
     def _load(self, version: str) -> "LoadedVersion":
-        if (path := self._registry.find_in_all(version)) is None:
+        if (path := self._find(version)) is None:
             raise ArtifactError("this version was removed")
         return LoadedVersion(load_artifact(path), self._options.threads)
 
@@ -270,6 +278,6 @@ def open_models(folder: Path) -> Registry:
         ArtifactError: There are none.
     """
     registry = Registry(folder)
-    if not registry.names and not registry.groups():
+    if not registry.names and not registry.group_folders():
         raise ArtifactError(explain_no_model(folder))
     return registry

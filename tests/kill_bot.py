@@ -77,7 +77,7 @@ class Models:
         )
         self.artifact = Artifact(Path(self.names[0]), card)
 
-    def groups(self):
+    def group_folders(self):
         return {}
 
     def open(self, _wanted="current"):

@@ -61,5 +61,5 @@ async def test_two_groups_are_answered_by_their_own_models_in_one_process(
 
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
         found = set(database.execute("SELECT chat_id, version FROM lines"))
-    own = models.groups()["climbers"]
+    own = models.group_folders()["climbers"]
     assert found == {(friends.chat.id, models.current), (CLIMBERS, own.current)}

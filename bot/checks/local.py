@@ -20,11 +20,11 @@ from bot.store.database import (
     read_version,
 )
 from bot.store.engines import ANOTHER, SqliteFile, make_backend
+from bot.store.groups import DecisionsByUser, Group
 from bot.texts import EN
-from model.artifacts.artifact import Artifact
-from model.artifacts.registry import GROUPS, Registry
-from model.chat.names import make_printable
-from model.errors import ArtifactError
+from model.artifacts.artifact import Artifact, Card
+from model.artifacts.registry import GROUPS, Registry, describe_group_folder
+from model.errors import ArtifactError, UnderstudyError, describe_error
 from model.findings import Finding, fix, note, ok
 from model.machine import count_cores
 
@@ -149,51 +149,73 @@ def open_current(models_dir: Path) -> Artifact:
     return registry.open_verified("current")
 
 
-def open_groups(models_dir: Path) -> tuple[dict[str, Artifact], list[Finding]]:
-    """Return the models of groups that have their own, and what is wrong with others."""
-    opened, problems = {}, []
-    for name, registry in Registry(models_dir).groups().items():
+def check_models(
+    settings: Settings, stored: tuple[DecisionsByUser, Mapping[int, Group]]
+) -> tuple[list[Finding], list[Card]]:
+    """Check the default model and those of groups; return the cards of the usable ones, too.
+
+    `stored`: the decisions and groups in the database.
+    """
+    default: Artifact | None = None
+    found: list[Finding] = []
+    try:
+        default = open_current(settings.models_dir)
+    except ArtifactError as error:
+        found.append(fix("model", str(error)))
+    own, problems = _open_group_models(settings.models_dir)
+    models: dict[str | None, Artifact] = {None: default} if default else {}
+    models.update(own)
+    cards = {folder: artifact.card for folder, artifact in models.items()}
+    permissions = StoredPermissions(cards, settings, *stored)
+    for folder, artifact in models.items():
+        found += _check_model(artifact, permissions, folder)
+    found += problems + _check_shared_chats({name: one.card for name, one in own.items()})
+    return found, list(cards.values())
+
+
+def _open_group_models(models_dir: Path) -> tuple[dict[str, Artifact], list[Finding]]:
+    """Return the models of groups that have their own, and a finding for each unusable one."""
+    opened: dict[str, Artifact] = {}
+    problems: list[Finding] = []
+    try:
+        folders = Registry(models_dir).group_folders()
+    except ArtifactError as error:
+        return {}, [fix(f"models in {GROUPS}", str(error))]
+    for name, registry in folders.items():
         try:
             opened[name] = registry.open_verified("current")
-        except ArtifactError as error:
-            problems.append(fix(f"model in {_printable(name)}", str(error)))
+        except (UnderstudyError, OSError) as error:
+            problems.append(fix(f"model in {describe_group_folder(name)}", describe_error(error)))
     return opened, problems
 
 
-def check_shared_chats(own: Mapping[str, Artifact]) -> list[Finding]:
+def _check_shared_chats(cards: Mapping[str, Card]) -> list[Finding]:
     """Report chats that the models of several groups learned from: only one can serve them."""
-    by_chat = index_by_chat((artifact.card, name) for name, artifact in own.items())
+    by_chat = index_by_chat((card, name) for name, card in cards.items())
     return [
         fix(
-            f"model in {_printable(name)}",
-            f"it learned from chat {chat.chat_id}, and so did {_printable(by_chat[chat.chat_id])}, "
-            "which the bot uses there: keep one of these folders",
+            f"model in {describe_group_folder(name)}",
+            f"it learned from chat {chat.chat_id}, and so did "
+            f"{describe_group_folder(by_chat[chat.chat_id])}, which the bot uses there: keep one "
+            "of these folders",
         )
-        for name, artifact in own.items()
-        for chat in artifact.card.chats
+        for name, card in cards.items()
+        for chat in card.chats
         if by_chat[chat.chat_id] != name
     ]
 
 
-def check_model(
-    artifact: Artifact, permissions: StoredPermissions, group: str | None = None
+def _check_model(
+    artifact: Artifact, permissions: StoredPermissions, folder: str | None = None
 ) -> list[Finding]:
-    """Report a model, and who agreed to be imitated, in the roster or by `/optin`.
-
-    `group` is the name of its folder if it is a group's own.
-    """
-    card = artifact.card
-    names = ", ".join(person.name for person in permissions.access_of(card).voices)
-    of_group = "" if group is None else f" in {_printable(group)}"
+    """Report a model, and who agreed to be imitated, in the roster or by `/optin`."""
+    names = ", ".join(person.name for person in permissions.access_of(folder).voices)
+    place = "" if folder is None else f" in {describe_group_folder(folder)}"
     voices = ok if names else fix
     return [
-        ok(f"model{of_group}", f"{artifact.path.name}, based on {card.base}; complete"),
-        voices(f"voices{of_group}", names or EN.no_voices),
+        ok(f"model{place}", f"{artifact.path.name}, based on {artifact.card.base}; complete"),
+        voices(f"voices{place}", names or EN.no_voices),
     ]
-
-
-def _printable(group: str) -> str:
-    return make_printable(f"{GROUPS}/{group}")
 
 
 def _chmod(path: Path) -> str:

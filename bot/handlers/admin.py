@@ -11,11 +11,11 @@ from telegram.error import TelegramError
 
 from bot.application import Context
 from bot.services.access import is_admin
-from bot.services.model_holder import ModelChange, ModelHolder
+from bot.services.model_holder import ModelChange
 from bot.store.groups import Group
 from bot.texts.wording import Wording
 from model.artifacts.artifact import Artifact
-from model.artifacts.registry import receipt_path
+from model.artifacts.registry import describe_group_folder, receipt_path
 from model.chat.names import make_printable_name
 from model.errors import UnderstudyError
 
@@ -48,13 +48,10 @@ async def _bot_status(message: Message, context: Context) -> list[str]:
         size=format_size(await asyncio.to_thread(backend.size)),
         messages=await store.messages.count(),
     )
-    unusable = [
-        describe_model_change(_unusable(holder), texts)
-        for holder in state.models.own
-        if holder.problem
-    ]
+    holders = (state.models.default, *state.models.group_holders)
+    refused = [describe_with_folder(one.refusal, texts) for one in holders if one.refusal]
     return [
-        "\n".join([_model_status(message.chat.id, context), *unusable]),
+        "\n".join([_model_status(message.chat.id, context), *refused]),
         _voice_status(message.chat.id, context, with_not_agreed=True),
         await _privacy_mode_status(context),
         "\n".join(updates),
@@ -139,7 +136,7 @@ async def _list_groups(context: Context) -> str:
         line = f"{make_printable_name(group.title)}: {_group_state(group, context)}"
         speaks = context.state.may_speak_in(chat_id)
         holder = context.state.holder_in(chat_id)
-        if holder.group is not None:
+        if holder.folder is not None:
             line += f"; {texts.group_version.format(version=holder.current.version)}"
         if speaks and await _receives_no_reactions(chat_id, context):
             line += f"; {texts.group_no_reactions}"
@@ -173,7 +170,7 @@ def format_size(size: int) -> str:
 async def show_model(message: Message, context: Context) -> str:
     """Describe the version that is used in this chat, and list the other versions."""
     texts, holder = context.texts, context.state.holder_in(message.chat.id)
-    names = await asyncio.to_thread(lambda: holder.models.names)
+    names = await asyncio.to_thread(lambda: holder.registry.names)
     model = holder.current
     return texts.model_version.format(
         version=model.version,
@@ -189,8 +186,8 @@ async def roll_back(message: Message, context: Context) -> str:
     holder = state.holder_in(chat_id)
     before = holder.current.artifact
     try:
-        await asyncio.to_thread(holder.models.rollback)
-        change = await state.models.check(holder)
+        await asyncio.to_thread(holder.registry.rollback)
+        change = await holder.check()
     except UnderstudyError as error:
         return context.texts.rollback_failed.format(reason=error)
     with_scores = chat_id > 0 or state.access_in(chat_id).learned_from(chat_id)
@@ -207,25 +204,25 @@ def describe_model_change(change: ModelChange, texts: Wording, *, with_scores: b
     The scores name everyone whose messages the model learned from. Show them only to admins in
     private and in the chat that the model learned from.
     """
-    lines = []
-    if change.group is not None:
-        lines.append(texts.version_of_group.format(name=make_printable_name(change.group)))
     if change.now is None:
-        lines.append(texts.version_unusable.format(reason=change.refused))
-    elif change.refused:
-        old = change.now.path.name
-        lines.append(texts.version_refused.format(old=old, reason=change.refused))
-    else:
-        version, facts = change.now.path.name, _training_end(change.now, texts)
-        lines.append(texts.version_loaded.format(version=version, facts=facts))
-        if change.before and with_scores:
-            lines.append(_compare_scores(change.before, change.now, texts))
-    return "\n".join(filter(None, lines))
+        return texts.version_unusable.format(reason=change.refused)
+    version = change.now.path.name
+    if change.refused:
+        return texts.version_refused.format(old=version, reason=change.refused)
+    text = texts.version_loaded.format(version=version, facts=_training_end(change.now, texts))
+    if change.before is None or not with_scores:
+        return text
+    scores = _compare_scores(change.before, change.now, texts)
+    return f"{text}\n{scores}" if scores else text
 
 
-def _unusable(holder: ModelHolder) -> ModelChange:
-    now = holder.current.artifact if holder.has_model else None
-    return ModelChange(now, holder.problem, group=holder.group)
+def describe_with_folder(change: ModelChange, texts: Wording) -> str:
+    """Say the same, and which folder it is about if that is a group's, for admins in private."""
+    text = describe_model_change(change, texts)
+    if change.folder is None:
+        return text
+    place = texts.model_in_folder.format(folder=describe_group_folder(change.folder))
+    return f"{place}\n{text}"
 
 
 def _training_end(artifact: Artifact, texts: Wording) -> str:

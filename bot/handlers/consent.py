@@ -21,11 +21,12 @@ async def opt_in(message: Message, context: Context) -> str:
     access = state.access_in(message.chat.id)
     person = access.roster.find_by_id(user_id)
     # a group must not learn that somebody is in another one
-    elsewhere = message.chat.type == Chat.PRIVATE and state.knows_elsewhere(user_id)
+    is_private = message.chat.type == Chat.PRIVATE
+    in_group_model = is_private and state.is_in_group_model(user_id)
     if person is None:
-        return texts.optin_elsewhere if elsewhere else texts.optin_unknown
+        return texts.optin_group_model if in_group_model else texts.optin_unknown
     if access.may_imitate(person):
-        text = texts.optin_done
+        text = texts.optin_done_in_private if is_private else texts.optin_done
     elif person.is_only_quiet:
         text = texts.optin_too_few_messages
     elif not person.may_be_target:
@@ -33,7 +34,7 @@ async def opt_in(message: Message, context: Context) -> str:
     else:
         text = texts.optin_other_account
     text = text.format(name=person.name)
-    return f"{text}\n\n{texts.optin_elsewhere}" if elsewhere else text
+    return f"{text}\n\n{texts.optin_group_model}" if in_group_model else text
 
 
 async def opt_out(message: Message, context: Context) -> str:
@@ -65,11 +66,12 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
     Returns `text` with the number of erased messages, followed by what happened in the chat.
     """
     state, texts = context.state, context.texts
-    accounts = state.accounts_of(user_id)
+    accounts = state.find_accounts(user_id)
+    rosters = (one.current.roster for one in state.models.usable)
     query = ErasureQuery(
         authors=accounts,
-        voices=state.voices_of(accounts),
-        bots=frozenset[int]().union(*(one.current.roster.understudies for one in state.models.all)),
+        voices=tuple(state.find_names(accounts)),
+        bots=frozenset[int]().union(*(roster.understudies for roster in rosters)),
     )
     gone = await erase(query, context.delivery)
     return gone.describe(
@@ -93,11 +95,13 @@ async def _forget_message(message: Message, replied: Message, context: Context) 
         spoken = parse_voice_header(replied.text or "")
         if line is None and spoken is None:
             return texts.forget_no_voice
-        owner = roster.find_by_name(line.voice if line else spoken[0] if spoken else "")
-        owner_ids = set(owner.ids if owner else ())
+        if line and line.person_id is not None:
+            owner_ids = set(state.find_accounts(line.person_id))
+        else:
+            owner = roster.find_by_name(line.voice if line else spoken[0] if spoken else "")
+            owner_ids = set(owner.ids if owner else ())
     sender_id = author_id(message)
-    sender = roster.find_by_id(sender_id or 0)
-    sender_ids = {sender_id, *(sender.ids if sender else ())}
+    sender_ids = {sender_id, *state.find_accounts(sender_id or 0)}
     may_forget = bool(sender_ids & owner_ids) or message.chat.type == Chat.PRIVATE
     if not may_forget and not await is_group_admin(context.bot, message, state.settings.admins):
         return texts.forget_not_allowed

@@ -43,7 +43,7 @@ class QuizMessage:
     """The message that a quiz shows: written by `voice`, or generated in that voice.
 
     `sources` are the ids of the messages that it was made from, and `sent_at` is when the original
-    was sent.
+    was sent. `person_id` is an id of the person whose voice it is.
     """
 
     text: str
@@ -52,6 +52,7 @@ class QuizMessage:
     sources: tuple[int, ...]
     sent_at: datetime
     version: str
+    person_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,9 @@ class GuessGame:
 
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
-            voices = state.access_in(place.chat_id).voices
-            is_voice = shown.voice in {person.name for person in voices}
-            return is_voice and not state.must_erase(shown.voice, place.chat_id, shown.sources)
+            person = state.find_person(place.chat_id, shown.voice, shown.person_id)
+            is_voice = person in state.access_in(place.chat_id).voices
+            return is_voice and not state.must_erase(place.chat_id, person, shown.sources)
 
         sent: Message | None = None
         outcome: State = UNSENT
@@ -132,10 +133,11 @@ class GuessGame:
                 version=shown.version,
                 asked_at=sent.date,
             )
-            await state.store.quizzes.add(part, quiz, shown.sources)
+            await state.store.quizzes.add(part, quiz, shown.sources, shown.person_id)
             await outbox.mark(part, place, outcome)
             # somebody may have withdrawn while it was being sent
-            if state.must_erase(shown.voice, place.chat_id, shown.sources):
+            person = state.find_person(place.chat_id, shown.voice, shown.person_id)
+            if state.must_erase(place.chat_id, person, shown.sources):
                 own = (Ref(sent.chat.id, sent.message_id),)
                 await erase(ErasureQuery(own=own), context.delivery)
         elif outcome == UNSENT:
@@ -197,8 +199,10 @@ def _first_fitting(
         line = make_line(message, roster)
         text = target_text(line) if line and not message.text.startswith("/") else None
         if line and line.speaker and text and is_guessable(text):
-            sources = (message.message_id,)
-            shown = QuizMessage(text, line.speaker, False, sources, message.sent_at, version)  # noqa: FBT003
+            shown = QuizMessage(
+                text, line.speaker, False, (message.message_id,), message.sent_at, version,  # noqa: FBT003
+                message.author_id,
+            )  # fmt: skip
             return message, shown
     return None
 

@@ -263,7 +263,8 @@ class Speaking:
         """
         arrived = await context.delivery.send_turn(part, place, ready)
         # Somebody may have withdrawn while it was being sent.
-        if self._state.must_erase(reply.voice, place.chat_id, reply.sources):
+        person = self._state.find_person(place.chat_id, reply.voice, reply.person_id)
+        if self._state.must_erase(place.chat_id, person, reply.sources):
             lines = await self._state.store.outbox.lines_of(part)
             await erase(ErasureQuery(own=lines), context.delivery)
         is_withdrawn = not self._may_still_say(reply, place)
@@ -272,9 +273,9 @@ class Speaking:
     def _may_still_say(self, reply: Reply, place: Place) -> bool:
         """Whether a turn may still be sent: somebody may have withdrawn since the request."""
         access = self._state.access_in(place.chat_id)
-        person = access.roster.find_by_name(reply.voice)
+        person = self._state.find_person(place.chat_id, reply.voice, reply.person_id)
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._state.must_erase(reply.voice, place.chat_id, reply.sources)
+        return may and not self._state.must_erase(place.chat_id, person, reply.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, no_reply_text: str) -> str:
         """Return the message that explains why there is no reply, or "" if the chat just got it."""

@@ -1,8 +1,7 @@
 """Decide where the bot may speak, whose voice it may use, and who is an admin."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from telegram import ChatMember, Message
@@ -10,18 +9,15 @@ from telegram.error import TelegramError
 from telegram.ext import ExtBot
 
 from bot.settings import Consent, Settings
-from bot.store.groups import DecisionsByUser, Group
+from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from model.artifacts.artifact import Card
 from model.chat.roster import (
-    Decision,
     DecisionKind,
     Person,
     Roster,
     newest_decisions,
     remove_decisions,
 )
-
-NO_GROUPS: Mapping[int, Group] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +95,29 @@ class Access:
         return tuple(person for person in people if not self.may_imitate(person))
 
 
-def _find_newest(
-    decisions: DecisionsByUser, users: Iterable[int], counts_in: Callable[[int], bool]
-) -> dict[int, Decision]:
-    """Return the newest decision that counts for a model, by user id.
-
-    An `/optout` counts for every model, wherever it was sent. An `/optin` counts for the model of
-    the chat in which it was sent: `counts_in` says whether that is this model.
-    """
-    newest: dict[int, Decision] = {}
-    for user_id in users:
-        for one in decisions.get(user_id, ()):
-            if one.kind == "optout" or counts_in(one.chat_id):
-                newest[user_id] = one
-    return newest
-
-
 def build_access(
     card: Card,
     roster: Roster,
     settings: Settings,
     decisions: DecisionsByUser,
-    groups: Mapping[int, Group] = NO_GROUPS,
-    serves: Callable[[int], bool] = lambda _: True,
+    groups: Mapping[int, Group],
+    linked: Mapping[int, frozenset[int]],
+    counts: Callable[[StoredDecision], bool],
 ) -> Access:
     """Return what a model's card, the settings and people's decisions allow.
 
-    `serves` says whether a chat uses this model. The card's roster may contain an `/optout` that
-    another machine received. The newest decision counts.
+    `counts` says whether a decision counts for this model. The card's roster may contain an
+    `/optout` that another machine received. The newest decision of each account counts. `linked`:
+    accounts that other models' rosters know to be the same person's.
     """
+    roster = _add_accounts(remove_decisions(roster), linked)
+    accounts = [number for person in roster.people for number in person.ids]
+    counting = (one for number in accounts for one in decisions.get(number, ()) if counts(one))
+    last = {decision.user_id: decision for decision in counting}
     optouts = (decision for person in card.roster.people for decision in person.opted_out)
-    ids = (number for person in roster.people for number in person.ids)
-    newest = newest_decisions([*optouts, *_find_newest(decisions, ids, serves).values()])
+    newest = newest_decisions([*optouts, *last.values()])
     return Access(
-        remove_decisions(roster),
+        roster,
         frozenset(chat.chat_id for chat in card.chats),
         settings.admins,
         settings.consent,
@@ -140,6 +125,29 @@ def build_access(
         {user_id: one.kind for user_id, one in newest.items()},
         groups,
     )
+
+
+def _add_accounts(roster: Roster, linked: Mapping[int, frozenset[int]]) -> Roster:
+    """Return a roster in which people also have the accounts that other rosters know."""
+    people, taken = [], {number for person in roster.people for number in person.ids}
+    taken |= roster.bots | roster.understudies
+    for person in roster.people:
+        others = frozenset[int]().union(*(linked.get(number, ()) for number in person.ids))
+        added = sorted(others - taken)
+        taken.update(added)
+        people.append(replace(person, ids=(*person.ids, *added)) if added else person)
+    return replace(roster, people=tuple(people))
+
+
+def link_accounts(rosters: Iterable[Roster]) -> dict[int, frozenset[int]]:
+    """Return all accounts of each person with several, by account, as all rosters together say."""
+    linked: dict[int, set[int]] = {}
+    for roster in rosters:
+        for person in roster.people:
+            if len(person.ids) > 1:
+                together = set(person.ids).union(*(linked.get(n, ()) for n in person.ids))
+                linked.update(dict.fromkeys(together, together))
+    return {number: frozenset(together) for number, together in linked.items()}
 
 
 T = TypeVar("T")
@@ -178,35 +186,53 @@ class StoredPermissions:
 
     def __init__(
         self,
-        cards: Sequence[Card],
+        cards: Mapping[str | None, Card],
         settings: Settings,
         decisions: DecisionsByUser,
         groups: Mapping[int, Group],
     ) -> None:
-        """`cards`: the default model's, then those of groups with models of their own."""
+        """`cards`: those of groups' own models by folder, and the default model's for None."""
         self.cards, self.groups = cards, groups
         self._settings, self._decisions = settings, decisions
-        self._by_chat = index_by_chat((card, card) for card in cards[1:])
+        self._by_chat = index_by_chat((card, folder) for folder, card in cards.items() if folder)
         self._later = find_later_ids(groups)
-        self._access: dict[int, Access] = {}  # by the id() of the card
+        self._linked = link_accounts(card.roster for card in self.cards.values())
+        self._access: dict[str | None, Access] = {}
 
-    def card_in(self, chat_id: int) -> Card:
-        """Return the card of the model that serves a chat, or the supergroup that it became."""
+    def folder_in(self, chat_id: int) -> str | None:
+        """Return the folder of the model that serves a chat, None for the default model."""
         chat_id = self._later.get(chat_id, chat_id)
-        return find_model(self._by_chat, chat_id, self.groups) or self.cards[0]
+        return find_model(self._by_chat, chat_id, self.groups)
 
     def access_in(self, chat_id: int) -> Access:
         """Return the permissions in a chat."""
-        return self.access_of(self.card_in(chat_id))
+        return self.access_of(self.folder_in(chat_id))
 
-    def access_of(self, card: Card) -> Access:
+    def access_of(self, folder: str | None) -> Access:
         """Return the permissions that follow from a model."""
-        if id(card) not in self._access:
-            self._access[id(card)] = build_access(
-                card, card.roster, self._settings, self._decisions, self.groups,
-                lambda chat_id: self.card_in(chat_id) is card,
+        if folder not in self._access:
+            card = self.cards[folder]
+            self._access[folder] = build_access(
+                card, card.roster, self._settings, self._decisions, self.groups, self._linked,
+                lambda one: self.counts(one, folder),
             )  # fmt: skip
-        return self._access[id(card)]
+        return self._access[folder]
+
+    def counts(self, decision: StoredDecision, folder: str | None) -> bool:
+        """Whether a decision counts for a model."""
+        return does_count(decision, folder, self.folder_in(decision.chat_id))
+
+
+def does_count(decision: StoredDecision, folder: str | None, folder_of_chat: str | None) -> bool:
+    """Whether a decision counts for the model in `folder`; None is the default model.
+
+    An `/optout` counts for every model, wherever it was sent. An `/optin` counts for a group's own
+    model if it was sent in a chat of that model, and for the default model if it was sent where
+    that one was used.
+    """
+    if decision.kind == "optout":
+        return True
+    return decision.model_folder is None if folder is None else folder == folder_of_chat
 
 
 _ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}

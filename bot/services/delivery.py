@@ -152,12 +152,17 @@ class Delivery:
         turn = await outbox.unsent(part) if self.is_repeated else None
         if turn is None:
             reply = await make()
-            line = Line(reply.voice, reply.version, reply.sources, reply.generation)
+            line = Line(
+                reply.voice, reply.version, reply.sources, reply.generation, reply.person_id
+            )
             turn = Turn(line, reply.messages)
             await outbox.keep_turn(part, place, turn)
         self.turns[part] = turn
         line = turn.line
-        return Reply(line.voice, turn.messages, line.version, tuple(line.sources), line.generation)
+        return Reply(
+            line.voice, turn.messages, line.version, tuple(line.sources), line.generation,
+            line.person_id,
+        )  # fmt: skip
 
     async def unfinished(self) -> Turn | None:
         """Return the unsent rest of the first part's turn, if an earlier process left one."""

@@ -22,8 +22,9 @@ from bot.store.database import (
 from bot.store.groups import Decisions, Groups
 from model.artifacts.artifact import Card
 from model.chat.names import make_printable_name
-from model.chat.roster import Decision
+from model.chat.roster import Decision, Roster
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
+from model.errors import UnderstudyError
 from model.files import write_text
 
 Json: TypeAlias = dict[str, Any]
@@ -147,14 +148,15 @@ class DumpSummary:
 async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> DumpSummary:
     """Write a chat's messages to a file that only its owner can read. The bot may be running.
 
-    It contains messages of people who agreed and of the bot, and everybody's decisions and ids of
-    forgotten messages.
+    It contains messages of people who agreed and of the bot, every `/optout`, each `/optin` that
+    counts for this chat's model, and the ids of forgotten messages.
 
     Raises:
         DumpError: There is no such chat, or there are several, or the file cannot be written.
         StoreError: There is no database, or it has another version.
         SettingsError: There is no token (it contains the bot's id).
-        ArtifactError: There is no model (its roster identifies people).
+        ArtifactError: There is no default model, or the chat's model cannot be used (their rosters
+            identify people).
     """
     bot_id = int(settings.token.partition(":")[0])
     version = await read_version(settings.database_url)
@@ -162,12 +164,11 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
         raise StoreError(f"there is no database {database_name(settings.database_url)} to dump")
     if version is not Version.CURRENT:
         raise StoreError(describe_mismatch(settings.database_url, version))
-    cards = [_open_card(one, bot_id) for one in (models, *models.groups().values())]
+    cards, unusable = _open_cards(models, bot_id)
     async with open_database(settings.database_url) as database:
-        decisions = await Decisions(database).all()
-        groups = {group.chat_id: group for group in await Groups(database).all()}
+        decisions, groups = await Decisions(database).all(), await Groups(database).all()
         permissions = StoredPermissions(cards, settings, decisions, groups)
-        held = await _collect_dump(DumpReader(database), permissions, wanted)
+        held = await _collect_dump(DumpReader(database), permissions, unusable, wanted)
     roster = permissions.access_in(held.chat_id).roster
     try:
         write_text(path, format_dump(held))
@@ -179,18 +180,36 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
 
 
-def _open_card(models: Models, bot_id: int) -> Card:
-    card = models.open("current").card
-    return replace(card, roster=card.roster.with_understudy(bot_id))
+def _open_cards(
+    models: Models, bot_id: int
+) -> tuple[dict[str | None, Card], dict[str, UnderstudyError | OSError]]:
+    """Return the models' cards by folder, None for the default one, and why others have none."""
+    cards: dict[str | None, Card] = {None: models.open("current").card}
+    unusable: dict[str, UnderstudyError | OSError] = {}
+    for folder, registry in models.group_folders().items():
+        try:
+            cards[folder] = registry.open("current").card
+        except (UnderstudyError, OSError) as error:
+            unusable[folder] = error
+    with_bot = {
+        folder: replace(card, roster=card.roster.with_understudy(bot_id))
+        for folder, card in cards.items()
+    }
+    return with_bot, unusable
 
 
 async def _collect_dump(
-    store: DumpReader, permissions: StoredPermissions, wanted: int | None
+    store: DumpReader,
+    permissions: StoredPermissions,
+    unusable: Mapping[str, UnderstudyError | OSError],
+    wanted: int | None,
 ) -> Dump:
     """Collect the content of a dump; a supergroup's includes that of its basic group."""
     groups, later = permissions.groups.values(), find_later_ids(permissions.groups)
     earlier = {new: old for old, new in later.items()}
-    titles = {chat.chat_id: chat.title for card in permissions.cards for chat in card.chats}
+    titles = {
+        chat.chat_id: chat.title for card in permissions.cards.values() for chat in card.chats
+    }
     names = {**titles, **{group.chat_id: group.title for group in groups if group.title}}
     authors = await store.authors()
     with_friends = {
@@ -199,25 +218,37 @@ async def _collect_dump(
     }  # fmt: skip
     chats = {later.get(chat, chat) for chat in (with_friends or authors)}
     chat_id = _choose_chat(chats, names, wanted)
-    card, access = permissions.card_in(chat_id), permissions.access_in(chat_id)
+    group, folder = permissions.groups.get(chat_id), permissions.folder_in(chat_id)
+    if group and group.model_folder and (reason := unusable.get(group.model_folder)):
+        raise reason  # nobody knows who agreed there
+    access = permissions.access_in(chat_id)
     kept = await store.messages(chat_id)
     forgotten = await store.forgotten(chat_id)
     if (old := earlier.get(chat_id)) is not None:
         kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
-    decisions = [
-        one
-        for one in await store.decisions()
-        if one.kind == "optout" or permissions.card_in(one.chat_id) is card
-    ]
+    decisions = [one for one in await store.decisions() if permissions.counts(one, folder)]
     return Dump(
         chat_id,
         names.get(chat_id),
         [item for item in kept if _is_dumped(item, access)],
-        decisions,
+        _add_accounts(decisions, access.roster),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),
     )
+
+
+def _add_accounts(decisions: Sequence[Decision], roster: Roster) -> list[Decision]:
+    """Return decisions with each opt-out for all accounts of its person, and without others' ids.
+
+    The roster that reads the dump may know only another account than the one that opted out.
+    """
+    found = []
+    for one in decisions:
+        person = roster.find_by_id(one.user_id)
+        ids = person.ids if person and one.kind == "optout" else (one.user_id,)
+        found += [Decision(number, one.kind, one.at) for number in ids]
+    return found
 
 
 def _is_dumped(kept: StoredMessage, access: Access) -> bool:

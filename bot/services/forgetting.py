@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
-from bot.services.access import find_later_ids
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
@@ -18,6 +17,7 @@ from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
 
 MAX_ATTEMPTS = 3
+CHATS_PER_STEP = 20  # after which other work gets a turn
 NOT_FOUND = "not found"
 """Part of Telegram's answer if the message is already deleted."""
 
@@ -66,20 +66,27 @@ async def expire_messages(state: BotState, now: datetime) -> int:
     """Erase messages older than RETENTION_DAYS, except of friends who agreed; return how many.
 
     The bot's own messages in groups remain. In private chats with admins everything is erased.
+    Groups whose own model cannot be used now are left alone: it is not known who agreed there.
     """
-    moment = now - timedelta(days=state.settings.retention_days)
-    eraser, later = state.store.eraser, find_later_ids(state.groups)
-    kept, strangers = set[int](), dict[int, set[int]]()
-    for chat_id, authors in (await eraser.authors_before(moment)).items():
-        access = state.access_in(later.get(chat_id, chat_id))
-        for author in authors:
-            if author in access.roster.understudies or access.has_agreed(author):
-                kept.add(author)
-            else:
-                strangers.setdefault(author, set()).add(chat_id)
-    # who agreed in one group, but not in another with a model of its own
-    pairs = {(chat, author) for author in kept & strangers.keys() for chat in strangers[author]}
-    expired = await eraser.expire(moment, strangers.keys() - kept, pairs)
+    moment, eraser = now - timedelta(days=state.settings.retention_days), state.store.eraser
+    kept, spared = set[int](), set[int]()
+    strangers: dict[int, set[int]] = {}  # by chat
+    for number, (chat_id, authors) in enumerate((await eraser.authors_before(moment)).items(), 1):
+        if state.is_without_model(chat_id):
+            spared.add(chat_id)
+            continue
+        access = state.access_in(chat_id)
+        agreed = {
+            one for one in authors if one in access.roster.understudies or access.has_agreed(one)
+        }
+        kept |= agreed
+        strangers[chat_id] = set(authors) - agreed
+        if number % CHATS_PER_STEP == 0:
+            await asyncio.sleep(0)
+    everywhere = set().union(*strangers.values()) - kept
+    # strangers here who agreed in another group with a model of its own
+    here = {chat_id: own & kept for chat_id, own in strangers.items() if own & kept}
+    expired = await eraser.expire(moment, everywhere, here, spared)
     if expired:
         logger.info("%d messages were older than RETENTION_DAYS and are erased", expired)
     return expired

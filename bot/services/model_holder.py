@@ -6,22 +6,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import is_
 from pathlib import Path
 from typing import Protocol, Self, TypeAlias
 
-from bot.services.access import find_model, index_by_chat
+from bot.services.access import find_model, index_by_chat, link_accounts
 from bot.store.groups import Group
 from model.artifacts.artifact import Artifact, Card
-from model.artifacts.registry import GROUPS
+from model.artifacts.registry import describe_group_folder
 from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity, read_propensity
 
 FIRST_WAIT, MAX_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
-CHECKED_AT_ONCE = 100
-"""Folders of groups that one check looks at: 0.3 ms each. If there are more, they take turns."""
+MAX_FOLDERS_PER_CHECK = 100
+"""Folders of groups that are looked at in one check, 0.3 ms each. If there are more, they take
+turns."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Models(Protocol):
     """The trained versions: `model.artifacts.registry.Registry`."""
 
-    def groups(self) -> Mapping[str, Self]:
+    def group_folders(self) -> Mapping[str, Self]:
         """Return the versions of groups with models of their own, by the name of their folder.
 
         Raises:
@@ -137,14 +137,14 @@ class ModelChange:
     """The result of a check for another version.
 
     `now` is the version in use now, None if there is none. `refused` says why another one was not
-    loaded. `before` is the version that was in use until now, if it was replaced. `group` is the
+    loaded. `before` is the version that was in use until now, if it was replaced. `folder` is the
     name of the folder if the model is a group's own.
     """
 
     now: Artifact | None
     refused: str | None = None
     before: Artifact | None = None
-    group: str | None = None
+    folder: str | None = None
 
 
 class SpeakerCache:
@@ -173,7 +173,7 @@ class SpeakerCache:
         with self._loading:
             if found := self._find(artifact.path):
                 return found
-            with self._lock:
+            with self._lock:  # before loading, so that memory never holds one more
                 while len(self._speakers) >= self._size:
                     self._speakers.popitem(last=False)
             speaker = self._open(artifact)
@@ -186,6 +186,10 @@ class SpeakerCache:
         with self._lock:
             self._speakers.pop(path, None)
 
+    def find(self, artifact: Artifact) -> Speaker | None:
+        """Return a version's speaker if it is loaded."""
+        return self._find(artifact.path)
+
     def _find(self, path: Path) -> Speaker | None:
         with self._lock:
             if path in self._speakers:
@@ -194,14 +198,22 @@ class SpeakerCache:
 
 
 class ModelHolder:
-    """Holds the current version of one folder; takes another usable one that becomes current."""
+    """Holds the version in use of one folder, and switches when another becomes current."""
 
     def __init__(
-        self, models: Models, speakers: SpeakerCache, bot_id: int, group: str | None = None
+        self,
+        registry: Models,
+        speakers: SpeakerCache,
+        bot_id: int,
+        folder: str | None = None,
+        on_switch: Callable[[], None] = lambda: None,
     ) -> None:
-        """`group` is the name of the folder if the model is a group's own."""
-        self.models, self.group = models, group
-        self._speakers, self._bot_id = speakers, bot_id
+        """`folder` is the name of the folder if the model is a group's own.
+
+        `on_switch` is called right after another version, or a changed roster, is in use.
+        """
+        self.registry, self.folder = registry, folder
+        self._speakers, self._bot_id, self._on_switch = speakers, bot_id, on_switch
         self._seen: str | None = None
         self._checking = asyncio.Lock()  # a command and the background job may check at once
         self._current: CurrentModel | None = None
@@ -226,25 +238,34 @@ class ModelHolder:
             raise RuntimeError("no model is loaded")
         return self._current
 
+    @property
+    def refusal(self) -> ModelChange | None:
+        """Return the problem with the version that is current in the folder, if there is one."""
+        if self.problem is None:
+            return None
+        now = self._current.artifact if self._current else None
+        return ModelChange(now, self.problem, folder=self.folder)
+
     async def load(self) -> CurrentModel:
         """Load the current version.
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
         """
-        self._seen = await asyncio.to_thread(self.models.fingerprint)
+        self._seen = await asyncio.to_thread(self.registry.fingerprint)
         self._current = await asyncio.to_thread(self._open_current)
+        self._on_switch()
         return self._current
 
     async def check(self, *, with_weights: bool = True) -> ModelChange | None:
-        """Take a version that has become current; return the result, or None if nothing changed.
+        """Switch to a version that has become current; return the result, None if nothing changed.
 
         `with_weights` also loads it. A version that could not be loaded, perhaps for lack of
         memory, is tried again after pauses that double.
         """
         loop = asyncio.get_running_loop()
         async with self._checking:
-            state = await asyncio.to_thread(self.models.fingerprint)
+            state = await asyncio.to_thread(self.registry.fingerprint)
             is_due = self._retry_at is not None and loop.time() >= self._retry_at
             if state == self._seen and not is_due:
                 return None
@@ -257,19 +278,18 @@ class ModelHolder:
                 self._seen, self._retry_at = state, loop.time() + self._wait
                 # CTranslate2's own text, a RuntimeError, never quotes a chat
                 is_own = isinstance(error, RuntimeError)
-                reason = make_printable(str(error)) if is_own else describe_error(error)
-                self.problem = reason
-                continues = f"{before.path.name} continues" if before else "there is no other"
-                logger.warning("%s cannot be used: %s", self._describe(), continues)
-                return ModelChange(before, reason, group=self.group)
+                self.problem = make_printable(str(error)) if is_own else describe_error(error)
+                logger.warning("%s cannot be used: %s", self._describe(), self.problem)
+                return self.refusal
             self._current = opened
             self._seen, self._retry_at, self.problem = state, None, None
+            self._on_switch()
             logger.info("%s is %s now", self._describe(), opened.version)
             if before and before.path == opened.artifact.path:
                 return None
             if before:
                 self._speakers.unload(before.path)
-            return ModelChange(opened.artifact, before=before, group=self.group)
+            return ModelChange(opened.artifact, before=before, folder=self.folder)
 
     async def check_and_report(self, report: "Report", *, with_weights: bool = True) -> None:
         """Check once and report the result; the same refusal of a version is reported only once."""
@@ -284,13 +304,14 @@ class ModelHolder:
             self._speakers.unload(self._current.artifact.path)
 
     def _describe(self) -> str:
-        """Return words for the log."""
-        place = "" if self.group is None else make_printable(f" in {GROUPS}/{self.group}")
+        """Return, for the log, "the current version" or "the current version in groups/NAME"."""
+        place = "" if self.folder is None else f" in {describe_group_folder(self.folder)}"
         return f"the current version{place}"
 
     def _open_current(self, *, with_weights: bool = True) -> CurrentModel:
-        artifact = self.models.open("current")
-        if with_weights:
+        artifact = self.registry.open("current")
+        is_other = self._current is None or self._current.artifact.path != artifact.path
+        if with_weights and is_other:
             self._speakers.get(artifact)
         roster = remove_decisions(artifact.card.roster).with_understudy(self._bot_id)
         return CurrentModel(artifact, roster, read_propensity(artifact.path))
@@ -298,6 +319,10 @@ class ModelHolder:
 
 Report: TypeAlias = Callable[[ModelChange], Awaitable[object]]
 """Tells the admins what has changed."""
+
+
+async def ignore_change(_: ModelChange) -> None:
+    """Report nothing: a refusal is in the log and in `/status`."""
 
 
 class ModelSet:
@@ -312,70 +337,72 @@ class ModelSet:
     ) -> None:
         self._bot_id = bot_id
         self.speakers = SpeakerCache(open_speaker, max_loaded)
-        self.default = ModelHolder(models, self.speakers, bot_id)
+        self.default = ModelHolder(models, self.speakers, bot_id, on_switch=self._index)
         self._groups: dict[str, ModelHolder] = {}
         self._by_chat: dict[int, ModelHolder] = {}
-        self._indexed: tuple[CurrentModel, ...] = ()
-        self._checked = 0  # folders of groups, since the start
-        self.revision = 0
-        """Changes whenever a model changes."""
+        self.linked_accounts: Mapping[int, frozenset[int]] = {}
+        """All accounts of a person by each of them, if any roster knows more than one."""
+        self.on_switch: list[Callable[[], object]] = []
+        """Called right after a model has changed."""
+        self._next_folder = 0  # of those that are checked in turns
+        self._is_loaded = False  # all models were opened once
 
-    async def load(self, report: Report) -> None:
-        """Load the default model; of the others only what must be known without a request.
+    async def load(self) -> None:
+        """Load the default model, and open those of groups without their weights.
 
         Raises:
             ArtifactError: The default model cannot be used.
         """
         await self.default.load()
-        await self._check_groups(report, with_weights=False)
+        await self._check_groups(ignore_change, with_weights=False)
+        self._is_loaded = True
         self._index()
 
     async def check_and_report(self, report: Report) -> None:
-        """Take versions that have become current, in any folder, and report the changes."""
+        """Switch to versions that have become current, in any folder, and report the changes."""
         await self.default.check_and_report(report)
         await self._check_groups(report)
-        self._index()
-
-    async def check(self, holder: ModelHolder) -> ModelChange | None:
-        """Take a version of one folder that has become current; see `ModelHolder.check`."""
-        change = await holder.check()
-        self._index()
-        return change
 
     @property
-    def own(self) -> tuple[ModelHolder, ...]:
-        """Return the holders of models of single groups, by the names of their folders."""
+    def group_holders(self) -> tuple[ModelHolder, ...]:
+        """Return the holders of groups' own models, by folder, even if there is no version."""
         return tuple(self._groups[name] for name in sorted(self._groups))
 
     @property
-    def all(self) -> tuple[ModelHolder, ...]:
-        """Return the holders of all models that can be used; the default one is first."""
-        return (self.default, *(one for one in self.own if one.has_model))
+    def usable(self) -> tuple[ModelHolder, ...]:
+        """Return the holders that have a version in use; the default one is first."""
+        return (self.default, *(one for one in self.group_holders if one.has_model))
+
+    def has_folder(self, name: str | None) -> bool:
+        """Whether there is a folder of this name, even if its model cannot be used."""
+        return name in self._groups
 
     def find(self, chat_id: int, groups: Mapping[int, Group]) -> ModelHolder:
         """Return the model that serves a chat."""
         return find_model(self._by_chat, chat_id, groups) or self.default
 
     async def _check_groups(self, report: Report, *, with_weights: bool = True) -> None:
-        folders = await asyncio.to_thread(self.default.models.groups)
+        folders = await asyncio.to_thread(self.default.registry.group_folders)
         for name in set(self._groups) - set(folders):
             self._groups.pop(name).close()
-            logger.info("%s no longer has a model", make_printable(f"{GROUPS}/{name}"))
+            self._index()
+            logger.info("%s no longer has a model", describe_group_folder(name))
         known, new = sorted(self._groups), sorted(folders.keys() - self._groups.keys())
-        start = self._checked % max(1, len(known))
-        due = [*known[start:], *known[:start]][:CHECKED_AT_ONCE]
-        self._checked = start + len(due)
+        start = self._next_folder % max(1, len(known))
+        due = [*known[start:], *known[:start]][:MAX_FOLDERS_PER_CHECK]
+        self._next_folder = start + len(due)
         for name in new:
-            holder = ModelHolder(folders[name], self.speakers, self._bot_id, name)
-            self._groups[name] = holder
+            self._groups[name] = ModelHolder(
+                folders[name], self.speakers, self._bot_id, name, self._index
+            )
         for name in (*new, *due):
             await self._groups[name].check_and_report(report, with_weights=with_weights)
 
     def _index(self) -> None:
-        """Find out which model serves which chat, if a model has changed."""
-        current = tuple(one.current for one in self.all)
-        if len(current) == len(self._indexed) and all(map(is_, current, self._indexed)):
+        """Find out which model serves which chat, and who has several accounts."""
+        if not self._is_loaded:
             return
-        self._indexed = current
-        self._by_chat = index_by_chat((one.current.card, one) for one in self.all[1:])
-        self.revision += 1
+        self._by_chat = index_by_chat((one.current.card, one) for one in self.usable[1:])
+        self.linked_accounts = link_accounts(one.current.roster for one in self.usable)
+        for call in self.on_switch:
+            call()

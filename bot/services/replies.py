@@ -6,12 +6,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from bot.errors import StoppingError
 from bot.services.measurements import Measurements
@@ -34,6 +34,8 @@ MAX_QUEUE_SECONDS = 60.0
 """Seconds for which a reply may wait while the model generates others."""
 MAX_PENDING_IN_CHAT = 3
 MAX_PENDING = 64
+MAX_REPLACEMENTS = 3
+"""How often a reply begins again because its model was replaced."""
 
 _STOPPING = "the bot is being stopped: this is answered after the restart"
 
@@ -106,13 +108,17 @@ class FairSemaphore:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A turn: its voice and messages, the version that generated it, and its source messages."""
+    """A turn: its voice and messages, the version that generated it, and its source messages.
+
+    `person_id`: an id of the person whose voice it is, if it is known.
+    """
 
     voice: str
     messages: tuple[str, ...]
     version: str
     sources: tuple[int, ...]
     generation: Generation | None = None
+    person_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,16 @@ class SlowError(VoiceError):
 
 class QueueError(VoiceError):
     """The model was busy with other replies for too long."""
+
+
+class _ModelReplaced(Exception):  # noqa: N818  a state, not a mistake
+    """The chat's model was replaced while a reply waited for it."""
+
+
+_Generate: TypeAlias = Callable[
+    [Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]
+]
+"""Returns the voice and the messages of a turn, for a context and the words it begins with."""
 
 
 async def load_lines(
@@ -286,17 +302,14 @@ class Replies:
             StoppingError: The bot is being stopped.
             VoiceError: No candidate was acceptable.
         """
-        model = self._find_model(kept.chat_id)
         place = Place(kept.chat_id, kept.topic_id)
-        roster, window = model.roster, model.card.window
-        lines = await load_lines(self._store, place, kept.sent_at, roster, window, before=kept)
-        context = render_context(lines)
 
-        def run(speaker: Speaker, should_stop: ShouldStop) -> tuple[str, ...]:
-            return speaker.fork().reply(context, voice, "", should_stop)
+        def generate(
+            speaker: Speaker, context: Sequence[str], opening: str, should_stop: ShouldStop
+        ) -> tuple[str, tuple[str, ...]]:
+            return voice, speaker.reply(context, voice, opening, should_stop)
 
-        messages = await self._generate(kept.chat_id, model, run)
-        return Reply(voice, messages, model.version, tuple(line.message_id for line in lines))
+        return await self._reply(place, kept.sent_at, PLAIN_REQUEST, None, generate, before=kept)
 
     def close(self) -> None:
         """Stop the current generation, and start no other."""
@@ -310,14 +323,32 @@ class Replies:
         at: datetime,
         request: ReplyRequest,
         on_start: Callable[[], object] | None,
-        generate: Callable[[Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]],
+        generate: _Generate,
+        before: Message | None = None,
     ) -> Reply:
-        model, opening = self._find_model(place.chat_id), ""
+        """Generate a reply; begin again if the chat's model is replaced while the reply waits."""
+        for _ in range(MAX_REPLACEMENTS):
+            model = self._find_model(place.chat_id)
+            with suppress(_ModelReplaced):
+                return await self._reply_with(model, place, at, request, on_start, generate, before)
+        raise SlowError("the model was replaced several times")
+
+    async def _reply_with(
+        self,
+        model: CurrentModel,
+        place: Place,
+        at: datetime,
+        request: ReplyRequest,
+        on_start: Callable[[], object] | None,
+        generate: _Generate,
+        before: Message | None,
+    ) -> Reply:
+        opening = ""
         if request.opening:
             names = [person.name for person in model.roster.people]
             opening = await asyncio.to_thread(clean_opening, request.opening, names)
         window = model.card.window
-        lines = await load_lines(self._store, place, at, model.roster, window, request)
+        lines = await load_lines(self._store, place, at, model.roster, window, request, before)
         context = render_context(lines)
 
         def run(
@@ -336,7 +367,11 @@ class Replies:
         if request.opening and request.command_id is not None:
             sources.append(request.command_id)  # the reply begins with words of this message
         generation = Generation(len(lines), rejected)
-        return Reply(voice, messages, model.version, tuple(sources), generation)
+        person = model.roster.find_by_name(voice)
+        return Reply(
+            voice, messages, model.version, tuple(sources), generation,
+            person.ids[0] if person else None,
+        )  # fmt: skip
 
     async def _generate(
         self,
@@ -345,9 +380,9 @@ class Replies:
         function: Callable[[Speaker, ShouldStop], T],
         on_start: Callable[[], object] | None = None,
     ) -> T:
-        """Wait until the chat is admitted, load the model if necessary, then call it.
+        """Wait for the chat's turn, load the model if necessary, and call `function` with it.
 
-        The time limit starts at the call.
+        The time limit does not include loading.
         `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
         The next chat is admitted when the model has stopped.
         """
@@ -363,11 +398,14 @@ class Replies:
         is_submitted, stop = False, threading.Event()
         try:
             async with generating():
+                if self._find_model(chat_id) is not model:
+                    raise _ModelReplaced
+                self._started_at[chat_id] = time.monotonic()
+                speaker = await asyncio.to_thread(self._speakers.get, model.artifact)
                 if on_start:
                     on_start()
                 if self._closed.is_set():
                     raise StoppingError(_STOPPING)
-                speaker = await asyncio.to_thread(self._speakers.get, model.artifact)
                 end = time.monotonic() + self._seconds
 
                 def should_stop() -> bool:
@@ -387,6 +425,7 @@ class Replies:
         finally:
             stop.set()
             if not is_submitted:
+                self._started_at.pop(chat_id, None)
                 self._semaphore.release(chat_id)
 
     def _count_and_translate(self, error: Exception) -> Exception:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bot.services.access import Access, build_access, find_later_ids
-from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet, Report
+from bot.services.access import Access, build_access, does_count, find_later_ids
+from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
 from bot.settings import Settings
@@ -17,10 +17,9 @@ from bot.store.changes import Kind
 from bot.store.erasure import ErasureQuery, Marked
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from bot.store.messages import Place, Ref
-from bot.store.outbox import VoiceQuery
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
-from model.chat.roster import DecisionKind
+from model.chat.roster import DecisionKind, Person, Roster
 from model.version import VERSION
 
 if TYPE_CHECKING:
@@ -56,23 +55,27 @@ class BotState:
     """Held while something is read again, so that what was read last stays."""
     _access: dict[ModelHolder, Access] = field(default_factory=dict)
     """The permissions that follow from each model; built when they are needed."""
-    _access_revision: int = 0
+    _later: dict[int, int] = field(default_factory=dict)
+    """The ids of supergroups by those of the basic groups that they were."""
 
     def __post_init__(self) -> None:
         """Prepare to generate replies."""
         speakers, parallel = self.models.speakers, self.settings.parallel_replies
         self.replies = Replies(self.model_in, speakers, self.store.messages, parallel)
 
-    async def open(self, report: Report) -> None:
-        """Load the current models, the groups and the decisions; report unusable models."""
-        await self.models.load(report)
+    async def open(self) -> None:
+        """Load the current models, the groups and the decisions."""
+        self.models.on_switch.append(self._access.clear)
+        await self.models.load()
         await self.reload()
+        await self.record_model_folders()
         self.is_current.set()
 
     async def reload(self) -> None:
         """Load the groups and the decisions, and what was forgotten lately."""
         async with self.loading:
-            self.groups = {group.chat_id: group for group in await self.store.groups.all()}
+            self.groups = await self.store.groups.all()
+            self._later = find_later_ids(self.groups)
             self.decisions = await self.store.decisions.all()
             self._access.clear()
         if self._is_shared:
@@ -89,8 +92,11 @@ class BotState:
                 self._note_group(group)
 
     def _note_group(self, group: Group) -> None:
+        before = self.groups.get(group.chat_id)
         self.groups[group.chat_id] = group
-        self._access.clear()
+        if group.moved_from is not None and (before is None or not before.moved_from):
+            self._later[group.moved_from] = group.chat_id
+            self._access.clear()
 
     async def _load_decisions(self) -> None:
         async with self.loading:
@@ -127,26 +133,32 @@ class BotState:
 
     def holder_in(self, chat_id: int) -> ModelHolder:
         """Return the holder of the model that serves a chat."""
-        return self.models.find(chat_id, self.groups)
+        return self.models.find(self._later.get(chat_id, chat_id), self.groups)
 
     def model_in(self, chat_id: int) -> CurrentModel:
         """Return the model that serves a chat."""
         return self.holder_in(chat_id).current
 
+    def is_without_model(self, chat_id: int) -> bool:
+        """Whether a group's own model cannot be used now, so that the bot is silent there."""
+        group = self.groups.get(self._later.get(chat_id, chat_id))
+        is_known = group is not None and self.models.has_folder(group.model_folder)
+        return is_known and self.holder_in(chat_id) is self.models.default
+
     def access_in(self, chat_id: int) -> Access:
         """Return the permissions in a chat, which follow from the model that serves it."""
+        if self.is_without_model(chat_id):
+            return Access(Roster(), frozenset(), self.settings.admins, self.settings.consent)
         return self.access_of(self.holder_in(chat_id))
 
     def access_of(self, holder: ModelHolder) -> Access:
         """Return the permissions that follow from a model."""
-        if self._access_revision != self.models.revision:
-            self._access.clear()
-            self._access_revision = self.models.revision
         if (access := self._access.get(holder)) is None:
-            model, later = holder.current, find_later_ids(self.groups)
+            model, folder = holder.current, holder.folder
             access = self._access[holder] = build_access(
                 model.card, model.roster, self.settings, self.decisions, self.groups,
-                lambda chat_id: self.holder_in(later.get(chat_id, chat_id)) is holder,
+                self.models.linked_accounts,
+                lambda one: does_count(one, folder, self.holder_in(one.chat_id).folder),
             )  # fmt: skip
         return access
 
@@ -154,52 +166,31 @@ class BotState:
         """Whether the bot may speak in a chat."""
         return self.access_in(chat_id).may_speak_in(chat_id)
 
-    def knows_elsewhere(self, user_id: int) -> bool:
+    def is_in_group_model(self, user_id: int) -> bool:
         """Whether a group's own model has learned from somebody."""
-        own = (one for one in self.models.all if one.group is not None)
-        return any(one.current.roster.find_by_id(user_id) for one in own)
+        return any(one.current.roster.find_by_id(user_id) for one in self.models.usable[1:])
 
-    def accounts_of(self, user_id: int) -> frozenset[int]:
+    def find_accounts(self, user_id: int) -> frozenset[int]:
         """Return the ids of all accounts of a person, by the rosters of all models."""
-        found, new = set[int](), {user_id}
-        while new:
-            found |= new
-            people = (
-                holder.current.roster.find_by_id(number)
-                for holder in self.models.all
-                for number in new
-            )
-            new = {number for person in people if person for number in person.ids} - found
-        return frozenset(found)
+        return self.models.linked_accounts.get(user_id, frozenset({user_id}))
 
-    def voices_of(self, accounts: Collection[int]) -> tuple[VoiceQuery, ...]:
-        """Return where the bot may have spoken in the voices of a person with these accounts.
+    def find_names(self, accounts: Collection[int]) -> frozenset[str]:
+        """Return the names that a person with these accounts has in the rosters of all models."""
+        rosters = [one.current.roster for one in self.models.usable]
+        people = (roster.find_by_id(number) for roster in rosters for number in accounts)
+        return frozenset(person.name for person in people if person)
 
-        A group's own model may have another person of the same name, whose messages stay.
-        """
-        found = []
-        for holder in self.models.all:
-            people = map(holder.current.roster.find_by_id, accounts)
-            for name in {person.name for person in people if person}:
-                namesakes = [
-                    one for one in self.models.all
-                    if (person := one.current.roster.find_by_name(name))
-                    and set(person.ids).isdisjoint(accounts)
-                ]  # fmt: skip
-                if self.models.default in namesakes:
-                    if chats := self._chats_of(holder):
-                        found.append(VoiceQuery(name, only=chats))
-                else:
-                    spared = frozenset[int]().union(*map(self._chats_of, namesakes))
-                    found.append(VoiceQuery(name, spared=spared))
-        return tuple(found)
+    async def record_model_folders(self) -> None:
+        """Store which groups have models of their own, so that it is known without the models."""
+        for group in [*self.groups.values()]:
+            if self._with_model_folder(group) != group:
+                await self.save_group(group)
 
-    def _chats_of(self, holder: ModelHolder) -> frozenset[int]:
-        """Return the chats that a group's own model serves, with their ids before a move."""
-        learned = {chat.chat_id for chat in holder.current.card.chats}
-        moved = [(g.moved_from, g.chat_id) for g in self.groups.values() if g.moved_from]
-        pairs = [pair for pair in moved if not learned.isdisjoint(pair)]
-        return frozenset(learned.union(*pairs))
+    def _with_model_folder(self, group: Group) -> Group:
+        """Return a group with the folder of its own model, which is kept while it is unusable."""
+        if self.is_without_model(group.chat_id):
+            return group
+        return replace(group, model_folder=self.holder_in(group.chat_id).folder)
 
     def origin_in(self, chat_id: int) -> str:
         """Return the titles of the chats that the model of a chat learned from."""
@@ -217,6 +208,7 @@ class BotState:
 
     async def save_group(self, group: Group) -> None:
         """Store what changed in a group; another process may have changed something else in it."""
+        group = self._with_model_folder(group)
         await self.store.groups.save(group, self.groups.get(group.chat_id))
         if self._is_shared:
             await self._load_group(group.chat_id)
@@ -240,24 +232,26 @@ class BotState:
 
     async def save_decision(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
         """Store a decision; it applies at once."""
+        folder = self.holder_in(chat_id).folder
+        if self.is_without_model(chat_id):
+            folder = self.group(self._later.get(chat_id, chat_id)).model_folder
         now = datetime.now(UTC)
-        await self.store.decisions.add(chat_id, user_id, decision, now)
-        if self._is_shared:
-            await self._load_decisions()
-        else:
-            new = StoredDecision(user_id, decision, now, chat_id)
-            self.decisions = _add_decision(self.decisions, new)
-            self._access.clear()
+        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id, folder))
+        await self._load_decisions()
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
         """Exclude messages that will be erased, and replies made from them, from all use."""
         return await self.store.eraser.mark(wanted, datetime.now(UTC), self._note_forgotten)
 
-    def must_erase(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
+    def find_person(self, chat_id: int, voice: str, person_id: int | None) -> Person | None:
+        """Return whose voice a message is in; earlier versions stored only the voice's name."""
+        roster = self.access_in(chat_id).roster
+        return roster.find_by_name(voice) if person_id is None else roster.find_by_id(person_id)
+
+    def must_erase(self, chat_id: int, person: Person | None, sources: Iterable[int]) -> bool:
         """Whether to erase a line: its person opted out, or one of its sources is forgotten."""
-        access = self.access_in(chat_id)
-        person = access.roster.find_by_name(voice)
-        decided = {access.decisions.get(number) for number in person.ids} if person else set()
+        decisions = self.access_in(chat_id).decisions
+        decided = {decisions.get(number) for number in person.ids} if person else set()
         return "optout" in decided or not self.forgotten.get(chat_id, set()).isdisjoint(sources)
 
     async def health(self) -> dict[str, Any]:
@@ -274,12 +268,3 @@ class BotState:
             "jobs_failing": failing,
             "updates_waiting": (await self.store.inbox.queue()).waiting,
         }
-
-
-def _add_decision(decisions: DecisionsByUser, new: StoredDecision) -> DecisionsByUser:
-    """Return the decisions with a new one."""
-    kept = [
-        one for one in decisions.get(new.user_id, ())
-        if (one.chat_id, one.kind) != (new.chat_id, new.kind)
-    ]  # fmt: skip
-    return {**decisions, new.user_id: (*kept, new)}

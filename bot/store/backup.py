@@ -21,7 +21,7 @@ from bot.store.database import (
     read_version,
 )
 from bot.store.engines import BUSY_SECONDS, is_postgres
-from bot.store.groups import StoredDecision
+from bot.store.groups import DECISION_FIELDS, StoredDecision
 from bot.store.messages import FIELDS, IS_FORGOTTEN, message_from_row
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
@@ -68,8 +68,7 @@ class DumpReader:
 
     async def decisions(self) -> list[StoredDecision]:
         """Return all decisions, the oldest first."""
-        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id)
-        query = select(*columns).order_by(decisions.c.id)
+        query = select(*DECISION_FIELDS).order_by(decisions.c.id)
         return await self._database.read(
             lambda connection: [StoredDecision(*row) for row in connection.execute(query)]
         )

@@ -5,20 +5,23 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     Update,
     and_,
     delete,
+    exists,
     func,
     literal,
     literal_column,
@@ -36,7 +39,7 @@ from bot.store.database import Database
 from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
 from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
-from bot.store.outbox import VoiceQuery, drop_turns
+from bot.store.outbox import drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.updates import (
     Json,
@@ -56,6 +59,7 @@ MIN_ROWS, MAX_ROWS = 500, 4000
 """Rows of the table of messages that one step reads."""
 STEP_SECONDS = 0.01  # target for how long a step holds the write lock
 UPDATES_PER_STEP = 200  # stored updates that one step reads
+CHATS_PER_STATEMENT = 100  # for which authors are named one by one
 PAUSE_SECONDS = 0.005  # between two steps
 MAX_WAIT_SECONDS = 0.05
 """Longest time a step waits for other transactions, so that an erasure always advances."""
@@ -78,18 +82,22 @@ _IS_OVERWRITTEN: ColumnElement[bool] = (
 )
 
 
+NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ErasureQuery:
     """The messages to erase: single messages, or all messages of some author ids.
 
-    `own`: single messages of the bot. `voices`: all the bot's messages in these voices are erased,
-    no matter what they were generated from. `bots`: the ids under which the bot sent them.
+    `own`: single messages of the bot. All that the bot said in the voices of `authors` is erased
+    too, no matter what it was generated from. Earlier versions stored only a voice's name: `voices`
+    are the names of `authors`, and `bots` the ids under which the bot sent such messages.
     """
 
     messages: tuple[Ref, ...] = ()
     own: tuple[Ref, ...] = ()
     authors: frozenset[int] = frozenset()
-    voices: tuple[VoiceQuery, ...] = ()
+    voices: tuple[str, ...] = ()
     bots: frozenset[int] = frozenset()
 
 
@@ -174,7 +182,7 @@ class Eraser:
         def drop_traces(connection: Connection) -> None:
             for table in (answers, reactions):
                 connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
-            drop_turns(connection, wanted.voices)
+            drop_turns(connection, wanted.authors, wanted.voices)
 
         await self._database.write(drop_traces)
         await self._scrub_inbox(wanted.authors, update_id)
@@ -188,32 +196,41 @@ class Eraser:
         """Return the authors of stored messages from before a moment, by chat."""
         query = select(messages.c.chat_id, messages.c.author_id)
         query = query.where(messages.c.sent_at < moment).distinct()
-        found: dict[int, set[int]] = {}
-        for row in await self._database.read(lambda one: one.execute(query).all()):
-            found.setdefault(row.chat_id, set()).add(row.author_id)
-        return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
+
+        def load(connection: Connection) -> dict[int, frozenset[int]]:
+            found: dict[int, set[int]] = {}
+            for row in connection.execute(query):
+                found.setdefault(row.chat_id, set()).add(row.author_id)
+            return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
+
+        return await self._database.read(load)
 
     async def expire(
         self,
         moment: datetime,
         authors: Collection[int],
-        authors_in: Collection[tuple[int, int]] = (),
+        authors_in: Mapping[int, Collection[int]] = NOWHERE,
+        spared: Collection[int] = (),
     ) -> int:
         """Erase some people's messages, and all forwards, from before a moment; return how many.
 
-        `authors` are erased in all chats; `authors_in` are pairs of a chat and an author. Forwards
-        are erased even if the sender agreed: they are somebody else's words. Messages in private
-        chats are always erased, because they only serve as context. Also erased are references
-        from the bot's messages to the erased ones, and the content of old updates that were set
-        aside.
+        `authors` are erased in all chats, and those of `authors_in` in single chats, but nothing in
+        the chats `spared`. Forwards are erased even if the sender agreed: they are somebody else's
+        words. Messages in private chats are always erased, because they only serve as context. Also
+        erased are references from the bot's messages to the erased ones, and the content of old
+        updates that were set aside.
         """
+        is_old = and_(messages.c.sent_at < moment, messages.c.chat_id.not_in(spared))
         is_private = messages.c.chat_id > 0
-        is_theirs = messages.c.author_id.in_(authors)
-        pairs = tuple_(messages.c.chat_id, messages.c.author_id).in_(sorted(authors_in))
-        is_meant = or_(
-            is_theirs, *([pairs] if authors_in else ()), messages.c.is_forward, is_private
-        )
-        count = await self._delete_where(and_(messages.c.sent_at < moment, is_meant))
+        is_meant = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
+        count = await self._delete_where(and_(is_old, is_meant))
+        chats = sorted(authors_in)
+        for start in range(0, len(chats), CHATS_PER_STATEMENT):
+            somewhere = (
+                and_(messages.c.chat_id == chat, messages.c.author_id.in_(authors_in[chat]))
+                for chat in chats[start : start + CHATS_PER_STATEMENT]
+            )
+            count += await self._delete_where(and_(is_old, or_(*somewhere)))
         unread = and_(inbox.c.state == SET_ASIDE, inbox.c.received_at < moment)
         clearing = update(inbox).where(unread, inbox.c.body.is_not(None)).values(body=None)
         cleared = await self._database.write(lambda one: one.execute(clearing).rowcount)
@@ -382,21 +399,23 @@ def _is_among(keys: list[tuple[int, int]]) -> ColumnElement[bool]:
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
     """Find the bot's messages to erase.
 
-    These are replies generated from erased messages, and replies and quizzes in the voices. Those
-    without a row in `lines` are recognised by the voice header in their text.
+    These are replies generated from erased messages, and replies and quizzes in the voices. Of
+    earlier versions, those without a person's id are known by name, and those without a row in
+    `lines` by the voice header in their text.
     """
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
         and_(messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id),
     )
     starts = (
-        and_(
-            messages.c.text.startswith(add_voice_header(voice.name, ""), autoescape=True),
-            voice.is_in(messages.c.chat_id),
-        )
-        for voice in wanted.voices
+        messages.c.text.startswith(add_voice_header(v, ""), autoescape=True) for v in wanted.voices
     )
     is_spoken = and_(messages.c.author_id.in_(wanted.bots), or_(False, *starts))  # noqa: FBT003
+    is_theirs = or_(
+        lines.c.person_id.in_(wanted.authors),
+        and_(lines.c.person_id.is_(None), lines.c.voice.in_(wanted.voices)),
+    )
+    is_in_quiz = guesses.c.voice.in_(wanted.voices)
     queries = [
         generated_from.where(messages.c.author_id.in_(wanted.authors)),
         *(
@@ -405,19 +424,22 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
             )
             for ref in wanted.messages
         ),
+        select(lines.c.chat_id, lines.c.message_id).where(is_theirs),
         *(
-            select(table.c.chat_id, table.c.message_id).where(
-                table.c.voice == voice.name, voice.is_in(table.c.chat_id)
-            )
-            for voice in wanted.voices
-            for table in (lines, guesses)
+            select(table.c.chat_id, table.c.message_id).where(condition, ~_has_line(table))
+            for table, condition in ((guesses, is_in_quiz), (messages, is_spoken))
         ),
-        select(messages.c.chat_id, messages.c.message_id).where(is_spoken),
     ]
     found = set(wanted.own)
     for query in queries:
         found.update(Ref(*row) for row in connection.execute(query))
     return frozenset(found)
+
+
+def _has_line(table: Table) -> ColumnElement[bool]:
+    """Return the condition that a message of a table has a row in `lines`."""
+    same = lines.c.chat_id == table.c.chat_id, lines.c.message_id == table.c.message_id
+    return exists().where(*same)
 
 
 def _overwrite(connection: Connection, condition: ColumnElement[bool]) -> None:

@@ -13,16 +13,25 @@ from bot.errors import StoreError
 from bot.store.changes import announce
 from bot.store.database import Database, Version, open_read_only, read_version
 from bot.store.tables import decisions, groups
-from model.chat.roster import Decision, DecisionKind
+from model.chat.roster import Decision
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision(Decision):
-    """A person's decision, and the chat in which they sent it."""
+    """A person's decision, and where they sent it.
+
+    `model_folder` is the folder of the model that the chat used, None for the default model.
+    """
 
     chat_id: int
+    model_folder: str | None = None
 
 
+DECISION_FIELDS = (
+    decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id,
+    decisions.c.model_folder,
+)  # fmt: skip
+"""The columns of a `StoredDecision`, in order."""
 DecisionsByUser: TypeAlias = Mapping[int, tuple[StoredDecision, ...]]
 """Each person's decisions, the oldest first; of equal ones in the same chat only the newest."""
 
@@ -37,22 +46,25 @@ class Decisions:
         """Return the decisions of all people."""
         return await self._database.read(_load_decisions)
 
-    async def add(self, chat_id: int, user_id: int, decision: DecisionKind, at: datetime) -> None:
+    async def add(self, new: StoredDecision) -> None:
         """Store a decision."""
-        new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
+        row = insert(decisions).values(
+            chat_id=new.chat_id, user_id=new.user_id, decision=new.kind, at=new.at,
+            model_folder=new.model_folder,
+        )  # fmt: skip
 
         def write(connection: Connection) -> None:
-            connection.execute(new)
-            announce(connection, "decision", user_id)
+            connection.execute(row)
+            announce(connection, "decision", new.user_id)
 
         await self._database.write(write)
 
 
 def _load_decisions(connection: Connection) -> DecisionsByUser:
-    key = decisions.c.user_id, decisions.c.chat_id, decisions.c.decision
+    kind = decisions.c.decision
+    key = decisions.c.user_id, decisions.c.chat_id, kind, decisions.c.model_folder
     last = select(func.max(decisions.c.id)).group_by(*key)
-    columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id)
-    query = select(*columns).where(decisions.c.id.in_(last)).order_by(decisions.c.id)
+    query = select(*DECISION_FIELDS).where(decisions.c.id.in_(last)).order_by(decisions.c.id)
     found: dict[int, tuple[StoredDecision, ...]] = {}
     for row in connection.execute(query):
         found[row.user_id] = (*found.get(row.user_id, ()), StoredDecision(*row))
@@ -68,7 +80,8 @@ class Group:
 
     `authorised`: an admin added the bot. `allowed`: ids of other chats; a model that learned from
     them may speak in this group. `moved_from`: the id of the basic group that became this
-    supergroup.
+    supergroup. `model_folder`: the folder of the group's own model, None if it uses the default
+    one.
     """
 
     chat_id: int
@@ -79,6 +92,7 @@ class Group:
     told_privacy: bool = False
     chatty: int = 0
     quiet_until: datetime | None = None
+    model_folder: str | None = None
 
 
 def _load_groups(connection: Connection) -> dict[int, Group]:
@@ -92,9 +106,9 @@ class Groups:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def all(self) -> list[Group]:
-        """Return all groups."""
-        return list((await self._database.read(_load_groups)).values())
+    async def all(self) -> dict[int, Group]:
+        """Return all groups by id."""
+        return await self._database.read(_load_groups)
 
     async def find(self, chat_id: int) -> Group | None:
         """Return a group, or None if it is unknown."""
@@ -134,7 +148,7 @@ class Groups:
             await self._database.write(partial(announce, kind="stop", number=chat_id))
 
 
-async def read_decisions(url: str) -> tuple[DecisionsByUser, dict[int, Group]]:
+async def read_decisions_and_groups(url: str) -> tuple[DecisionsByUser, dict[int, Group]]:
     """Return all decisions and groups, none if the database cannot be read.
 
     Nothing is created or changed.

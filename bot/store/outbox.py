@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Update, func, select, update
+from sqlalchemy import Connection, Update, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
@@ -70,13 +70,15 @@ class Generation:
 class Line:
     """A message of the bot's in a voice: how it was generated, and from which messages.
 
-    `sources` lacks messages that were erased since; earlier versions stored no `generation`.
+    `sources` lacks messages that were erased since. `person_id` is an id of the person whose voice
+    it is. Earlier versions stored neither `generation` nor `person_id`.
     """
 
     voice: str
     version: str
     sources: Sequence[int]
     generation: Generation | None = None
+    person_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +96,6 @@ class Turn:
         """Return what is left after the next message ended in `state`."""
         so_far = "uncertain" if "uncertain" in (state, self.so_far) else state
         return replace(self, messages=self.messages[1:], so_far=so_far)
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceQuery:
-    """All messages in a voice: in the chats `only` if there are any, and never in those `spared`.
-
-    Models of other groups may have a voice of the same name.
-    """
-
-    name: str
-    only: frozenset[int] = frozenset()
-    spared: frozenset[int] = frozenset()
-
-    def is_in(self, chat_id: ColumnElement[int]) -> ColumnElement[bool]:
-        """Return the condition on a column of chat ids."""
-        return chat_id.in_(self.only) if self.only else chat_id.not_in(self.spared)
-
-    def matches(self, voice: str, chat_id: int) -> bool:
-        """Whether a message in a voice, in a chat, is meant."""
-        is_there = chat_id in self.only if self.only else chat_id not in self.spared
-        return voice == self.name and is_there
 
 
 class Outbox:
@@ -217,7 +198,7 @@ class Outbox:
                 return None
             ids = tuple(connection.execute(made_from).scalars())
             generation = Generation(**json.loads(row.generation)) if row.generation else None
-            return Line(row.voice, row.version, ids, generation)
+            return Line(row.voice, row.version, ids, generation, row.person_id)
 
         return await self._database.read(find)
 
@@ -273,15 +254,19 @@ class Outbox:
         return result
 
 
-def drop_turns(connection: Connection, voices: Collection[VoiceQuery]) -> None:
-    """Delete the unsent rest of turns in these voices or generated from forgotten messages."""
+def drop_turns(connection: Connection, people: Collection[int], voices: Collection[str]) -> None:
+    """Delete the unsent rest of turns of these people, or generated from forgotten messages.
+
+    Turns without a person's id are known by the names `voices`.
+    """
     stored = select(replies).where(replies.c.turn.is_not(None))
     for row in connection.execute(stored).all():
         turn = _turn_of(row.turn)
         if turn is None:
             continue
-        is_in_voice = any(one.matches(turn.line.voice, row.chat_id) for one in voices)
-        if is_in_voice or _is_any_forgotten(connection, row.chat_id, turn.line.sources):
+        line = turn.line
+        is_theirs = line.voice in voices if line.person_id is None else line.person_id in people
+        if is_theirs or _is_any_forgotten(connection, row.chat_id, turn.line.sources):
             end = update(replies).where(replies.c.id == row.id)
             connection.execute(end.values(state=turn.so_far, turn=None))
 
@@ -304,6 +289,7 @@ def keep_line(
             voice=line.voice,
             version=line.version,
             sent_at=sent_at,
+            person_id=line.person_id,
         )
         .on_conflict_do_nothing()
     )
@@ -385,7 +371,12 @@ def _turn_of(stored: str | None) -> Turn | None:
     found: dict[str, Any] = json.loads(stored)
     line = found["line"]
     return Turn(
-        Line(line["voice"], line["version"], tuple(line["sources"])),
+        Line(
+            line["voice"],
+            line["version"],
+            tuple(line["sources"]),
+            person_id=line.get("person_id"),
+        ),
         tuple(found["messages"]),
         found["so_far"],
     )

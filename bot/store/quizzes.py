@@ -100,10 +100,12 @@ class Quizzes:
             lambda connection: list(map(message_from_row, connection.execute(query)))
         )
 
-    async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
-        """Store a quiz and the messages that it shows or was generated from."""
+    async def add(
+        self, part: Part, quiz: Quiz, shown_from: Collection[int], person_id: int | None = None
+    ) -> None:
+        """Store a quiz, the messages that it shows or was generated from, and whose voice it is."""
         values = asdict(quiz)
-        line = Line(quiz.voice, quiz.version, tuple(shown_from))
+        line = Line(quiz.voice, quiz.version, tuple(shown_from), person_id=person_id)
         at = (quiz.chat_id, quiz.message_id)
 
         def write(connection: Connection) -> None:

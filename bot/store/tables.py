@@ -134,8 +134,12 @@ lines = Table(
     Column("voice", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("sent_at", UtcDateTime, nullable=False),
+    Column("person_id", BigInteger),
 )
-"""The bot's messages in a voice, and the model version that generated them."""
+"""The bot's messages in a voice, and the model version that generated them.
+
+`person_id`: an id of the person whose voice it is; earlier versions stored none.
+"""
 
 sources = Table(
     "sources",
@@ -161,8 +165,9 @@ groups = Table(
     Column("told_privacy", Boolean, nullable=False),
     Column("chatty", Integer, nullable=False),
     Column("quiet_until", UtcDateTime),
+    Column("model_folder", Text),
 )
-"""The groups the bot is in. `allowed`: see `bot.store.groups.Group`."""
+"""The groups the bot is in; see `bot.store.groups.Group`."""
 
 decisions = Table(
     "decisions",
@@ -172,9 +177,10 @@ decisions = Table(
     Column("user_id", BigInteger, nullable=False),
     Column("decision", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("model_folder", Text),
     Index("decisions_by_user", "user_id", "id"),
 )
-"""Each /optin and /optout; a person's newest decision counts."""
+"""Each /optin and /optout; see `bot.store.groups.StoredDecision`."""
 
 forgotten = Table(
     "forgotten",

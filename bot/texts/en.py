@@ -170,15 +170,19 @@ EN = Wording(
         "yourself, or send me that in private."
     ),
     optin_done=(
+        "Thank you, {name}! I can now speak in your voice in this group. To stop that at any time, "
+        "send /optout."
+    ),
+    optin_done_in_private=(
         "Thank you, {name}! I can now speak in your voice. To stop that at any time, send /optout."
     ),
     optin_unknown=(
         "Thank you! I haven't learned from your messages yet, so I can't speak in your voice. Your "
         "consent counts as soon as I have."
     ),
-    optin_elsewhere=(
-        "I have learned from your messages in another group, too. If I may speak in your voice "
-        "there, send /optin in that group."
+    optin_group_model=(
+        "I have a separate model of a group that you are in. To let me speak in your voice there, "
+        "send /optin in that group."
     ),
     optin_too_few_messages=(
         "Thank you, {name}! I don't have enough messages from you to imitate you yet, though."
@@ -284,7 +288,7 @@ EN = Wording(
     ),
     version_refused="The new version can't be used, so I keep using {old}. {reason}",
     version_unusable="I can't use this model, so the group has no model of its own. {reason}",
-    version_of_group="Model in groups/{name}:",
+    model_in_folder="Model in {folder}:",
     model_version="I use version {version}, trained from {base}{facts}.\nOther versions: {others}",
     rollback_failed="I can't go back: {reason}",
     export_too_large=(

@@ -178,6 +178,10 @@ PT = Wording(
         "nome, por favor, ou envia-me isso em privado."
     ),
     optin_done=(
+        "Obrigado, {name}! Já posso falar com a tua voz neste grupo. Para acabar com isso em "
+        "qualquer altura, envia /optout."
+    ),
+    optin_done_in_private=(
         "Obrigado, {name}! Já posso falar com a tua voz. Para acabar com isso em qualquer altura, "
         "envia /optout."
     ),
@@ -185,9 +189,9 @@ PT = Wording(
         "Obrigado! Mas ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
         "voz. O teu consentimento conta assim que aprender com elas."
     ),
-    optin_elsewhere=(
-        "Também aprendi com as tuas mensagens noutro grupo. Se puder falar lá com a tua voz, envia "
-        "/optin nesse grupo."
+    optin_group_model=(
+        "Tenho um modelo à parte de um grupo em que estás. Para eu poder falar lá com a tua voz, "
+        "envia /optin nesse grupo."
     ),
     optin_too_few_messages=(
         "Obrigado, {name}! Mas ainda não tenho mensagens tuas suficientes para te imitar."
@@ -296,7 +300,7 @@ PT = Wording(
     version_unusable=(
         "Não é possível usar este modelo, por isso o grupo não tem um modelo só dele. {reason}"
     ),
-    version_of_group="Modelo em groups/{name}:",
+    model_in_folder="Modelo em {folder}:",
     model_version=(
         "Uso a versão {version}, treinada a partir de {base}{facts}.\nOutras versões: {others}"
     ),

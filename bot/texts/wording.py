@@ -97,8 +97,9 @@ class Wording:
 
     anonymous_sender: str
     optin_done: str
+    optin_done_in_private: str
     optin_unknown: str
-    optin_elsewhere: str
+    optin_group_model: str
     optin_too_few_messages: str
     optin_roster_no: str
     optin_other_account: str
@@ -119,7 +120,7 @@ class Wording:
     version_scores: str
     version_refused: str
     version_unusable: str
-    version_of_group: str
+    model_in_folder: str
     model_version: str
     rollback_failed: str
 

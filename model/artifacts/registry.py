@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.artifacts import consent
 from model.artifacts.artifact import Artifact, compute_content_hash, load_artifact, save_roster
+from model.chat.names import make_printable
 from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
@@ -47,6 +48,18 @@ def _may_have_current(folder: Path) -> bool:
         return True
 
 
+def _is_readable_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except PermissionError:
+        return False
+
+
+def describe_group_folder(name: str) -> str:
+    """Return the printable name of a group's folder, such as groups/climbers."""
+    return make_printable(f"{GROUPS}/{name}")
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The versions in one folder of models; the first `add` creates the folder.
@@ -56,10 +69,11 @@ class Registry:
 
     root: Path
 
-    def groups(self) -> "dict[str, Registry]":
+    def group_folders(self) -> "dict[str, Registry]":
         """Return the folders of groups with models of their own, by name.
 
-        A folder without a current version is left out; one that cannot be read is not.
+        Folders without a current version are left out. Those that cannot be read are not, so that
+        opening them reports why.
 
         Raises:
             ArtifactError: The folders cannot be listed.
@@ -73,13 +87,19 @@ class Registry:
             raise ArtifactError(f"{folder} cannot be read: {error.strerror}") from error
         return {name: Registry(folder / name) for name in sorted(one.name for one in found)}
 
-    def find_in_all(self, name: str) -> Path | None:
-        """Return the folder of a version by its full name, here or in the folder of a group."""
+    def find_version_folder(self, name: str) -> Path | None:
+        """Return the folder of a version by its full name, here or in the folder of a group.
+
+        Raises:
+            ArtifactError: The folders of groups cannot be listed.
+        """
         if not is_version_name(name):
             return None
-        roots = (self.root, *(group.root for group in self.groups().values()))
-        paths = (root / "versions" / name for root in roots)
-        return next((path for path in paths if path.is_dir()), None)
+        path = self.root / "versions" / name
+        if path.is_dir():
+            return path
+        paths = (one.root / "versions" / name for one in self.group_folders().values())
+        return next((path for path in paths if _is_readable_folder(path)), None)
 
     @property
     def names(self) -> list[str]:

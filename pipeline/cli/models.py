@@ -50,6 +50,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     registry = Registry(models_dir)
     if not registry.names:
         print(explain_no_model(models_dir))
+        _print_group_folders(registry)
         return
     columns = ("", "version", "trained", "base", "nats/char", "voices")
     versions = table(*columns, words={"version", "trained", "base", "voices"})
@@ -71,7 +72,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
         versions.add_row(*map(Text, (marks, name, *facts)))
     _console().print(versions)
     _print_withdrawn(registry, registry.names)
-    _print_groups(registry)
+    _print_group_folders(registry)
 
 
 def show(version: Version = "current", models_dir: ModelsDir = MODELS) -> None:
@@ -385,15 +386,12 @@ def _print_silent(people: Iterable[Person]) -> None:
             _console().print(f"{person.name} {person.why_silent}: no voice.")
 
 
-def _print_groups(registry: Registry) -> None:
-    """Print the folders of groups with models of their own, and how to list their versions."""
-    folders = [one.root for one in registry.groups().values()]
+def _print_group_folders(registry: Registry) -> None:
+    """Print how to list the versions of groups with models of their own."""
+    folders = [one.root for one in registry.group_folders().values()]
     for folder in folders[:_MAX_FOLDERS]:
-        _console().print(
-            f"In {make_printable(str(folder))}: understudy models list"
-            f"{format_models_option(folder)}",
-            soft_wrap=True,
-        )
+        command = make_printable(f"understudy models list{format_models_option(folder)}")
+        _console().print(f"A group's own models: {command}", soft_wrap=True)
     if len(folders) > _MAX_FOLDERS:
         _console().print(f"and {len(folders) - _MAX_FOLDERS} other groups")
 

@@ -151,7 +151,9 @@ def retrain(
     from pipeline.terminal import Watch
 
     console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
-    folder = find_models_folder(models_dir, files, chat)
+    source = context.get_parameter_source("models_dir")
+    is_given = source is not None and source.name == "COMMANDLINE"
+    folder = models_dir if is_given else find_models_folder(models_dir, files, chat)
     if folder != models_dir:
         console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
     request = RetrainRequest(

@@ -261,7 +261,7 @@ def _select_chats(
     return lambda heading: heading.kind in partners or _to_chat(heading).chat_id in ids
 
 
-def list_chats(paths: Sequence[Path], wanted: str | None = None) -> list[ExportedChat]:
+def read_chat_headings(paths: Sequence[Path], wanted: str | None = None) -> list[ExportedChat]:
     """Return the chats of the exports at these paths, or the wanted one, without messages.
 
     Raises:

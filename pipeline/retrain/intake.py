@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Artifact, Chat
 from model.artifacts.consent import read_imported
-from model.artifacts.registry import Registry, receipt_path
+from model.artifacts.registry import GROUPS, Registry, receipt_path
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError, UnderstudyError
@@ -21,7 +21,7 @@ from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import SPLITS
 from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import read_summary
-from pipeline.export.archive import export_files, list_chats
+from pipeline.export.archive import export_files, read_chat_headings
 from pipeline.retrain.history import list_histories, write_history
 from pipeline.retrain.merge import (
     MergedChat,
@@ -115,23 +115,42 @@ def load_current_version(registry: Registry) -> CurrentVersion:
         chat = Chat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
         return CurrentVersion(chat=chat, problem=problem)
     record = _load_training_record(registry.root, found)
-    return CurrentVersion(found, record, find_successor(registry.root, found.card.chats[0]))
+    chat = find_successor(registry.root, found.card.chats[0]) if found.card.chats else None
+    return CurrentVersion(found, record, chat)
 
 
 def find_models_folder(root: Path, files: Sequence[Path], wanted: str | None = None) -> Path:
-    """Return the folder of models for the chat in these files: `root`, or that of a group in it.
+    """Return the folder of models for the chat in these files: that of a group, or `root`.
+
+    A folder is known by the chat of its current version or history. If several are of the same
+    chat, it is the first group's by name, which is the one that the bot uses.
 
     Raises:
         ExportError: A file is not an export, or cannot be read.
+        TrainingError: There are folders of groups, and none is of this chat.
     """
-    folders = {registry.root: load_current_version(registry).chat for registry in (
-        Registry(root), *Registry(root).groups().values()
-    )}  # fmt: skip
-    if len(folders) == 1:
+    groups = [one.root for one in Registry(root).group_folders().values()]
+    if not groups:
         return root
-    ids = {chat.chat_id for chat in list_chats(files, wanted)}
-    found = [folder for folder, chat in folders.items() if chat and chat.chat_id in ids]
-    return found[0] if len(found) == 1 else root
+    ids = {chat.chat_id for chat in read_chat_headings(files, wanted)}
+    for folder in (*groups, root):
+        chats = _find_chats(folder)
+        if ids & chats or (folder == root and chats):  # merging names the chat that was expected
+            return folder
+    raise TrainingError(
+        f"no folder of models in {root} is of this chat: give --models {root / GROUPS}/NAME for a "
+        f"group's own model, or --models {root} for the bot's default model"
+    )
+
+
+def _find_chats(folder: Path) -> set[int]:
+    """Return the ids of a folder's chat, before and after it became a supergroup."""
+    try:
+        chat = load_current_version(Registry(folder)).chat
+        former = {one.header.former for one in list_histories(folder) if one.header}
+    except (UnderstudyError, OSError):
+        return set()  # the bot and `understudy-bot check` report it
+    return {number for number in (chat.chat_id if chat else None, *former) if number is not None}
 
 
 def check_dump_given(sources: Sources, current: CurrentVersion, request: RetrainRequest) -> None:

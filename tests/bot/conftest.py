@@ -100,7 +100,7 @@ class FakeModels:
         self.artifact, self.own = artifact, own
         self.earlier = None
 
-    def groups(self):
+    def group_folders(self):
         return {one.path.name: FakeModels(one) for one in self.own}
 
     @property

@@ -19,7 +19,7 @@ from bot.errors import SettingsError, StoreError
 from bot.store.database import lock_database, open_database
 from bot.store.engines import make_backend
 from bot.store.erasure import ErasureQuery
-from bot.store.groups import Decisions, Group
+from bot.store.groups import Decisions, Group, StoredDecision
 from bot.store.inbox import Inbox
 from bot.store.messages import Ref
 from bot.store.postgres.job_queue import JobQueue
@@ -111,7 +111,7 @@ async def test_changes_are_loaded_again_after_a_lost_connection(stage, replicas,
     first = state_of(replicas[0])
     postgres.disconnect_all()
     async with open_database(url) as database:
-        await Decisions(database).add(FRIENDS, 15, "optin", datetime.now(UTC))
+        await Decisions(database).add(StoredDecision(15, "optin", datetime.now(UTC), FRIENDS))
 
     await until(lambda: first.decisions.get(15) is not None, 10)
 

@@ -7,7 +7,7 @@ import ctranslate2
 import pytest
 
 from bot.store.database import open_database, prepare_database
-from bot.store.groups import Decisions
+from bot.store.groups import Decisions, StoredDecision
 from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
 from model.chat.roster import Person, Roster
@@ -74,7 +74,7 @@ async def test_what_friends_decided_counts(empty_desk, stage, card):
     await prepare_database(url)
     async with open_database(url) as database:
         for user_id, decision in ((15, "optin"), (13, "optout")):
-            await Decisions(database).add(-1, user_id, decision, datetime.now(UTC))
+            await Decisions(database).add(StoredDecision(user_id, decision, datetime.now(UTC), -1))
 
     assert await empty_desk.says("voices") == "ok Hugo Silva, Hugo Sá, 李雷, Ana"
 
@@ -95,8 +95,9 @@ class TestGroups:
     async def test_their_models_and_voices_are_listed(self, desk, stage, climbers):
         url = stage.settings().database_url
         await prepare_database(url)
+        now = datetime.now(UTC)
         async with open_database(url) as database:
-            await Decisions(database).add(-1005678, 15, "optin", datetime.now(UTC))
+            await Decisions(database).add(StoredDecision(15, "optin", now, -1005678, "climbers"))
 
         assert (await desk.says("model in groups/climbers")).startswith("ok 0001-")
         assert await desk.says("voices in groups/climbers") == "ok Mia, Ana"

@@ -291,7 +291,7 @@ class TestAll:
                     (poll, group.id, number, voice),
                 )
                 database.execute(
-                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', '2026-01-01')",
+                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', '2026-01-01', NULL)",
                     (group.id, number, voice),
                 )
             database.execute(

@@ -86,7 +86,7 @@ async def test_a_quiz_shows_a_friends_own_message(stage, group, joao, zoe, coin)
     assert options(sent) == ["Hugo Silva", "Hugo Sá", "João", "李雷", MACHINE]
     assert right(sent) == "João"
     assert sent["poll"]["explanation"].startswith("João wrote it on 20")
-    assert line == Line("João", "0001-abcdef01", (said["message_id"],))
+    assert line == Line("João", "0001-abcdef01", (said["message_id"],), person_id=13)
 
 
 async def test_a_generated_line_replaces_the_friends_own(stage, group, hugo, joao, zoe, coin):
@@ -103,7 +103,7 @@ async def test_a_generated_line_replaces_the_friends_own(stage, group, hugo, joa
     assert right(sent) == MACHINE
     assert sent["poll"]["explanation"] == "The machine made it up, in João's voice."
     assert stage.speaker.asked == [("João", ("Hugo Silva: who?",))]
-    assert line == Line("João", "0001-abcdef01", (first["message_id"],))
+    assert line == Line("João", "0001-abcdef01", (first["message_id"],), person_id=13)
 
 
 @pytest.mark.parametrize("said", [VoiceError("nothing"), ("short",), (REAL,)])
@@ -318,7 +318,7 @@ def test_a_message_needs_enough_words_for_a_quiz(text, is_one):
 def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     names = [letter * 40 for letter in "abcdefgh"]
     moment = datetime(2026, 11, 24, tzinfo=UTC)
-    shown = QuizMessage("x" * 250, names[0], is_machine, (1,), moment, "0001")
+    shown = QuizMessage("x" * 250, names[0], is_machine, (1,), moment, "0001", 11)
 
     question = make_question(shown, names, texts, random.Random(0))
 

@@ -7,7 +7,7 @@ import pytest
 from bot.store import Store
 from bot.store.database import open_database
 from bot.store.erasure import ErasureQuery
-from bot.store.groups import Group
+from bot.store.groups import Group, StoredDecision
 from bot.store.inbox import MAX_CRASHES, Inbox, Received
 from bot.store.messages import Place, Ref, Sticker
 from bot.store.outbox import Line, Turn
@@ -125,11 +125,11 @@ async def test_groups_and_decisions(store):
     group = Group(CHAT, "Friends \0", allowed=frozenset({-7, -6}), chatty=30, quiet_until=AT)
     await store.groups.save(Group(CHAT))
     await store.groups.save(group)
-    await store.decisions.add(CHAT, 7, "optin", AT)
-    await store.decisions.add(CHAT, 7, "optout", AT + timedelta(seconds=1))
-    await store.decisions.add(CHAT, 8, "optin", AT)
+    await store.decisions.add(StoredDecision(7, "optin", AT, CHAT))
+    await store.decisions.add(StoredDecision(7, "optout", AT + timedelta(seconds=1), CHAT))
+    await store.decisions.add(StoredDecision(8, "optin", AT, CHAT))
 
-    [kept] = await store.groups.all()
+    [kept] = (await store.groups.all()).values()
     decisions = await store.decisions.all()
 
     assert (kept.allowed, kept.quiet_until, kept.chatty) == ({-7, -6}, AT, 30)

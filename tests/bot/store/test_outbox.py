@@ -11,7 +11,7 @@ from bot.store.engines import SqliteFile
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
-from bot.store.outbox import APOLOGY, Line, Outbox, Turn, VoiceQuery
+from bot.store.outbox import APOLOGY, Line, Outbox, Turn
 from bot.store.send_log import Part, SendFile
 from bot.store.tables import replies, sends
 from model.chat.conversation import Message
@@ -238,7 +238,7 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
     "wanted",
     [
         ErasureQuery(messages=(Ref(-5, 2),)),
-        ErasureQuery(authors=frozenset({9}), voices=(VoiceQuery("João"),)),
+        ErasureQuery(authors=frozenset({9}), voices=("João",)),
     ],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )

@@ -22,6 +22,7 @@ from bot.store.database import (
     upgrade_database,
 )
 from bot.store.engines import make_backend
+from bot.store.groups import StoredDecision
 from bot.store.tables import decisions, messages, metadata, server_metadata, stickers
 from tests.bot.store.test_both_databases import AT, CHAT, said, speak
 
@@ -133,7 +134,7 @@ async def fill(url):
         for number in range(1, 4):
             await store.messages.save(said(number, words=f"é 😀 {number}"))
         await speak(store, 20, (1,))
-        await store.decisions.add(CHAT, 7, "optin", AT)
+        await store.decisions.add(StoredDecision(7, "optin", AT, CHAT))
         rows = [
             {"chat_id": CHAT, "file_unique_id": one, "emoji": one, "file_id": one, "used": 1}
             for one in ("b", "A", "é", "_", "a")
@@ -162,7 +163,7 @@ async def test_a_file_is_copied_to_the_server_and_new_rows_get_new_numbers(postg
     assert await rows_of(url) == await rows_of(sqlite)
     assert {one.name: one.copied for one in tables}["stickers"] == 5
     async with open_database(url) as database:
-        await Store.of(database).decisions.add(CHAT, 8, "optin", AT)
+        await Store.of(database).decisions.add(StoredDecision(8, "optin", AT, CHAT))
         numbers = await database.read(
             lambda one: one.execute(select(decisions.c.id)).scalars().all()
         )

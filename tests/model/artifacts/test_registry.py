@@ -357,18 +357,18 @@ class TestGroups:
         return three
 
     def test_folders_with_a_current_version_are_found(self, three, with_groups):
-        found = with_groups.groups()
+        found = with_groups.group_folders()
 
         assert list(found) == ["climbers", "zoo"]
         assert found["zoo"].root == with_groups.root / "groups" / "zoo"
-        assert found["zoo"].groups() == {}
+        assert found["zoo"].group_folders() == {}
         assert len(with_groups.names) == 3
 
     def test_a_version_is_found_in_every_folder(self, with_groups):
-        own = with_groups.groups()["zoo"]
+        own = with_groups.group_folders()["zoo"]
 
-        assert with_groups.find_in_all(own.current) == own.root / "versions" / own.current
+        assert with_groups.find_version_folder(own.current) == own.root / "versions" / own.current
         first = with_groups.names[0]
-        assert with_groups.find_in_all(first) == with_groups.root / "versions" / first
+        assert with_groups.find_version_folder(first) == with_groups.root / "versions" / first
         for name in ("0009-abcdef01", "../zoo", "", "current"):
-            assert with_groups.find_in_all(name) is None
+            assert with_groups.find_version_folder(name) is None

@@ -181,6 +181,13 @@ class TestGroupFolders:
     """The folder of models of a chat is found among those of groups."""
 
     @pytest.fixture
+    def call(self, running, monkeypatch):
+        """Return what calls `retrain` without --models, where `artifacts` is the root."""
+        (running.folder / "artifacts").symlink_to(running.root)
+        monkeypatch.chdir(running.folder)
+        return lambda *words: CliRunner().invoke(app, ["retrain", *map(str, words)])
+
+    @pytest.fixture
     def with_group(self, running):
         """Add the folder of a group whose model learned from the chat of the given number."""
 
@@ -188,7 +195,7 @@ class TestGroupFolders:
             own = Registry(running.root / "groups" / name)
             chats = (Chat(-(10**12 + number), name),)
             own.promote(own.add(make(running.folder / name, words=name, chats=chats)))
-            return own.root
+            return Path("artifacts") / "groups" / name
 
         return add
 
@@ -211,20 +218,19 @@ class TestGroupFolders:
 
         results = [call(one, "--no-live-bot") for one in (theirs, mine)]
 
-        assert roots == [own, running.root]
+        assert roots == [own, Path("artifacts")]
         assert f"Folder of models: {own}" in "".join(results[0].output.splitlines())
         assert "Folder of models" not in results[1].output
 
-    def test_an_account_with_several_chats_needs_a_name(self, running, call, with_group, roots):
+    def test_a_chat_of_an_account_is_found_by_its_name(self, running, call, with_group, roots):
         own = with_group("climbers", 88)
         with_group("zoo", 99)
         chats = [chat(*conversation(2), id=one, name=f"Chat {one}") for one in (88, 99)]
         (file,) = running.put(account(*chats))
 
-        call(file, "--no-live-bot")
         call(file, "--no-live-bot", "--chat", "Chat 88")
 
-        assert roots == [running.root, own]
+        assert roots == [own]
 
     def test_another_chat_is_refused_as_without_groups(self, running, call, with_group):
         with_group("climbers", 88)
@@ -233,3 +239,35 @@ class TestGroupFolders:
         result = call(other, "--no-live-bot")
 
         assert "another folder with --models" in str(result.exception)
+
+    def test_a_chat_of_nobody_never_becomes_the_default_models(self, running, call, with_group):
+        with_group("climbers", 88)
+        for folder in ("versions", "history", "current"):
+            running.root.joinpath(folder).rename(running.folder / f"old {folder}")
+        (other,) = running.put(chat(*conversation(2), id=66))
+
+        result = call(other, "--no-live-bot")
+
+        assert "give --models artifacts/groups/NAME for a group's own model" in (
+            str(result.exception)
+        )
+
+    def test_a_given_folder_is_used(self, running, call, with_group, roots):
+        with_group("climbers", 88)
+        (theirs,) = running.put(chat(*conversation(2), id=88))
+
+        call(theirs, "--no-live-bot", "--models", "artifacts")
+
+        assert roots == [Path("artifacts")]
+
+    def test_a_broken_folder_of_a_group_does_not_matter_to_others(
+        self, running, call, with_group, roots
+    ):
+        broken, own = with_group("choir", 77), with_group("climbers", 88)
+        (broken / "current").write_text("0099-abcdef01\n")
+        (broken / "history").write_text("no folder")
+        (theirs,) = running.put(chat(*conversation(2), id=88))
+
+        call(theirs, "--no-live-bot")
+
+        assert roots == [own]

@@ -1,5 +1,6 @@
 """The store on an SQLite file and on a PostgreSQL server: the same behaviour on both."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,10 +36,10 @@ async def all_messages(store):
     return [one.message_id for one in await store.messages.find_newest(HERE, 99, lambda _: True)]
 
 
-async def speak(store, number, made_from):
+async def speak(store, number, made_from, person_id=None):
     """Store a message of the bot's in a voice."""
     part = Part(500 + number, 0)
-    turn = Turn(Line(VOICE, "0001", made_from), ("words",))
+    turn = Turn(Line(VOICE, "0001", made_from, person_id=person_id), ("words",))
     await store.inbox.store([{"update_id": part.update_id}])
     await store.outbox.begin(part, HERE)
     await store.outbox.keep_turn(part, HERE, turn)
@@ -111,6 +112,32 @@ async def test_old_messages_expire_and_others_stay(store):
     assert await store.eraser.authors_before(AT + timedelta(days=1)) == {CHAT: {7, 8}}
     assert await store.eraser.expire(AT + timedelta(days=1), [7]) == 2
     assert await all_messages(store) == [2]
+
+
+async def test_messages_expire_by_chat_and_not_where_they_are_spared(store):
+    elsewhere, spared = CHAT - 1, CHAT - 2
+    for chat_id in (CHAT, elsewhere, spared):
+        for number, author in enumerate((7, 8), 1):
+            message = replace(said(number, author=author), chat_id=chat_id)
+            await store.messages.save(message)
+
+    count = await store.eraser.expire(
+        AT + timedelta(days=1), [8], {CHAT: [7], spared: [7]}, spared=[spared]
+    )
+
+    left = await store.eraser.authors_before(AT + timedelta(days=1))
+    assert count == 3
+    assert left == {elsewhere: {7}, spared: {7, 8}}
+
+
+async def test_what_was_said_in_a_persons_voice_is_erased_but_not_a_namesakes(store):
+    for number, person_id in ((20, 7), (30, 8), (40, None)):
+        await speak(store, number, (), person_id=person_id)
+    wanted = ErasureQuery(authors=frozenset({7}), voices=(VOICE,))
+
+    marked = await store.eraser.mark(wanted, AT)
+
+    assert marked.lines == {Ref(CHAT, 20), Ref(CHAT, 40)}
 
 
 async def test_how_a_line_was_made_is_known(store):

@@ -1,8 +1,8 @@
 """Divide a model among the processes of a training (PyTorch's FSDP2), and put it together again.
 
-Each process holds a part of every weight, its gradient and AdamW's moments. A layer is whole only
-while it computes. Every process must therefore call the model equally often, and each function
-here that says so.
+Each process holds a part of every weight, of its gradient and of AdamW's moments. A layer is whole
+only while it computes: its parts are gathered from all processes. So all of them must call the
+model equally often.
 """
 
 from collections.abc import Iterator
@@ -80,7 +80,12 @@ def save_checkpoint(
     All processes must call this.
     """
     state: Any = get_model_state_dict(weights, options=_FULL)
-    moments = _map_tensors(optimizer.state_dict(), lambda one: one.full_tensor().cpu())
+
+    def collect(part: Any) -> Any:
+        whole = part.full_tensor()
+        return whole.cpu() if processes.is_main else None  # the others need no memory for it
+
+    moments = _map_tensors(optimizer.state_dict(), collect)
     if processes.is_main:
         folder.mkdir(parents=True, exist_ok=True)
         unique = {tensor.data_ptr(): name for name, tensor in reversed(state.items())}  # not tied

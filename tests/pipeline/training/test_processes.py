@@ -1,7 +1,8 @@
-"""A training in two processes, which torchrun starts, learns what one process learns."""
+"""A training in two processes learns what one process learns."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -42,7 +43,8 @@ SETTINGS = {
 class Training:
     """Trainings of one base, with the same settings."""
 
-    def __init__(self, folder, family, dataset):
+    def __init__(self, folder, family, dataset, python):
+        self._python = python
         save = save_t5 if family == "encoder-decoder" else save_llama
         self.folder, self.dataset = folder, dataset
         self.base = save(folder / "base", texts=[" ".join(HABITS.values())])
@@ -61,23 +63,35 @@ class Training:
             )  # fmt: skip
         return registry.open("current")
 
-    def start_training(self, models, *options):
-        """Start a training in two processes."""
+    def command(self, models, *options):
+        """Return the words of a `train` command."""
         given = [
             word
             for name, value in SETTINGS.items()
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
-        return start_command(
-            "train", self.dataset, "--base", self.base, "--models", self.folder / models,
-            *given, *options,
-        )  # fmt: skip
+        words = "train", self.dataset, "--base", self.base, "--models", self.folder / models
+        return [*map(str, words), *given, *options]
+
+    def start_training(self, models, *options):
+        """Start a training in two processes with torchrun."""
+        return start_command(*self.command(models, *options))
 
     def train_in_two_processes(self, models, *options):
-        """Train in two processes; return the version and what was printed."""
-        program = self.start_training(models, *options)
-        printed, _ = program.communicate(timeout=120)
-        assert program.returncode == 0, printed
+        """Train in two processes without a launcher; return the version and what was printed."""
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        programs = [
+            subprocess.Popen(
+                [self._python, "-m", "pipeline.cli", *self.command(models, *options)],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env={**os.environ, **launched, "RANK": rank, "LOCAL_RANK": rank},
+            )
+            for rank in ("0", "1")
+        ]  # fmt: skip
+        printed, other = (program.communicate(timeout=120)[0] for program in programs)
+        assert [program.returncode for program in programs] == [0, 0], printed + other
         return Registry(self.folder / models).open("current"), printed
 
 
@@ -130,13 +144,13 @@ def assert_equal(one, other):
 
 
 @pytest.fixture
-def decoder_only(tmp_path, habits_dataset):
-    return Training(tmp_path, "decoder-only", habits_dataset)
+def decoder_only(tmp_path, habits_dataset, pipeline_python):
+    return Training(tmp_path, "decoder-only", habits_dataset, pipeline_python)
 
 
 @pytest.fixture
-def encoder_decoder(tmp_path, habits_dataset):
-    return Training(tmp_path, "encoder-decoder", habits_dataset)
+def encoder_decoder(tmp_path, habits_dataset, pipeline_python):
+    return Training(tmp_path, "encoder-decoder", habits_dataset, pipeline_python)
 
 
 def test_two_processes_learn_what_one_learns(decoder_only):
@@ -146,7 +160,7 @@ def test_two_processes_learn_what_one_learns(decoder_only):
 
     assert_equal(alone, together)
     assert alone.card.provenance["hyperparameters"]["name_loss"] > 0
-    assert printed.count("Loading") == 1
+    assert printed.count(f"Loading {decoder_only.base}") == 1
     assert list((decoder_only.folder / "together" / "training").iterdir()) == []
 
 

@@ -89,7 +89,7 @@ def train(
         bool,
         typer.Option(
             "--shard",
-            help="With torchrun: divide the model among the processes (FSDP)",
+            help="Divide the model among processes (FSDP)",
             rich_help_panel=options.ADVANCED,
         ),
     ] = False,

@@ -43,9 +43,10 @@ _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 
 
 def list_models(models_dir: ModelsDir = MODELS) -> None:
-    """List the versions, newest last, and the folders of groups with their own models.
+    """List the versions, newest last.
 
-    * marks the current version, ! one that was trained on messages of people who withdrew.
+    * marks the current version, ! one that was trained on messages of people who withdrew. Also
+    lists the folders of groups with models of their own.
     """
     registry = Registry(models_dir)
     if not registry.names:

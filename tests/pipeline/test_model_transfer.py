@@ -63,7 +63,9 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
     assert "Give the file only to people who may read the chat." in wrote
     assert read.splitlines()[0].startswith(f"{registry.current} from {tmp_path / 'friends.zip'} is")
     assert read.splitlines()[0].split()[-1] == wrote.splitlines()[0].split()[-1]
-    assert read.splitlines()[1] == "To make it the current version: understudy models promote 0001"
+    assert read.splitlines()[1] == (
+        f"To make it the current version: understudy models promote 0001 --models {other.root}"
+    )
     assert call(other, "promote", "1") == f"{registry.current} is the current version now.\n"
     assert load_artifact(other.open().path).card == registry.open().card
 

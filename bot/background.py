@@ -65,7 +65,8 @@ def start_jobs(
         try:
             await state.models.check_and_report(report)
         finally:
-            await state.record_model_folders()
+            if leads.is_set():
+                await state.record_model_folders()
 
     jobs = state.jobs
     jobs.repeat("models", check_models, model_check_seconds)

@@ -69,8 +69,9 @@ async def _group_status(chat_id: int, context: Context) -> list[str]:
         waiting=state.replies.pending_in(chat_id),
     )
     here = texts.status_here.format(state=_group_state(state.group(chat_id), context))
+    is_without_model = state.is_without_model(chat_id)
     blocks = [
-        _model_status(chat_id, context),
+        texts.own_model_unusable if is_without_model else _model_status(chat_id, context),
         await _privacy_mode_status(context, chat_id),
         f"{here}\n{stored}",
     ]
@@ -146,6 +147,8 @@ async def _list_groups(context: Context) -> str:
 
 def _group_state(group: Group, context: Context) -> str:
     texts, access = context.texts, context.state.access_in(group.chat_id)
+    if context.state.is_without_model(group.chat_id):
+        return texts.group_unusable
     if not access.may_speak_in(group.chat_id):
         return texts.group_silent if group.authorised else texts.group_not_added
     if access.public:

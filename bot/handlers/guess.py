@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from telegram import Message, Update
 
@@ -112,11 +113,15 @@ class GuessGame:
         names = [person.name for person in state.access_in(place.chat_id).voices]
         question = make_question(shown, names, context.texts, self.rng)
 
+        must_erase = partial(
+            state.must_erase, place.chat_id, shown.voice, shown.person_id, shown.sources
+        )
+
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
             person = state.find_person(place.chat_id, shown.voice, shown.person_id)
             is_voice = person in state.access_in(place.chat_id).voices
-            return is_voice and not state.must_erase(place.chat_id, person, shown.sources)
+            return is_voice and not must_erase()
 
         sent: Message | None = None
         outcome: State = UNSENT
@@ -136,8 +141,7 @@ class GuessGame:
             await state.store.quizzes.add(part, quiz, shown.sources, shown.person_id)
             await outbox.mark(part, place, outcome)
             # somebody may have withdrawn while it was being sent
-            person = state.find_person(place.chat_id, shown.voice, shown.person_id)
-            if state.must_erase(place.chat_id, person, shown.sources):
+            if must_erase():
                 own = (Ref(sent.chat.id, sent.message_id),)
                 await erase(ErasureQuery(own=own), context.delivery)
         elif outcome == UNSENT:

@@ -228,6 +228,8 @@ async def allow(message: Message, context: Context) -> str:
     state, texts, chat = context.state, context.texts, message.chat
     if chat.type == Chat.PRIVATE:
         return texts.groups_only
+    if state.is_without_model(chat.id):
+        return texts.own_model_unusable
     access = state.access_in(chat.id)
     is_informed = state.group(chat.id).authorised and not access.learned_from(chat.id)
     await _authorise(chat, state, access.chats if is_informed else frozenset())
@@ -256,6 +258,8 @@ async def _authorise(chat: Chat, state: BotState, allowed: frozenset[int] = froz
 
 def _greeting(chat_id: int, context: Context) -> str:
     texts, access = context.texts, context.state.access_in(chat_id)
+    if context.state.is_without_model(chat_id):
+        return texts.own_model_unusable
     if not access.may_speak_in(chat_id):
         return texts.needs_allow.format(chats=context.state.origin_in(chat_id))
     names = ", ".join(person.name for person in access.voices)

@@ -263,8 +263,7 @@ class Speaking:
         """
         arrived = await context.delivery.send_turn(part, place, ready)
         # Somebody may have withdrawn while it was being sent.
-        person = self._state.find_person(place.chat_id, reply.voice, reply.person_id)
-        if self._state.must_erase(place.chat_id, person, reply.sources):
+        if self._must_erase(reply, place):
             lines = await self._state.store.outbox.lines_of(part)
             await erase(ErasureQuery(own=lines), context.delivery)
         is_withdrawn = not self._may_still_say(reply, place)
@@ -275,7 +274,11 @@ class Speaking:
         access = self._state.access_in(place.chat_id)
         person = self._state.find_person(place.chat_id, reply.voice, reply.person_id)
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._state.must_erase(place.chat_id, person, reply.sources)
+        return may and not self._must_erase(reply, place)
+
+    def _must_erase(self, reply: Reply, place: Place) -> bool:
+        """Whether a reply must not stay: somebody has withdrawn since the request."""
+        return self._state.must_erase(place.chat_id, reply.voice, reply.person_id, reply.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, no_reply_text: str) -> str:
         """Return the message that explains why there is no reply, or "" if the chat just got it."""

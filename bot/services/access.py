@@ -1,7 +1,7 @@
 """Decide where the bot may speak, whose voice it may use, and who is an admin."""
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from telegram import ChatMember, Message
@@ -110,33 +110,26 @@ def build_access(
     `/optout` that another machine received. The newest decision of each account counts. `linked`:
     accounts that other models' rosters know to be the same person's.
     """
-    roster = _add_accounts(remove_decisions(roster), linked)
-    accounts = [number for person in roster.people for number in person.ids]
-    counting = (one for number in accounts for one in decisions.get(number, ()) if counts(one))
+    accounts = {number for person in roster.people for number in person.ids}
+    known = accounts.union(*(linked.get(number, ()) for number in accounts))
+    counting = (one for number in known for one in decisions.get(number, ()) if counts(one))
     last = {decision.user_id: decision for decision in counting}
     optouts = (decision for person in card.roster.people for decision in person.opted_out)
     newest = newest_decisions([*optouts, *last.values()])
+    kinds = {number: newest[number].kind for number in accounts & newest.keys()}
+    # accounts that only another roster knows count for opt-outs, but not for opt-ins
+    for one in newest.values():
+        if one.kind == "optout":
+            kinds |= dict.fromkeys(linked.get(one.user_id, frozenset()) & accounts, "optout")
     return Access(
-        roster,
+        remove_decisions(roster),
         frozenset(chat.chat_id for chat in card.chats),
         settings.admins,
         settings.consent,
         card.public,
-        {user_id: one.kind for user_id, one in newest.items()},
+        kinds,
         groups,
     )
-
-
-def _add_accounts(roster: Roster, linked: Mapping[int, frozenset[int]]) -> Roster:
-    """Return a roster in which people also have the accounts that other rosters know."""
-    people, taken = [], {number for person in roster.people for number in person.ids}
-    taken |= roster.bots | roster.understudies
-    for person in roster.people:
-        others = frozenset[int]().union(*(linked.get(number, ()) for number in person.ids))
-        added = sorted(others - taken)
-        taken.update(added)
-        people.append(replace(person, ids=(*person.ids, *added)) if added else person)
-    return replace(roster, people=tuple(people))
 
 
 def link_accounts(rosters: Iterable[Roster]) -> dict[int, frozenset[int]]:
@@ -217,6 +210,10 @@ class StoredPermissions:
                 lambda one: self.counts(one, folder),
             )  # fmt: skip
         return self._access[folder]
+
+    def find_accounts(self, user_id: int) -> frozenset[int]:
+        """Return the ids of all accounts of a person, by the rosters of all models."""
+        return self._linked.get(user_id, frozenset({user_id}))
 
     def counts(self, decision: StoredDecision, folder: str | None) -> bool:
         """Whether a decision counts for a model."""

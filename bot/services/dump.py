@@ -22,7 +22,7 @@ from bot.store.database import (
 from bot.store.groups import Decisions, Groups
 from model.artifacts.artifact import Card
 from model.chat.names import make_printable_name
-from model.chat.roster import Decision, Roster
+from model.chat.roster import Decision
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
 from model.errors import UnderstudyError
 from model.files import write_text
@@ -232,22 +232,21 @@ async def _collect_dump(
         chat_id,
         names.get(chat_id),
         [item for item in kept if _is_dumped(item, access)],
-        _add_accounts(decisions, access.roster),
+        _add_accounts(decisions, permissions),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),
     )
 
 
-def _add_accounts(decisions: Sequence[Decision], roster: Roster) -> list[Decision]:
-    """Return decisions with each opt-out for all accounts of its person, and without others' ids.
+def _add_accounts(decisions: Sequence[Decision], permissions: StoredPermissions) -> list[Decision]:
+    """Return decisions with each opt-out for all accounts of its person.
 
     The roster that reads the dump may know only another account than the one that opted out.
     """
     found = []
     for one in decisions:
-        person = roster.find_by_id(one.user_id)
-        ids = person.ids if person and one.kind == "optout" else (one.user_id,)
-        found += [Decision(number, one.kind, one.at) for number in ids]
+        accounts = permissions.find_accounts(one.user_id) if one.kind == "optout" else {one.user_id}
+        found += [Decision(number, one.kind, one.at) for number in sorted(accounts)]
     return found
 
 

@@ -373,9 +373,10 @@ class ModelSet:
         """Return the holders that have a version in use; the default one is first."""
         return (self.default, *(one for one in self.group_holders if one.has_model))
 
-    def has_folder(self, name: str | None) -> bool:
-        """Whether there is a folder of this name, even if its model cannot be used."""
-        return name in self._groups
+    def is_unusable(self, name: str | None) -> bool:
+        """Whether there is a folder of this name, and no version in it can be used."""
+        holder = self._groups.get(name) if name else None
+        return holder is not None and not holder.has_model
 
     def find(self, chat_id: int, groups: Mapping[int, Group]) -> ModelHolder:
         """Return the model that serves a chat."""
@@ -383,11 +384,9 @@ class ModelSet:
 
     async def _check_groups(self, report: Report, *, with_weights: bool = True) -> None:
         folders = await asyncio.to_thread(self.default.registry.group_folders)
-        for name in set(self._groups) - set(folders):
-            self._groups.pop(name).close()
-            self._index()
-            logger.info("%s no longer has a model", describe_group_folder(name))
-        known, new = sorted(self._groups), sorted(folders.keys() - self._groups.keys())
+        gone = self._groups.keys() - folders.keys()
+        known = sorted(self._groups.keys() & folders.keys())
+        new = sorted(folders.keys() - self._groups.keys())
         start = self._next_folder % max(1, len(known))
         due = [*known[start:], *known[:start]][:MAX_FOLDERS_PER_CHECK]
         self._next_folder = start + len(due)
@@ -395,7 +394,13 @@ class ModelSet:
             self._groups[name] = ModelHolder(
                 folders[name], self.speakers, self._bot_id, name, self._index
             )
-        for name in (*new, *due):
+        for name in new:
+            await self._groups[name].check_and_report(report, with_weights=with_weights)
+        for name in gone:  # after `new`: a folder may have been renamed
+            self._groups.pop(name).close()
+            self._index()
+            logger.info("%s no longer has a model", describe_group_folder(name))
+        for name in due:
             await self._groups[name].check_and_report(report, with_weights=with_weights)
 
     def _index(self) -> None:

@@ -68,7 +68,8 @@ class BotState:
         self.models.on_switch.append(self._access.clear)
         await self.models.load()
         await self.reload()
-        await self.record_model_folders()
+        if not self._is_shared:
+            await self.record_model_folders()
         self.is_current.set()
 
     async def reload(self) -> None:
@@ -142,7 +143,7 @@ class BotState:
     def is_without_model(self, chat_id: int) -> bool:
         """Whether a group's own model cannot be used now, so that the bot is silent there."""
         group = self.groups.get(self._later.get(chat_id, chat_id))
-        is_known = group is not None and self.models.has_folder(group.model_folder)
+        is_known = group is not None and self.models.is_unusable(group.model_folder)
         return is_known and self.holder_in(chat_id) is self.models.default
 
     def access_in(self, chat_id: int) -> Access:
@@ -181,16 +182,22 @@ class BotState:
         return frozenset(person.name for person in people if person)
 
     async def record_model_folders(self) -> None:
-        """Store which groups have models of their own, so that it is known without the models."""
+        """Store which groups have models of their own, so that it is known without the models.
+
+        Of several processes only the leading one does this: they may see different folders.
+        """
         for group in [*self.groups.values()]:
-            if self._with_model_folder(group) != group:
-                await self.save_group(group)
+            if (changed := self._with_model_folder(group)) != group:
+                await self.save_group(changed)
 
     def _with_model_folder(self, group: Group) -> Group:
         """Return a group with the folder of its own model, which is kept while it is unusable."""
-        if self.is_without_model(group.chat_id):
+        chat_id = self._later.get(group.chat_id, group.chat_id)
+        now = group if chat_id == group.chat_id else self.group(chat_id)
+        folder = self.models.find(chat_id, {chat_id: now}).folder
+        if folder is None and self.models.is_unusable(group.model_folder):
             return group
-        return replace(group, model_folder=self.holder_in(group.chat_id).folder)
+        return replace(group, model_folder=folder)
 
     def origin_in(self, chat_id: int) -> str:
         """Return the titles of the chats that the model of a chat learned from."""
@@ -208,7 +215,8 @@ class BotState:
 
     async def save_group(self, group: Group) -> None:
         """Store what changed in a group; another process may have changed something else in it."""
-        group = self._with_model_folder(group)
+        if not self._is_shared:
+            group = self._with_model_folder(group)
         await self.store.groups.save(group, self.groups.get(group.chat_id))
         if self._is_shared:
             await self._load_group(group.chat_id)
@@ -233,7 +241,7 @@ class BotState:
     async def save_decision(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
         """Store a decision; it applies at once."""
         folder = self.holder_in(chat_id).folder
-        if self.is_without_model(chat_id):
+        if folder is None:  # the model may be unusable, or only another process has it yet
             folder = self.group(self._later.get(chat_id, chat_id)).model_folder
         now = datetime.now(UTC)
         await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id, folder))
@@ -248,11 +256,19 @@ class BotState:
         roster = self.access_in(chat_id).roster
         return roster.find_by_name(voice) if person_id is None else roster.find_by_id(person_id)
 
-    def must_erase(self, chat_id: int, person: Person | None, sources: Iterable[int]) -> bool:
+    def must_erase(
+        self, chat_id: int, voice: str, person_id: int | None, sources: Iterable[int]
+    ) -> bool:
         """Whether to erase a line: its person opted out, or one of its sources is forgotten."""
+        if not self.forgotten.get(chat_id, set()).isdisjoint(sources):
+            return True
+        accounts = self.find_accounts(person_id) if person_id is not None else frozenset[int]()
+        stored = (self.decisions[number][-1] for number in accounts & self.decisions.keys())
+        if any(one.kind == "optout" for one in stored):  # also if the chat has another model now
+            return True
+        person = self.find_person(chat_id, voice, person_id)
         decisions = self.access_in(chat_id).decisions
-        decided = {decisions.get(number) for number in person.ids} if person else set()
-        return "optout" in decided or not self.forgotten.get(chat_id, set()).isdisjoint(sources)
+        return "optout" in {decisions.get(number) for number in (person.ids if person else ())}
 
     async def health(self) -> dict[str, Any]:
         """Return version, model, failing jobs and waiting updates; `ok` is False if a job fails.

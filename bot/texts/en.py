@@ -280,6 +280,11 @@ EN = Wording(
     group_not_added="silent (no admin added me)",
     group_no_reactions="no reactions, because I'm not an admin there",
     group_version="its own model {version}",
+    group_unusable="silent, because its own model can't be used now",
+    own_model_unusable=(
+        "This group has a model of its own, but I can't use it now, so I stay silent. /status in "
+        "private says why."
+    ),
     version_loaded="I now use version {version}{facts}.",
     version_trained_until=", trained on messages up to {day}",
     version_scores=(

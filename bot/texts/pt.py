@@ -240,8 +240,8 @@ PT = Wording(
         "dias\n"
         "• o que eu próprio disse nos grupos, e a partir de que mensagens\n"
         "• quem enviou /optin ou /optout, quando e em que grupo, os ids das mensagens esquecidas, "
-        "as reações ao que eu disse, as respostas em /guess, que stickers um grupo usa mas não quem "
-        "os enviou, em que grupos estou e as definições deles\n"
+        "as reações ao que eu disse, as respostas em /guess, que stickers um grupo usa mas não "
+        "quem os enviou, em que grupos estou e as definições deles\n"
         "• mensagens que não consegui tratar, de qualquer chat, durante dois dias no máximo\n"
         "Não guardo mensagens de outros chats, nem outras mensagens privadas, nem o texto que uma "
         "mensagem cita.\n\n"
@@ -290,6 +290,11 @@ PT = Wording(
     group_not_added="calado (nenhum administrador me adicionou)",
     group_no_reactions="sem reações, porque não sou lá administrador",
     group_version="modelo próprio {version}",
+    group_unusable="calado, porque não é possível usar agora o modelo próprio",
+    own_model_unusable=(
+        "Este grupo tem um modelo próprio, mas não o consigo usar agora, por isso fico calado. "
+        "/status em privado diz porquê."
+    ),
     version_loaded="Agora uso a versão {version}{facts}.",
     version_trained_until=", treinada com mensagens até {day}",
     version_scores=(

@@ -158,6 +158,8 @@ class Wording:
     group_not_added: str
     group_no_reactions: str
     group_version: str
+    group_unusable: str
+    own_model_unusable: str
 
     messages: Forms
     minutes: Forms

@@ -432,6 +432,9 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Follow steps or `--minutes`, whichever ends first."""
+        # everything is prepared now: as transformers' own, a shared model would keep whole
+        # gradients on each device until the end of a step of several parts
+        self.is_distributed_loading_by_transformers = False
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
                 optimizer or self.optimizer,  # type: ignore[arg-type, unused-ignore]  # made just before

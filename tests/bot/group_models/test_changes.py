@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from telegram.ext import ExtBot
 
 from bot.services.dump import dump
 from bot.services.forgetting import expire_messages
@@ -121,8 +122,86 @@ class TestConsent:
         assert "said by Nuno" not in file.read_text("utf-8")
         assert '"user_id": 52' in file.read_text("utf-8")
 
+    async def test_only_an_optout_counts_for_accounts_that_another_roster_links(
+        self, stage, running, models, group, climbers, zoe
+    ):
+        models.add(models.registry, FRIENDS, (Person("Nuno", (51, 52)),))
+        models.add(models.of("climbers"), CLIMBERS, (Person("Nuno", (51,)),))
+        async with running():
+            answer = await stage.answer(climbers, stage.telegram.user(52, "Ghost"), "/optin")
+            there = await stage.answer(climbers, zoe, "/as Nuno")
+
+        assert "Nuno" not in answer["text"]
+        assert voice(there) is None
+
+    async def test_an_optout_counts_for_two_people_whom_another_roster_calls_one(
+        self, stage, running, models, group, zoe
+    ):
+        two = Person("Nuno", (51,), imitate="yes"), Person("Nuno Work", (52,), imitate="yes")
+        models.add(models.registry, FRIENDS, two)
+        models.add(models.of("climbers"), CLIMBERS, (Person("Nuno", (51, 52)),))
+        async with running():
+            before = await stage.answer(group, zoe, "/as Nuno Work")
+            await stage.answer(group, stage.telegram.user(51, "Nuno"), "/optout")
+            after = await stage.answer(group, zoe, "/as Nuno Work")
+
+        assert [voice(before), voice(after)] == ["Nuno Work", None]
+
+    async def test_an_optin_counts_for_the_same_model_in_a_renamed_folder(
+        self, stage, running, models, group, climbers, ana
+    ):
+        async with running() as state:
+            await stage.answer(climbers, ana, "/optin")
+            models.of("climbers").root.rename(models.of("alpinists").root)
+            await until(lambda: state.holder_in(CLIMBERS).folder == "alpinists")
+            said = [await stage.answer(chat, ana, "/as Ana") for chat in (group, climbers)]
+
+        assert [voice(one) for one in said] == [None, "Ana"]
+
+    async def test_a_process_that_sees_no_folder_yet_stores_the_folder_of_the_group(
+        self, stage, running, models, climbers, ana
+    ):
+        async with running() as state:
+            group = state.groups[CLIMBERS]
+            await state.store.groups.save(replace(group, model_folder="seen by another"))
+            state.groups[CLIMBERS] = replace(group, model_folder="seen by another")
+            state.models._by_chat.clear()
+            await state.save_decision(CLIMBERS, ana.id, "optin")
+
+        stored = rows(stage, "SELECT model_folder FROM decisions")
+        assert stored == [("seen by another",)]
+
 
 class TestErasure:
+    async def test_a_message_in_flight_is_erased_although_the_model_has_changed(
+        self, stage, running, models, group, ada, joao, zoe, monkeypatch
+    ):
+        arrived, may_go_on = asyncio.Event(), asyncio.Event()
+        send = ExtBot.send_message
+
+        async def send_slowly(self, chat_id, text, *others, **options):
+            sent = await send(self, chat_id, text, *others, **options)
+            if chat_id == CHOIR and text.startswith("🎭"):
+                arrived.set()
+                await may_go_on.wait()
+            return sent
+
+        choir = stage.telegram.chat(CHOIR, title="Choir")
+        async with running() as state:
+            await stage.enter(choir, ada)
+            await stage.answer(choir, ada, "/allow")
+            monkeypatch.setattr(ExtBot, "send_message", send_slowly)
+            await stage.telegram.say(choir, zoe, "/as João")
+            await arrived.wait()
+            bob = (Person("Bob", (71,), imitate="yes"),)
+            await told(stage, models.add(models.of("choir"), CHOIR, bob))
+            await stage.answer(group, joao, "/optout")
+            may_go_on.set()
+            await until(lambda: not state.replies.pending)
+            await until(lambda: not rows(stage, "SELECT 1 FROM lines"))
+
+        assert [chat for chat, _ in deleted(stage)] == [CHOIR]
+
     async def test_what_the_default_model_said_in_somebodys_voice_is_erased(
         self, stage, running, allow_in_choir, group, joao
     ):
@@ -195,6 +274,45 @@ async def test_messages_are_kept_while_it_is_not_known_who_agreed(
         await expire_messages(state, datetime.now(UTC) + timedelta(days=3))
 
     assert rows(stage, "SELECT text FROM messages WHERE text LIKE 'said%'") == [("said by Mia",)]
+
+
+async def test_a_group_that_moves_while_its_model_is_broken_stays_silent(
+    stage, running, models, climbers, ada, ana, mia, zoe
+):
+    async with running():
+        await stage.telegram.say(climbers, mia, "said by Mia")
+        await until(lambda: rows(stage, "SELECT 1 FROM messages WHERE text LIKE 'said%'"))
+    break_model(models, "climbers")
+    bigger = stage.telegram.chat(-1005550000, title="Climbers")
+    async with running() as state:
+        await state.move(CLIMBERS, bigger.id, "Climbers")
+        await stage.answer(bigger, ana, "/optin")
+        refused = await stage.answer(bigger, ada, "/allow")
+        answer = await stage.answer(bigger, zoe, "/as João")
+        await expire_messages(state, datetime.now(UTC) + timedelta(days=3))
+
+    assert refused["text"].startswith("This group has a model of its own, but I can't use it now")
+    assert voice(answer) is None
+    assert rows(stage, "SELECT model_folder FROM decisions") == [("climbers",)]
+    assert rows(stage, "SELECT 1 FROM messages WHERE text LIKE 'said%'") == [(1,)]
+
+
+async def test_a_folder_that_is_used_for_another_chat_belongs_to_that_one(
+    stage, running, models, climbers, ada, mia, zoe
+):
+    async with running():
+        await stage.telegram.say(climbers, mia, "said by Mia")
+        await until(lambda: rows(stage, "SELECT 1 FROM messages WHERE text LIKE 'said%'"))
+    models.of("climbers").root.rename(stage.folder / "elsewhere")
+    models.add(models.of("climbers"), CHOIR, (Person("Bob", (71,), imitate="yes"),))
+    async with running() as state:
+        await stage.answer(climbers, ada, "/allow")
+        answer = await stage.answer(climbers, zoe, "/as João")
+        await expire_messages(state, datetime.now(UTC) + timedelta(days=3))
+
+    assert voice(answer) == "João"
+    assert models.asked(models.default) == ["João"]
+    assert rows(stage, "SELECT 1 FROM messages WHERE text LIKE 'said%'") == []
 
 
 async def test_a_group_whose_model_is_broken_never_gets_the_default_one(

@@ -40,6 +40,16 @@ SETTINGS = {
 """A pass does not divide into whole steps; a decoder-only model has a loss on names."""
 
 
+TRAIN_ONE_BY_ONE = """
+from pipeline.cli.main import main
+from pipeline.training import trainer
+
+trainer._batch_sizes = lambda *_, **__: iter([1])
+main()
+"""
+"""Runs a command as if one example at a time fitted into memory: a step has several parts."""
+
+
 class Training:
     """Trainings of one base, with the same settings."""
 
@@ -77,14 +87,14 @@ class Training:
         """Start a training in two processes with torchrun."""
         return start_command(*self.command(models, *options))
 
-    def train_in_two_processes(self, models, *options):
+    def train_in_two_processes(self, models, *options, program=("-m", "pipeline.cli")):
         """Train in two processes without a launcher; return the version and what was printed."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         programs = [
             subprocess.Popen(
-                [self._python, "-m", "pipeline.cli", *self.command(models, *options)],
+                [self._python, *program, *self.command(models, *options)],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 env={**os.environ, **launched, "RANK": rank, "LOCAL_RANK": rank},
             )
@@ -204,7 +214,9 @@ def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
     with pytest.raises(TrainingError, match="stopped after 7 steps"):
         encoder_decoder.train_in_one_process("one", interrupt_at(7))
 
-    continued, _ = encoder_decoder.train_in_two_processes("one", "--resume", "--shard")
+    continued, _ = encoder_decoder.train_in_two_processes(
+        "one", "--resume", "--shard", program=("-c", TRAIN_ONE_BY_ONE)
+    )
 
     assert_equal(encoder_decoder.train_in_one_process("whole"), continued)
 

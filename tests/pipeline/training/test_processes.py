@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import cached_property
 
 import pytest
 from rich.console import Console
@@ -40,14 +41,17 @@ SETTINGS = {
 """A pass does not divide into whole steps; a decoder-only model has a loss on names."""
 
 
-TRAIN_ONE_BY_ONE = """
+ON_ONE_THREAD = """
+import torch
 from pipeline.cli.main import main
 from pipeline.training import trainer
 
-trainer._batch_sizes = lambda *_, **__: iter([1])
+torch.set_num_threads(1)
+{more}
 main()
 """
-"""Runs a command as if one example at a time fitted into memory: a step has several parts."""
+IN_PARTS = "trainer._batch_sizes = lambda *_, **__: iter([2])"
+"""As if two examples at a time fitted into memory: a step has several parts."""
 
 
 class Training:
@@ -58,6 +62,11 @@ class Training:
         save = save_t5 if family == "encoder-decoder" else save_llama
         self.folder, self.dataset = folder, dataset
         self.base = save(folder / "base", texts=[" ".join(HABITS.values())])
+
+    @cached_property
+    def whole(self):
+        """The version of a training in one process, from beginning to end."""
+        return self.train_in_one_process("whole")
 
     def train_in_one_process(self, models, on_progress=None, **options):
         """Train in this process; return the version."""
@@ -87,14 +96,15 @@ class Training:
         """Start a training in two processes with torchrun."""
         return start_command(*self.command(models, *options))
 
-    def train_in_two_processes(self, models, *options, program=("-m", "pipeline.cli")):
+    def train_in_two_processes(self, models, *options, more=""):
         """Train in two processes without a launcher; return the version and what was printed."""
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
+        code = ON_ONE_THREAD.format(more=more)
         launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         programs = [
             subprocess.Popen(
-                [self._python, *program, *self.command(models, *options)],
+                [self._python, "-c", code, *self.command(models, *options)],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 env={**os.environ, **launched, "RANK": rank, "LOCAL_RANK": rank},
             )
@@ -153,18 +163,20 @@ def assert_equal(one, other):
     assert losses[0] == pytest.approx(losses[1], abs=2e-3)
 
 
-@pytest.fixture
-def decoder_only(tmp_path, habits_dataset, pipeline_python):
-    return Training(tmp_path, "decoder-only", habits_dataset, pipeline_python)
+@pytest.fixture(scope="module")
+def decoder_only(tmp_path_factory, habits_dataset, pipeline_python):
+    folder = tmp_path_factory.mktemp("decoder-only")
+    return Training(folder, "decoder-only", habits_dataset, pipeline_python)
 
 
-@pytest.fixture
-def encoder_decoder(tmp_path, habits_dataset, pipeline_python):
-    return Training(tmp_path, "encoder-decoder", habits_dataset, pipeline_python)
+@pytest.fixture(scope="module")
+def encoder_decoder(tmp_path_factory, habits_dataset, pipeline_python):
+    folder = tmp_path_factory.mktemp("encoder-decoder")
+    return Training(folder, "encoder-decoder", habits_dataset, pipeline_python)
 
 
 def test_two_processes_learn_what_one_learns(decoder_only):
-    alone = decoder_only.train_in_one_process("alone")
+    alone = decoder_only.whole
 
     together, printed = decoder_only.train_in_two_processes("together")
 
@@ -183,7 +195,7 @@ def test_one_process_continues_what_two_began(encoder_decoder):
 
     continued = encoder_decoder.train_in_one_process("two", resume=True)
 
-    assert_equal(encoder_decoder.train_in_one_process("whole"), continued)
+    assert_equal(encoder_decoder.whole, continued)
 
 
 def test_two_processes_continue_what_one_began(decoder_only):
@@ -192,7 +204,7 @@ def test_two_processes_continue_what_one_began(decoder_only):
 
     continued, _ = decoder_only.train_in_two_processes("one", "--resume")
 
-    assert_equal(decoder_only.train_in_one_process("whole"), continued)
+    assert_equal(decoder_only.whole, continued)
 
 
 def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only):
@@ -207,7 +219,7 @@ def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only)
     continued = decoder_only.train_in_one_process("two", resume=True)
 
     assert "  Each of 2 processes has 50% of the weights\n" in printed
-    assert_equal(decoder_only.train_in_one_process("whole"), continued)
+    assert_equal(decoder_only.whole, continued)
 
 
 def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
@@ -215,15 +227,15 @@ def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
         encoder_decoder.train_in_one_process("one", interrupt_at(7))
 
     continued, _ = encoder_decoder.train_in_two_processes(
-        "one", "--resume", "--shard", program=("-c", TRAIN_ONE_BY_ONE)
+        "one", "--resume", "--shard", more=IN_PARTS
     )
 
-    assert_equal(encoder_decoder.train_in_one_process("whole"), continued)
+    assert_equal(encoder_decoder.whole, continued)
 
 
 def test_a_time_limit_is_planned_for_a_divided_model(decoder_only):
     version, printed = decoder_only.train_in_two_processes(
-        "timed", "--minutes", "0.03", "--epochs", "1000", "--shard"
+        "timed together", "--minutes", "0.03", "--epochs", "1000", "--shard"
     )
 
     assert "Plan: 0.03 min" in printed

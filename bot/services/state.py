@@ -59,7 +59,7 @@ class BotState:
     """The ids of supergroups by those of the basic groups that they were."""
 
     def __post_init__(self) -> None:
-        """Prepare to generate replies."""
+        """Build what generates replies: it asks this state for the model of a chat."""
         speakers, parallel = self.models.speakers, self.settings.parallel_replies
         self.replies = Replies(self.model_in, speakers, self.store.messages, parallel)
 
@@ -225,8 +225,7 @@ class BotState:
 
     def current_place(self, place: Place) -> Place:
         """Return a place with its current id: a group that became a supergroup has a new id."""
-        moved = (g.chat_id for g in self.groups.values() if g.moved_from == place.chat_id)
-        return Place(next(moved, place.chat_id), place.topic_id)
+        return Place(self._later.get(place.chat_id, place.chat_id), place.topic_id)
 
     async def move(self, old: int, new: int, title: str | None = None) -> None:
         """Move a group's data to the supergroup that it became."""

@@ -24,8 +24,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-DEFAULT_MODELS = Path("artifacts")
-"""The folder of trained models unless --models names another."""
+from model.artifacts.registry import DEFAULT_MODELS
 
 _COLOURS = (
     "#0087ff", "#d75f00", "#00af5f", "#d75fd7", "#af8700", "#875fff", "#00afaf", "#ff5f5f",

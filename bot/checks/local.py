@@ -181,6 +181,9 @@ def _open_group_models(models_dir: Path) -> tuple[dict[str, Artifact], list[Find
         folders = Registry(models_dir).group_folders()
     except ArtifactError as error:
         return {}, [fix(f"models in {GROUPS}", str(error))]
+    for unpromoted in Registry(models_dir).list_unpromoted_groups():
+        place = describe_group_folder(unpromoted.root.name)
+        problems.append(note(f"model in {place}", f"not used: {unpromoted.explain_no_current()}"))
     for name, registry in folders.items():
         try:
             opened[name] = registry.open_verified("current")

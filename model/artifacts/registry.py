@@ -1,6 +1,7 @@
 """Versions of a trained model: list, promote, roll back, remove."""
 
 import re
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from model.files import locked, make_folder, make_private, write_text
 
 GROUPS = "groups"
 """Folder, inside a folder of models, of the folders of single groups."""
+DEFAULT_MODELS = Path("artifacts")
+"""The folder of trained models unless --models names another."""
 NEW_PREFIX = ".new-"
 """Prefix of a temporary folder in which a version is made."""
 
@@ -28,9 +31,16 @@ def is_version_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def _models_option(root: Path) -> str:
+    """Return the end of a printed command, ` --models PATH`; "" for the default folder."""
+    return "" if root == DEFAULT_MODELS else f" --models {shlex.quote(str(root))}"
+
+
 def explain_no_model(root: Path) -> str:
     """Return the message for a folder without a model."""
-    return f"there is no model in {root}: make one with `understudy start` or `make demo`"
+    demo = " or `make demo`" if root == DEFAULT_MODELS else ""
+    command = f"`understudy start{_models_option(root)}`"
+    return f"there is no model in {root}: make one with {command}{demo}"
 
 
 def receipt_path(root: Path, version: str) -> Path:
@@ -43,9 +53,11 @@ def receipt_path(root: Path, version: str) -> Path:
 
 def _may_have_current(folder: Path) -> bool:
     try:
-        return (folder / "current").is_file()
+        return not folder.name.startswith(".") and (folder / "current").is_file()
     except PermissionError:
         return True
+    except OSError:  # not a folder
+        return False
 
 
 def _is_readable_folder(folder: Path) -> bool:
@@ -69,6 +81,10 @@ class Registry:
 
     root: Path
 
+    @property
+    def _promote_command(self) -> str:
+        return f"understudy models promote VERSION{_models_option(self.root)}"
+
     def group_folders(self) -> "dict[str, Registry]":
         """Return the folders of groups with models of their own, by name.
 
@@ -80,12 +96,25 @@ class Registry:
         """
         folder = self.root / GROUPS
         try:
-            found = [one for one in folder.iterdir() if one.is_dir() and _may_have_current(one)]
+            found = [one for one in folder.iterdir() if _may_have_current(one)]
         except FileNotFoundError:
             found = []
         except OSError as error:
             raise ArtifactError(f"{folder} cannot be read: {error.strerror}") from error
         return {name: Registry(folder / name) for name in sorted(one.name for one in found)}
+
+    def explain_no_current(self) -> str:
+        """Return the message for a folder in which no version is current."""
+        return (
+            f"no version in {self.root} is current yet: choose one with `{self._promote_command}`"
+        )
+
+    def list_unpromoted_groups(self) -> "list[Registry]":
+        """Return the folders of groups that have versions, but no current one."""
+        folder = self.root / GROUPS
+        found = [one for one in folder.glob("[!.]*/versions") if one.is_dir()]
+        registries = (Registry(one.parent) for one in sorted(found))
+        return [one for one in registries if one.names and not _may_have_current(one.root)]
 
     def find_version_folder(self, name: str) -> Path | None:
         """Return the folder of a version by its full name, here or in the folder of a group.
@@ -123,7 +152,7 @@ class Registry:
         if not is_version_name(name):
             raise ArtifactError(
                 f"{self.root / 'current'} names no version ({name!r}): "
-                "choose one with `understudy models promote`"
+                f"choose one with `{self._promote_command}`"
             )
         return name
 
@@ -161,10 +190,7 @@ class Registry:
                 return name
             if not self.names:
                 raise ArtifactError(explain_no_model(self.root))
-            raise ArtifactError(
-                f"no version in {self.root} is current yet: choose one with "
-                "`understudy models promote`"
-            )
+            raise ArtifactError(self.explain_no_current())
         known = self.names
         if version in known:
             return version
@@ -258,7 +284,7 @@ class Registry:
             name = self.find(version)
             if self.is_current(name):
                 raise ArtifactError(
-                    f"{name} is current: promote another one first with `understudy models promote`"
+                    f"{name} is current: promote another one first with `{self._promote_command}`"
                 )
             removed = "".join(f"{one}\n" for one in [*self._read_names("removed"), name])
             write_text(self.root / "removed", removed)
@@ -305,7 +331,7 @@ class Registry:
         if name not in self.names:
             raise ArtifactError(
                 f"{self.root / 'current'} names {name}, which no longer exists: "
-                "choose another with `understudy models promote`"
+                f"choose another with `{self._promote_command}`"
             )
         return load_artifact(self.root / "versions" / name)
 

@@ -14,11 +14,16 @@ from rich.text import Text
 from model.artifacts import archive
 from model.artifacts.archive import Manifest, list_file_names
 from model.artifacts.artifact import Card
-from model.artifacts.registry import Registry, explain_no_model, receipt_path
+from model.artifacts.registry import (
+    Registry,
+    describe_group_folder,
+    explain_no_model,
+    receipt_path,
+)
 from model.chat.names import make_printable, make_printable_name
 from model.chat.roster import Person, Roster
 from model.command_line import add_commands, make_app
-from model.errors import ArtifactError
+from model.errors import ArtifactError, describe_error
 from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
 from pipeline.terminal import format_models_option, nats_note, step, table
@@ -38,7 +43,6 @@ _FORGET = (
     "and train again"
 )
 _NO_VOICE = "no voice, because the model was not trained on it: build and train again to add it"
-_MAX_FOLDERS = 20
 _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 
 
@@ -388,13 +392,22 @@ def _print_silent(people: Iterable[Person]) -> None:
 
 
 def _print_group_folders(registry: Registry) -> None:
-    """Print how to list the versions of groups with models of their own."""
-    folders = [one.root for one in registry.group_folders().values()]
-    for folder in folders[:_MAX_FOLDERS]:
-        command = make_printable(f"understudy models list{format_models_option(folder)}")
-        _console().print(f"A group's own models: {command}", soft_wrap=True)
-    if len(folders) > _MAX_FOLDERS:
-        _console().print(f"and {len(folders) - _MAX_FOLDERS} other groups")
+    """Print a table of the groups with models of their own."""
+    folders = registry.group_folders()
+    if not folders:
+        return
+    groups = table("folder", "chat", "current version", words={"folder", "chat", "current version"})
+    for name, own in folders.items():
+        try:
+            artifact = own.open("current")
+        except (ArtifactError, OSError) as error:
+            chats, version = "", f"cannot be used: {describe_error(error)}"
+        else:
+            chats = ", ".join(make_printable_name(chat.title) for chat in artifact.card.chats)
+            version = artifact.path.name
+        groups.add_row(*map(Text, (describe_group_folder(name), chats, version)))
+    _console().print("\nGroups with models of their own:")
+    _console().print(groups)
 
 
 def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:

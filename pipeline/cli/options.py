@@ -13,12 +13,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from model.artifacts.artifact import Decoding
-from model.artifacts.registry import Registry
+from model.artifacts.registry import DEFAULT_MODELS, Registry
 from model.chat.conversation import Window
 from model.chat.names import make_printable_name
 from model.command_line import number
 from model.errors import ArtifactError, TrainingError
-from pipeline.terminal import DEFAULT_MODELS
 from pipeline.training.hyperparameters import RECIPES, Hyperparameters
 
 MODELS = DEFAULT_MODELS

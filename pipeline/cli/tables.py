@@ -10,7 +10,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from model.artifacts.artifact import Scorecard
-from model.chat.names import escape_control_characters, make_printable_name
+from model.chat.names import (
+    escape_control_characters,
+    make_printable,
+    make_printable_name,
+)
 from model.chat.telegram_ids import is_non_telegram_id, to_export_id
 from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.summary import Summary
@@ -196,9 +200,15 @@ def _author(author: Author) -> dict[str, Any]:
 
 
 def print_summary(
-    summary: Summary, console: Console, roster: str = "the dataset's roster.toml, then train"
+    summary: Summary,
+    console: Console,
+    roster: str = "the dataset's roster.toml, then train",
+    command: str = "",
 ) -> None:
-    """Print a dataset's figures, what was left out, and who has not agreed yet."""
+    """Print a dataset's figures, what was left out, and who has not agreed yet.
+
+    `command` applies a change of `roster`; it is printed in a line of its own, to be copied.
+    """
     chats = ", ".join(
         make_printable_name(chat.title) or str(chat.chat_id) for chat in summary.chats
     )
@@ -223,10 +233,13 @@ def print_summary(
     if summary.silent:
         print_indented(
             f"The bot will not speak as {', '.join(summary.silent)} until they agree. If they "
-            f'have agreed, write imitate = "yes" for them in {roster}',
+            f'have agreed, write imitate = "yes" for them in {roster}'
+            f"{', then run:' if command else ''}",
             console,
             "yellow",
         )
+        if command:
+            console.print(f"  {make_printable(command)}", soft_wrap=True, highlight=False)
 
 
 def _notes(summary: Summary) -> Iterator[str]:

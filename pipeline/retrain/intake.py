@@ -132,14 +132,18 @@ def find_models_folder(root: Path, files: Sequence[Path], wanted: str | None = N
     groups = [one.root for one in Registry(root).group_folders().values()]
     if not groups:
         return root
-    ids = {chat.chat_id for chat in read_chat_headings(files, wanted)}
+    given = read_chat_headings(files, wanted)
+    if not given:
+        return root  # merging says what is wrong with the files
+    ids = {chat.chat_id for chat in given}
     for folder in (*groups, root):
         chats = _find_chats(folder)
         if ids & chats or (folder == root and chats):  # merging names the chat that was expected
             return folder
     raise TrainingError(
-        f"no folder of models in {root} is of this chat: give --models {root / GROUPS}/NAME for a "
-        f"group's own model, or --models {root} for the bot's default model"
+        f"no folder of models in {root} is of {make_printable_name(given[0].name)} "
+        f"({given[0].chat_id}): give --models {root / GROUPS}/NAME for a model of its own, or "
+        f"--models {root} to replace the default model"
     )
 
 

@@ -20,7 +20,7 @@ from pipeline.dataset.split import TEST, VALIDATION
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.retrain.intake import CurrentVersion, Intake
 from pipeline.retrain.request import Dependencies, RetrainRequest
-from pipeline.terminal import format_models_option, print_indented
+from pipeline.terminal import format_models_option, print_indented, quote
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start
@@ -189,8 +189,8 @@ def _build_dataset(
     summary = build_chat(messages, authors, building, review, exports, lambda _: None)
     file = intake.roster_file
     models = format_models_option(request.root)
-    hint = f"{file}, then understudy models roster current {file}{models}"
-    dependencies.print_summary(summary, dependencies.watch.console, hint)
+    command = f"understudy models roster current {quote(file)}{models}"
+    dependencies.print_summary(summary, dependencies.watch.console, str(file), command)
     content = summary.content_hash + (building / ROSTER_FILE).read_text("utf-8")
     folder = building.with_name(hashlib.sha256(content.encode()).hexdigest()[:_NAME_DIGITS])
     if folder.exists():

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.artifacts.registry import DEFAULT_MODELS, GROUPS
+from model.chat.names import make_printable
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.start.asking import Asker, join_names
 from pipeline.start.token import (
@@ -16,7 +18,7 @@ from pipeline.start.token import (
     read_settings,
     write_settings,
 )
-from pipeline.terminal import DEFAULT_MODELS, models_option
+from pipeline.terminal import models_option
 
 _BOTFATHER = (
     "In Telegram, write /newbot to @BotFather and copy the token that it sends. The token is "
@@ -43,6 +45,19 @@ class BotSetup:
     write_env: Callable[[], None]
     on_token: Callable[[str], None]
 
+    def _explain_later(self) -> None:
+        """Say what to do without a bot now."""
+        root = self.models_dir.parent.parent
+        if self.models_dir.parent.name == GROUPS:
+            self.asker.say(
+                f"The bot whose MODELS_DIR is {make_printable(str(root))} uses this model within "
+                "seconds. To check the models of all groups, run in the bot's folder:"
+            )
+            self.asker.print_command("understudy-bot", "check")
+        else:
+            self.asker.say("To set up the bot later, run:")
+            self.asker.print_command("understudy", "start", *models_option(self.models_dir))
+
     def run(self) -> bool:
         """Write `.env`, and return whether to start the bot now.
 
@@ -53,8 +68,7 @@ class BotSetup:
         api = settings.get("TELEGRAM_API_URL", "").rstrip("/") or TELEGRAM
         found = self._find_token(settings.get("BOT_TOKEN", "").strip(), api)
         if found is None:
-            self.asker.say("To set up the bot later, run:")
-            self.asker.print_command("understudy", "start", *models_option(self.models_dir))
+            self._explain_later()
             return False
         token, bot = found
         changes = {"BOT_TOKEN": token}

@@ -197,7 +197,7 @@ async def test_a_current_that_names_no_version_is_refused(
         newer = registry.promote(version(2))
         await told(stage, f"I now use version {newer}")
 
-    assert "choose one with `understudy models promote`" in text
+    assert "choose one with `understudy models promote VERSION" in text
     assert parse_voice_header(answer["text"])[0] == "João"
 
 

@@ -23,7 +23,7 @@ async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
 async def test_an_empty_folder_of_models(empty_desk):
     empty_desk.registry.root.mkdir()
 
-    assert "make one with `understudy start`" in await empty_desk.says("model")
+    assert "make one with `understudy start --models" in await empty_desk.says("model")
 
 
 async def test_models_of_which_none_serves(empty_desk, card):
@@ -108,6 +108,15 @@ class TestGroups:
 
         [text] = [one.text for one in found if "(-1005678)" in one.text]
         assert text.startswith("the bot does not know Climbers")
+
+    async def test_a_version_that_nobody_promoted_is_reported(self, desk, card):
+        choir = of_group(desk, "choir")
+        choir.add(card, promote=False)
+
+        assert await desk.says("model in groups/choir") == (
+            f"note not used: no version in {choir.registry.root} is current yet: choose one with "
+            f"`understudy models promote VERSION --models '{choir.registry.root}'`"
+        )
 
     async def test_a_damaged_one_is_reported(self, desk, climbers):
         version, _ = climbers

@@ -236,5 +236,5 @@ def test_without_a_current_version_the_next_step_is_to_choose_one(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.add(make(tmp_path / "made"))
 
-    with pytest.raises(ArtifactError, match="choose one with `understudy models promote`"):
+    with pytest.raises(ArtifactError, match="choose one with `understudy models promote VERSION"):
         registry.open()

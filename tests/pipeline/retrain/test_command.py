@@ -248,7 +248,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "give --models artifacts/groups/NAME for a group's own model" in (
+        assert "of Friends (-1000000000066): give --models artifacts/groups/NAME" in (
             str(result.exception)
         )
 

@@ -63,6 +63,7 @@ ELSEWHERE = {
     "umask 077": "sets an option of the shell",
     "trap *": "sets an option of the shell",
     "rm -f live.json": "deletes the dump",
+    "understudy models roster current artifacts/groups/*": "tests/pipeline/cli/test_models.py",
     "understudy start --models *": "asks questions; tests/pipeline/start/test_start.py",
     "understudy start": "asks questions, which tests/pipeline/start/test_start.py answers",
     "understudy-bot health": "needs a running bot, which tests/bot/test_health.py has",

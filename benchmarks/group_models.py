@@ -2,8 +2,8 @@
 
 It gives copies of the current version in `artifacts` to many groups (`--groups`), and measures how
 long the bot needs to read their cards at the start and to look for new versions, and the memory of
-the cards. Then it measures, for each of `--loaded`, the memory of a process that has so many
-of these models loaded and has replied with each, and the time to load one and to reply.
+the cards. For each number in `--loaded`, it then loads that many of the models in one process,
+lets each reply once, and measures the memory and the time to load a model and to reply.
 """
 # ruff: noqa: T201 - a program that prints
 
@@ -106,7 +106,7 @@ async def read_cards(root: Path) -> None:
 
 
 def speak(root: Path, count: int) -> dict[str, float]:
-    """Reply once with each of so many models; return memory in MiB and times in seconds."""
+    """Load `count` models, and reply once with each; return memory in MiB and times in seconds."""
     share_heap()  # as the bot does
     process = psutil.Process()
     speakers = SpeakerCache(open_speaker, count)

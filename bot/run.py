@@ -27,11 +27,7 @@ from bot.handlers.record import trim_update
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
 from bot.monitoring import serve_monitoring
-from bot.services.model_holder import (
-    Models,
-    ModelSet,
-    OpenSpeaker,
-)
+from bot.services.model_holder import Models, ModelSet, OpenSpeaker
 from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store

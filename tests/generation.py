@@ -1,4 +1,4 @@
-"""Requests to engines, and the comparison of what two engines with the same weights draw."""
+"""Requests to engines, and a check that two engines sample from the same distribution."""
 
 from collections import Counter
 from dataclasses import replace

@@ -186,10 +186,6 @@ class SpeakerCache:
         with self._lock:
             self._speakers.pop(path, None)
 
-    def find(self, artifact: Artifact) -> Speaker | None:
-        """Return a version's speaker if it is loaded."""
-        return self._find(artifact.path)
-
     def _find(self, path: Path) -> Speaker | None:
         with self._lock:
             if path in self._speakers:
@@ -365,7 +361,7 @@ class ModelSet:
 
     @property
     def group_holders(self) -> tuple[ModelHolder, ...]:
-        """Return the holders of groups' own models, by folder, even if there is no version."""
+        """Return the holders of groups' own models, sorted by folder, with or without a version."""
         return tuple(self._groups[name] for name in sorted(self._groups))
 
     @property

@@ -158,7 +158,7 @@ def pair_blocks(
 
 
 def choose_processes(messages: int) -> int:
-    """Return how many processes are of use for a chat of so many messages."""
+    """Return the number of processes worth starting for a chat with this many messages."""
     return max(1, min(count_cores(), messages // _MESSAGES_PER_PROCESS))
 
 

@@ -1,4 +1,4 @@
-"""A bot whose climbers have a model of their own beside the default one, with a real registry."""
+"""A bot with a default model and one for the climbers' group, in a real registry."""
 
 import sqlite3
 import time

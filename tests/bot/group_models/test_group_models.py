@@ -287,8 +287,8 @@ class TestVersions:
         async with running():
             answer = await stage.answer(climbers, zoe, "/as João")
             status = await stage.answer(stage.telegram.private(ada), ada, "/status")
-            mended = models.add(models.of("climbers"), CLIMBERS, CLIMBING)
-            await told(stage, mended)
+            replacement = models.add(models.of("climbers"), CLIMBERS, CLIMBING)
+            await told(stage, replacement)
             later = await stage.answer(climbers, zoe, "/as João")
 
         assert "I stay silent here" in answer["text"]

@@ -2,8 +2,11 @@
 
 
 def find_words(folder, *words):
-    """Return each of these words that is in a file of the database, with the file's name."""
-    files = sorted(folder.glob("bot.db*"))
+    """Return each of these words that is in a file of the database, with the file's name.
+
+    The log is read before the database: SQLite may move a text from the first to the second.
+    """
+    files = sorted(folder.glob("bot.db*"), reverse=True)
     assert files
     return [
         (word, file.name) for file in files for word in words if word.encode() in file.read_bytes()

@@ -42,11 +42,22 @@ def t5_tokenizer(texts: Iterable[str], pieces: int = 300) -> Tokenizer:
     special = ["<pad>", "</s>", "<unk>"]
     trainer = trainers.UnigramTrainer(vocab_size=pieces, special_tokens=special, unk_token="<unk>")
     tokenizer.train_from_iterator([*texts, *WORDS] * 20, trainer)
+    tokenizer.model = models.Unigram(_sorted_pieces(tokenizer), special.index("<unk>"))
     tokenizer.add_special_tokens([AddedToken(f"<extra_id_{n}>", special=True) for n in range(10)])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
     return tokenizer
+
+
+def _sorted_pieces(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    """Return the pieces in an order that is the same after each training.
+
+    The trainer leaves pieces of the same score, whose last digits differ, in a random order.
+    """
+    vocabulary = json.loads(tokenizer.to_str())["model"]["vocab"]
+    pieces = [(piece, round(score, 9)) for piece, score in vocabulary]
+    return pieces[:3] + sorted(pieces[3:], key=lambda one: (-one[1], one[0]))
 
 
 def save_t5(

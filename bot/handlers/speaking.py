@@ -262,9 +262,11 @@ class Speaking:
         because its person opted out counts as sent.
         """
         arrived = await context.delivery.send_turn(part, place, ready)
-        # Somebody may have withdrawn while it was being sent.
-        if self._must_erase(reply, place):
-            lines = await self._state.store.outbox.lines_of(part)
+        # Somebody may have withdrawn, or forgotten a message of it, while it was being sent.
+        lines = await self._state.store.outbox.lines_of(part)
+        if not self._must_erase(reply, place):
+            lines = tuple(filter(self._state.is_forgotten, lines))
+        if lines:
             await erase(ErasureQuery(own=lines), context.delivery)
         is_withdrawn = not self._may_still_say(reply, place)
         return arrived or (is_withdrawn and self._state.may_speak_in(place.chat_id))

@@ -250,6 +250,10 @@ class BotState:
         """Exclude messages that will be erased, and replies made from them, from all use."""
         return await self.store.eraser.mark(wanted, datetime.now(UTC), self._note_forgotten)
 
+    def is_forgotten(self, ref: Ref) -> bool:
+        """Whether a message was forgotten since this process started."""
+        return ref.message_id in self.forgotten.get(ref.chat_id, ())
+
     def find_person(self, chat_id: int, voice: str, person_id: int | None) -> Person | None:
         """Return whose voice a message is in; earlier versions stored only the voice's name."""
         roster = self.access_in(chat_id).roster

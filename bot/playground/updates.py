@@ -38,7 +38,7 @@ class Updates:
         self.webhook: Webhook | None = None
         self.last_error: str | None = None
         self._allowed: frozenset[str] | None = None
-        self._next_id = FIRST_UPDATE
+        self.next_id = FIRST_UPDATE
         self._poller: object = None
         self._interruption = OTHER_POLLER
         self._changed = asyncio.Condition()
@@ -48,8 +48,8 @@ class Updates:
         is_wanted = kind not in ONLY_WHEN_ASKED if self._allowed is None else kind in self._allowed
         if not is_wanted:
             return
-        self.pending.append({"update_id": self._next_id, kind: body})
-        self._next_id += 1
+        self.pending.append({"update_id": self.next_id, kind: body})
+        self.next_id += 1
         await self._wake()
 
     async def poll(self, params: Json) -> list[Json]:

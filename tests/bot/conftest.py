@@ -196,22 +196,46 @@ class Stage:
                 await running
 
     async def answer(self, chat, user, text, **more):
-        """Say something and return the next message that the bot sends."""
-        since = len(self.telegram.calls)
-        await self.telegram.say(chat, user, text, **more)
-        return (await self.telegram.wait_for("sendMessage", since=since)).result
+        """Say something and return the next message that the bot sends to this chat."""
+        return await self._answer_to(self.telegram.say(chat, user, text, **more), chat_id=chat.id)
+
+    async def first_message(self, chat, user, text, **more):
+        """Say something and return the first message of the answer, before all of it is sent."""
+        return await self._next_message(
+            self.telegram.say(chat, user, text, **more), chat_id=chat.id
+        )
 
     async def enter(self, chat, by, **more):
         """Let somebody add the bot to a chat, and return the next message that it sends."""
-        since = len(self.telegram.calls)
-        await add_bot(self.telegram, chat, by, **more)
-        return (await self.telegram.wait_for("sendMessage", since=since)).result
+        return await self._answer_to(add_bot(self.telegram, chat, by, **more))
 
     async def press(self, asked, user, data):
         """Press a button and return the next message that the bot sends."""
+        return await self._answer_to(self.telegram.press(asked, user, data))
+
+    async def _answer_to(self, doing, **where):
+        first = self.telegram.updates.next_id
+        answer = await self._next_message(doing, **where)
+        if self.app is not None and self.app.running:
+            await self.handled(range(first, self.telegram.updates.next_id))
+        return answer
+
+    async def _next_message(self, doing, **where):
         since = len(self.telegram.calls)
-        await self.telegram.press(asked, user, data)
-        return (await self.telegram.wait_for("sendMessage", since=since)).result
+        await doing
+        return (await self.telegram.wait_for("sendMessage", since=since, **where)).result
+
+    async def handled(self, own=None, seconds=20):
+        """Wait until the bot has handled some updates, or all.
+
+        It stores what it sent when others see it already.
+        """
+
+        async def are_handled():
+            received = [*self.telegram.updates.pending, *await self.app.inbox.waiting()]
+            return not any(own is None or update["update_id"] in own for update in received)
+
+        await until(are_handled, seconds)
 
     def said(self):
         """Return the texts of all that the bot sent."""

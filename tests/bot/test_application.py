@@ -220,12 +220,7 @@ async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
         store = app.bot_data["state"].store.messages
         for number in range(BURST):
             await stage.telegram.say(group, zoe, f"message {number}")
-        await until(lambda: stage.telegram.updates.pending == [], 120)
-
-        async def all_handled():
-            return (await app.inbox.queue()).waiting == 0
-
-        await until(all_handled, 120)
+        await stage.handled(seconds=120)
         kept = await store.find_newest(Place(group.id), BURST, lambda _: True)
 
     assert [message.text for message in kept] == [f"message {n}" for n in range(BURST)]
@@ -351,10 +346,11 @@ class TestTurns:
     ):
         stage.speaker.replies.append(self.BURST)
         async with stage.running():
-            await stage.answer(group, joao, "/as João")
-        for number in (2, 3):
-            async with stage.running():
-                await until(lambda number=number: len(stage.said()) == number)
+            await stage.first_message(group, joao, "/as João")
+        async with stage.running():
+            await until(lambda: len(stage.said()) == 2)
+        async with stage.running():
+            await stage.handled()
 
         assert [parse_voice_header(text)[1] for text in stage.said()] == list(self.BURST)
         assert len(stage.speaker.asked) == 1
@@ -363,7 +359,7 @@ class TestTurns:
     async def test_a_message_that_waits_for_the_rate_limiter_is_unsent(self, stage, group, joao):
         stage.speaker.replies.append(self.BURST)
         async with stage.running() as app:
-            await stage.answer(group, joao, "/as João")
+            await stage.first_message(group, joao, "/as João")
             outbox = app.bot_data["state"].store.outbox
             log = stage.folder / "bot.db-sends"
             await until(lambda: not log.read_text("utf-8"))
@@ -378,17 +374,13 @@ class TestTurns:
         source = await stage.telegram.say(group, zoe, "hello")
         stage.speaker.replies.append(self.BURST)
         async with stage.running():
-            await stage.answer(group, joao, "/as João")
+            await stage.first_message(group, joao, "/as João")
         async with open_database(stage.settings().database_url) as database:
             ref = Ref(group.id, source["message_id"])
             await Eraser(database).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
 
         async with stage.running():
-            await until(lambda: handled(stage))
+            await stage.handled()
 
         assert len(stage.said()) == 1
         assert len(stage.speaker.asked) == 1
-
-
-async def handled(stage):
-    return (await queue(stage)).waiting == 0

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from model.artifacts.artifact import save_card
 from model.artifacts.registry import Registry
+from tests.bot.conftest import until
 
 FAKE_SPEAKER = """
 import sys, types
@@ -331,12 +332,18 @@ async def test_a_token_that_others_can_read_is_in_the_log(desk):
     assert "other users can read .env and the token: run chmod 600 .env" in err.decode()
 
 
+def is_line_stored(desk):
+    with closing(sqlite3.connect(database(desk))) as connection:
+        return connection.execute("SELECT 1 FROM lines").fetchone()
+
+
 async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):
     async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(120):
         await process.stdout.readline()
         said = await stage.telegram.say(group, joao, "the treasure lies below the oak")
         await stage.telegram.say(group, joao, "/as João")
         await stage.telegram.wait_for("sendMessage", timeout=10)
+        await until(lambda: is_line_stored(desk))
         stage.telegram.delay_next("deleteMessage", 20)
         await stage.telegram.say(group, joao, "/forget", reply_to=said)
         await stage.telegram.wait_for("deleteMessage", timeout=10)

@@ -31,14 +31,6 @@ def found_in(folder):
     return [path.name for path in files if WORD.encode() in path.read_bytes()]
 
 
-async def all_handled(stage):
-    async def is_empty():
-        waiting = (await stage.app.inbox.queue()).waiting
-        return not stage.telegram.updates.pending and not waiting
-
-    await until(is_empty, 20)
-
-
 async def talk(stage, chat, user, times=1):
     """Send the word in every kind of update."""
     telegram = stage.telegram
@@ -61,7 +53,7 @@ async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypat
     chat = strangers if kind == "a group" else stage.telegram.private(zoe)
     async with stage.running(admins="7") as app:
         await talk(stage, chat, zoe, times=3)
-        await all_handled(stage)
+        await stage.handled()
         left = found_in(stage.folder)
         aside = (await app.inbox.queue()).set_aside
 
@@ -74,7 +66,7 @@ async def test_command_texts_are_erased_soon_after(stage, strangers, zoe):
     async with stage.running(admins="7"):
         answer = await stage.answer(strangers, zoe, f"/help {WORD}")
         await stage.telegram.say(strangers, zoe, f"/privacy {WORD}")
-        await all_handled(stage)
+        await stage.handled()
         await until(lambda: not found_in(stage.folder))
 
     assert answer["text"]
@@ -86,7 +78,7 @@ async def test_private_texts_are_erased_soon_after(stage, zoe):
     async with stage.running(admins="7"):
         await stage.answer(private, zoe, f"/start {WORD}")
         await stage.telegram.say(private, zoe, f"/optin {WORD}")
-        await all_handled(stage)
+        await stage.handled()
         await until(lambda: not found_in(stage.folder))
 
 
@@ -95,7 +87,7 @@ async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joa
         await stage.enter(strangers, joao)
         await stage.answer(strangers, joao, "/allow")
         await stage.telegram.say(strangers, zoe, f"hello {WORD}")
-        await all_handled(stage)
+        await stage.handled()
         await stage.answer(strangers, zoe, "/as João")
 
     assert any(WORD in line for line in stage.speaker.context)
@@ -114,7 +106,7 @@ async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe
             await until(are_kept)
     async with stage.running(admins="7"):
         sent = await stage.telegram.wait_for("sendMessage")
-        await all_handled(stage)
+        await stage.handled()
 
     assert sent.params["text"] == EN.silent_here
     assert found_in(stage.folder) == []
@@ -136,7 +128,7 @@ async def test_messages_behind_an_interrupted_allow_are_stored(
 
             await until(are_kept)
     async with stage.running(admins=str(joao.id)):
-        await all_handled(stage)
+        await stage.handled()
         await stage.answer(strangers, zoe, "/as João")
 
     assert stage.speaker.context == ("Zoe: hello",)

@@ -11,7 +11,7 @@ import pytest
 
 from bot.store.database import prepare_database
 from bot.store.messages import Place
-from tests.bot.conftest import FRIENDS, until
+from tests.bot.conftest import FRIENDS
 from tests.bot.database_files import find_words
 from tests.bot.response_times import figures, measured, other_chats
 
@@ -51,12 +51,7 @@ async def test_how_many_updates_are_stored_in_a_second(stage, group, zoe, capsys
         began, busy = time.perf_counter(), time.process_time()
         for number in range(UPDATES):
             await stage.telegram.say(group, zoe, f"message {number}")
-
-        async def all_handled():
-            pending = stage.telegram.updates.pending
-            return not pending and (await app.inbox.queue()).waiting == 0
-
-        await until(all_handled, 300)
+        await stage.handled(seconds=300)
         took = time.perf_counter() - began
         busy = 1000 * (time.process_time() - busy) / UPDATES
         store = app.bot_data["state"].store.messages

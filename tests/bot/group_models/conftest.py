@@ -106,6 +106,7 @@ def running(stage, models, climbers, ada):
                 await app.post_init(app)
                 await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)
                 await app.start()
+                stage.app = app
                 if not app.bot_data["state"].groups:
                     await stage.enter(climbers, ada)
                 try:

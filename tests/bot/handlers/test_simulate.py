@@ -153,7 +153,7 @@ async def test_the_subject_appears_only_in_its_own_prompts(live, group, hugo, jo
 async def test_a_voice_is_silent_after_an_optout(stage, group, hugo, joao):
     async with stage.running(pace=1) as app:
         state = app.bot_data["state"]
-        await stage.answer(group, hugo, "/simulate 5 João")
+        await stage.first_message(group, hugo, "/simulate 5 João")
         await state.save_decision(group.id, joao.id, "optout")
 
     assert [text for text in stage.said() if text.startswith("🎭")] == [
@@ -163,7 +163,7 @@ async def test_a_voice_is_silent_after_an_optout(stage, group, hugo, joao):
 
 async def test_anyone_can_stop_it_during_a_pause(stage, group, joao, zoe):
     async with stage.running(pace=5):
-        await stage.answer(group, joao, "/simulate 20")
+        await stage.first_message(group, joao, "/simulate 20")
         since = len(stage.telegram.calls)
         await stage.telegram.wait_for("sendChatAction", since=since)
         stopped = await stage.answer(group, zoe, "/stop")

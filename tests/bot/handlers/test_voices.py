@@ -198,7 +198,7 @@ class TestBursts:
     async def test_a_burst_ends_where_its_voice_says_no_meanwhile(self, stage, group, joao):
         stage.speaker.replies.append(("no", "wait", "yes"))
         async with stage.running(pace=1) as app:
-            await stage.answer(group, joao, "/as João")
+            await stage.first_message(group, joao, "/as João")
             await app.bot_data["state"].save_decision(group.id, joao.id, "optout")
 
         assert stage.said() == [add_voice_header("João", "no")]

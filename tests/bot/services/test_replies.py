@@ -223,7 +223,7 @@ class TestThroughTheBot:
             await stage.telegram.say(group, hugo, "/as João")
             await until(lambda: stage.speaker.asked)
 
-            told = await stage.answer(private, joao, "/as 李雷")
+            told = await stage.first_message(private, joao, "/as 李雷")
             stage.speaker.open.set()
             answers = await until(lambda: len(stage.said()) == 3 and stage.said())
 

@@ -1,6 +1,7 @@
 """Serve versions on a Ray cluster of this machine until standard input is closed, for tests.
 
-Run it with `python -m tests.ray_cluster PORT OPTIONS`, with the options as JSON.
+Run it with `python -m tests.ray_cluster PORT APPLICATIONS`: JSON with the options of each
+application by its name, which is also the first part of its paths.
 """
 
 import json
@@ -17,14 +18,15 @@ from model.serving import ServeOptions, app
 
 
 def main():
-    port, options = int(sys.argv[1]), ServeOptions(**json.loads(sys.argv[2]))
+    port, applications = int(sys.argv[1]), json.loads(sys.argv[2])
     ray.init(
         num_cpus=8, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
         object_store_memory=100_000_000,
     )  # fmt: skip
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     logging.getLogger("ray.serve").setLevel("ERROR")
-    serve.run(app(options), route_prefix="/v1")
+    for name, options in applications.items():
+        serve.run(app(ServeOptions(**options)), name=name, route_prefix=f"/{name}")
     print("ready", flush=True)
     sys.stdin.read()
     serve.shutdown()

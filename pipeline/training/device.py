@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,13 @@ def _choose_cpu_precision() -> Precision:
     return Precision(bf16, f"{name}: bf16 is {gain:.1f} times as fast on this CPU")
 
 
+@cache
 def measure_bf16_gain() -> float:
     """Measure how many times faster this CPU multiplies matrices in bf16 than in float32.
 
     A CPU that has the instructions may still be slow: one of two machine types with avx512_bf16 ran
     bf16 at 0.6 times float32's speed. To exclude the effect of other programs, the two precisions
-    alternate and the fastest product of each counts. Takes about a second.
+    alternate and the fastest product of each counts. Takes about a second, once in a process.
     """
     single = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE)
     half = single.bfloat16()

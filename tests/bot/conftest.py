@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import inspect
+import ssl
 import sys
 import threading
 from collections import deque
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 
@@ -240,6 +242,14 @@ class Stage:
     def said(self):
         """Return the texts of all that the bot sent."""
         return [call.params["text"] for call in self.telegram.sent("sendMessage")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_loaded_once():
+    """Load the certificates once: each client of a bot would, though the tests need none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")

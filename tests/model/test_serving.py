@@ -41,32 +41,35 @@ SLOW = 8  # such requests together take seconds
 
 
 class Cluster:
-    """A cluster that serves the versions of a registry."""
+    """An application on a cluster that serves the versions of a registry."""
 
-    def __init__(self, url, registry, program):
-        self.url, self.registry, self._program = url, registry, program
+    def __init__(self, name, port, registry, program):
+        self.name, self.url = name, f"http://127.0.0.1:{port}/{name}"
+        self.registry, self._program = registry, program
 
     def workers(self):
         """Return the processes of the workers."""
         found = psutil.Process(self._program.pid).children(recursive=True)
-        return [one for one in found if _is_worker(one)]
+        return [one for one in found if _is_worker(one, self.name)]
 
     def engine(self, version):
         return ClusterEngine(GenerationClient(self.url, self.registry.find(version)))
 
 
-def _is_worker(process):
+def _is_worker(process, name):
     try:
-        return "ServeReplica" in " ".join(process.cmdline())
+        return f"ServeReplica:{name}:" in " ".join(process.cmdline())
     except psutil.Error:  # it has just ended
         return False
 
 
 @contextmanager
-def serving(registry, **options):
+def serving(registry, **applications):
+    """Run a cluster with applications, whose options are given by name; yield them in order."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    words = json.dumps({"models": str(registry.root), "cpus": 0.5, **options})
+    common = {"models": str(registry.root), "cpus": 0.5}
+    words = json.dumps({name: common | options for name, options in applications.items()})
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.ray_cluster", str(port), words],
         stdin=subprocess.PIPE,
@@ -80,7 +83,7 @@ def serving(registry, **options):
         try:
             assert any(line.strip() == "ready" for line in program.stdout)
             limit.cancel()
-            yield Cluster(f"http://127.0.0.1:{port}/v1", registry, program)
+            yield [Cluster(name, port, registry, program) for name in applications]
         finally:
             limit.cancel()
             program.stdin.close()
@@ -114,10 +117,21 @@ def registry(trained_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(registry):
-    """Two workers, each with one version in memory, that take four requests and refuse more."""
-    with serving(registry, min_workers=2, max_workers=2, versions=1, queue=2) as found:
+def clusters(registry):
+    one_by_one = {"min_workers": 2, "max_workers": 2, "versions": 1, "queue": 2}
+    with serving(registry, one_by_one=one_by_one, batching={"batch": 8}) as found:
         yield found
+
+
+@pytest.fixture
+def cluster(clusters):
+    """Two workers, each with one version in memory, that take four requests and refuse more."""
+    return clusters[0]
+
+
+@pytest.fixture
+def batching_cluster(clusters):
+    return clusters[1]
 
 
 class Local:
@@ -388,12 +402,6 @@ def test_calls_with_equal_settings_are_drawn_together():
     assert one.calls == [(2, False), (1, False)]
     assert all(isinstance(found[number], GenerationStopped) for number in (1, 4))
     assert [found[number][0][0].ids for number in (0, 2, 3)] == [[1], [3], [4]]
-
-
-@pytest.fixture(scope="module")
-def batching_cluster(registry):
-    with serving(registry, batch=8) as found:
-        yield found
 
 
 def test_requests_at_once_have_the_replies_that_they_have_alone(batching_cluster, local, version):

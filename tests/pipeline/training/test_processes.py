@@ -30,7 +30,6 @@ from tests.habits import HABITS
 from tests.training_rows import rows_of
 
 SETTINGS = {
-    "epochs": 4,
     "hidden": 0,
     "learning_rate": 1e-3,
     "precision": "float32",
@@ -39,6 +38,7 @@ SETTINGS = {
     "seed": 3,
 }
 """A pass does not divide into whole steps; a decoder-only model has a loss on names."""
+EPOCHS = {"encoder-decoder": 1, "decoder-only": 4}  # a session is fewer examples than its pairs
 
 
 ON_ONE_THREAD = """
@@ -61,6 +61,7 @@ class Training:
         self._python = python
         save = save_t5 if family == "encoder-decoder" else save_llama
         self.folder, self.dataset = folder, dataset
+        self._settings = {**SETTINGS, "epochs": EPOCHS[family]}
         self.base = save(folder / "base", texts=[" ".join(HABITS.values())])
 
     @cached_property
@@ -72,7 +73,7 @@ class Training:
         """Train in this process; return the version."""
         registry = Registry(self.folder / models)
         console = Console(quiet=True)
-        settings = Hyperparameters(**SETTINGS)
+        settings = Hyperparameters(**self._settings)
         with pytest.MonkeyPatch.context() as patch:
             if on_progress:
                 patch.setattr("pipeline.training.run.TrainingBar", lambda _: Bar(on_progress))
@@ -86,7 +87,7 @@ class Training:
         """Return the words of a `train` command."""
         given = [
             word
-            for name, value in SETTINGS.items()
+            for name, value in self._settings.items()
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
         words = "train", self.dataset, "--base", self.base, "--models", self.folder / models

@@ -23,7 +23,7 @@ from bot.services.replies import Reply
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import APOLOGY, NOTICE, Line, State, Turn
-from bot.store.send_log import Part
+from bot.store.send_log import Part, SendLog
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import (
     Question,
@@ -50,6 +50,49 @@ UNSENT: State = "generating"
 """The state of a message that must not be sent any more; Telegram did not refuse it."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt to send a message of a part, which the send log records.
+
+    It is recorded just before the request is sent: a kill while the message waits for the rate
+    limiter or a connection loses nothing.
+    """
+
+    log: SendLog
+    part: Part
+    left: int
+    place: Place
+    was_made: bool = field(default=False, init=False)
+
+    async def make(self, send_message: Callable[[], Awaitable[Message]]) -> Message:
+        """Send the message and return it.
+
+        When this is cancelled, Telegram's answer to a request that is being sent is still awaited
+        until this is cancelled again, so that a stop of the bot leaves no message uncertain.
+        """
+        with calling_before_sending(self._record):
+            request = asyncio.ensure_future(send_message())
+        try:
+            sent = await asyncio.shield(request)
+        except asyncio.CancelledError:
+            if self.was_made:
+                await asyncio.wait([request])
+            if request.done() and not request.exception():
+                await self._record_arrival(request.result())
+            raise
+        finally:
+            request.cancel()  # unless it has ended
+        await self._record_arrival(sent)
+        return sent
+
+    async def _record(self) -> None:
+        self.was_made = True  # already while this is recorded, for a cancellation
+        await self.log.note_attempt(self.part, self.left, None if self.left else self.place)
+
+    async def _record_arrival(self, sent: Message) -> None:
+        await self.log.note_arrival(self.part, message_of(sent) if self.left else None)
 
 
 @dataclass(slots=True)
@@ -227,44 +270,36 @@ class Delivery:
     ) -> tuple[Message | None, State]:
         """Send a message; if it certainly did not arrive, retry it while `again` returns True.
 
-        The attempt is logged just before the request is sent: a kill while the message waits for
-        the rate limiter or a connection loses nothing. `left`: see `bot.store.outbox.Note`.
+        `left`: see `bot.store.outbox.Note`.
         """
-        outbox, loop = self.state.store.outbox, asyncio.get_running_loop()
-        end, wait, moves, was_attempted = loop.time() + RETRY_SECONDS, FIRST_WAIT, 0, False
-
-        async def log_attempt() -> None:
-            nonlocal was_attempted
-            await outbox.log.note_attempt(part, left, None if left else place)
-            was_attempted = True
-
+        log, loop = self.state.store.outbox.log, asyncio.get_running_loop()
+        end, wait, moves = loop.time() + RETRY_SECONDS, FIRST_WAIT, 0
         while True:
-            address, was_attempted = self.state.current_place(place), False
+            address = self.state.current_place(place)
+            attempt = _Attempt(log, part, left, place)
             try:
-                with calling_before_sending(log_attempt):
-                    sent = await sending(address)
+                sent = await attempt.make(partial(sending, address))
             except TelegramError as error:
-                if isinstance(error.__cause__, StoreError):  # of `log_attempt`: it was not sent
+                if isinstance(error.__cause__, StoreError):  # of the log: it was not sent
                     raise error.__cause__ from error
                 has_moved = isinstance(error, ChatMigrated) and moves < MAX_MIGRATIONS
                 pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
-                may_repeat = isinstance(error, RetryAfter) or not was_attempted
+                may_repeat = isinstance(error, RetryAfter) or not attempt.was_made
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
                     is_refused = isinstance(error, BadRequest | Forbidden)
                     is_refused |= not isinstance(error, NetworkError)
-                    state: State = "refused" if is_refused or not was_attempted else "uncertain"
+                    state: State = "refused" if is_refused or not attempt.was_made else "uncertain"
                     kind = type(error).__name__
                     logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
                     self.state.replies.measurements.messages[state] += 1
                     return None, state
-                await outbox.log.drop(part)
+                await log.drop(part)
                 if isinstance(error, ChatMigrated):
                     moves += 1
                     await self.state.move(address.chat_id, error.new_chat_id)
                     continue
             else:
                 self.state.replies.measurements.messages["sent"] += 1
-                await outbox.log.note_arrival(part, message_of(sent) if left else None)
                 return sent, "sent"
             await self._pause(pause)
             if again and not await again():

@@ -368,6 +368,22 @@ class TestTurns:
         assert queued == 1
         assert log.read_text("utf-8") == ""
 
+    async def test_a_message_that_was_sent_when_the_bot_stops_is_not_uncertain(
+        self, stage, group, joao
+    ):
+        stage.telegram.delay_next("sendMessage", 0.4)
+        async with stage.running():
+            said = await stage.first_message(group, joao, "/as João")
+        async with stage.running() as app:
+            await stage.handled()
+            store = app.bot_data["state"].store
+            uncertain = await store.outbox.count("uncertain")
+            line = await store.outbox.line(group.id, said["message_id"])
+
+        assert stage.said() == [said["text"]]
+        assert uncertain == 0
+        assert line.voice == "João"
+
     async def test_a_turn_ends_if_its_source_is_forgotten_during_a_restart(
         self, stage, group, joao, zoe
     ):

@@ -264,6 +264,7 @@ class Speaking:
         arrived = await context.delivery.send_turn(part, place, ready)
         # Somebody may have withdrawn, or forgotten a message of it, while it was being sent.
         lines = await self._state.store.outbox.lines_of(part)
+        await self._state.load_withdrawals(place.chat_id, reply.person_id)
         if not self._must_erase(reply, place):
             lines = tuple(filter(self._state.is_forgotten, lines))
         if lines:

@@ -104,6 +104,21 @@ class BotState:
             self.decisions = await self.store.decisions.all()
             self._access.clear()
 
+    async def load_withdrawals(self, chat_id: int, person_id: int | None) -> None:
+        """Load a person's decisions and a chat's forgotten messages, as they are stored now.
+
+        The notice of what another process has changed arrives a moment after the change.
+        """
+        if not self._is_shared:
+            return
+        await self._load_forgotten(chat_id)
+        accounts = self.find_accounts(person_id) if person_id is not None else frozenset[int]()
+        async with self.loading:
+            found = {**self.decisions, **await self.store.decisions.of(accounts)}
+            if found != self.decisions:
+                self.decisions = found
+                self._access.clear()
+
     async def apply_change(self, kind: Kind, number: int) -> None:
         """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":

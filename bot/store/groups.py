@@ -1,6 +1,6 @@
 """Store groups and people's decisions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -46,6 +46,10 @@ class Decisions:
         """Return the decisions of all people."""
         return await self._database.read(_load_decisions)
 
+    async def of(self, people: Collection[int]) -> DecisionsByUser:
+        """Return the decisions of some people."""
+        return await self._database.read(partial(_load_decisions, people=people))
+
     async def add(self, new: StoredDecision) -> None:
         """Store a decision."""
         row = insert(decisions).values(
@@ -60,10 +64,14 @@ class Decisions:
         await self._database.write(write)
 
 
-def _load_decisions(connection: Connection) -> DecisionsByUser:
+def _load_decisions(
+    connection: Connection, people: Collection[int] | None = None
+) -> DecisionsByUser:
     kind = decisions.c.decision
     key = decisions.c.user_id, decisions.c.chat_id, kind, decisions.c.model_folder
     last = select(func.max(decisions.c.id)).group_by(*key)
+    if people is not None:
+        last = last.where(decisions.c.user_id.in_(people))
     query = select(*DECISION_FIELDS).where(decisions.c.id.in_(last)).order_by(decisions.c.id)
     found: dict[int, tuple[StoredDecision, ...]] = {}
     for row in connection.execute(query):

@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partialmethod
+from functools import partial, partialmethod
 
 import procrastinate
 import psycopg
@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, text
 
 from bot.errors import SettingsError, StoreError
+from bot.services.state import BotState
 from bot.store.database import lock_database, open_database
 from bot.store.engines import make_backend
 from bot.store.erasure import ErasureQuery
@@ -343,6 +344,46 @@ def _wait_and_reply(speaker, gates, context, voice, *_, **__):
     speaker.asked.append((voice, context))
     gates[number].wait(15)
     return (f"{voice} generation {number}",)
+
+
+@pytest.fixture
+def slow_notices(monkeypatch):
+    """What another process has changed is known two seconds later."""
+    real = BotState.apply_change
+
+    async def apply_later(self, kind, number):
+        await asyncio.sleep(2)
+        await real(self, kind, number)
+
+    monkeypatch.setattr(BotState, "apply_change", apply_later)
+
+
+@pytest.mark.parametrize("kind", ["optout", "forget"])
+async def test_a_message_sent_during_an_optout_in_another_process_is_deleted(
+    slow_notices, stage, replicas, group, joao, zoe, kind
+):
+    sending = []
+    for app in replicas:
+        app.handle_queued = partial(_note_sender, app, sending, app.handle_queued)
+    source = await stage.telegram.say(group, zoe, "so?")
+    stage.telegram.delay_next("sendMessage", 1)
+    await stage.telegram.say(group, zoe, "/as João")
+    sent = (await stage.telegram.wait_for("sendMessage")).result
+    [other] = [state_of(app) for app in replicas if app is not sending[-1]]
+
+    if kind == "optout":
+        await other.save_decision(group.id, joao.id, "optout")
+    else:
+        await other.mark(ErasureQuery(messages=(Ref(group.id, source["message_id"]),)))
+    deleted = await stage.telegram.wait_for("deleteMessage", timeout=5)
+
+    assert deleted.params["message_id"] == sent["message_id"]
+
+
+async def _note_sender(app, sending, handle_queued, update, *, is_first_stage):
+    if not is_first_stage:
+        sending.append(app)
+    return await handle_queued(update, is_first_stage=is_first_stage)
 
 
 async def test_the_last_decision_of_a_person_counts(stage, replicas, url):

@@ -160,10 +160,27 @@ def test_processes_end_with_their_parent(tmp_path):
     assert len(children) >= 2
 
 
+BUILD_SLOWLY = """
+import time
+from contextlib import closing
+from pipeline.cli.main import main
+from pipeline.dataset import build
+
+def pair_slowly(*words):
+    with closing(pair_blocks(*words)) as blocks:
+        for block in blocks:
+            yield block
+            time.sleep(60)
+
+pair_blocks, build.pair_blocks = build.pair_blocks, pair_slowly
+main()
+"""
+
+
 @pytest.mark.parametrize("seconds", [0.05, 0.6])
 def test_ctrl_c_ends_all_processes_without_a_word_of_python(export, tmp_path, seconds):
     command = [
-        sys.executable, "-m", "pipeline.cli", "build", str(export), "--out", str(tmp_path / "ds"),
+        sys.executable, "-c", BUILD_SLOWLY, "build", str(export), "--out", str(tmp_path / "ds"),
         "--processes", "2",
     ]  # fmt: skip
     with subprocess.Popen(

@@ -53,11 +53,11 @@ def t5_tokenizer(texts: Iterable[str], pieces: int = 300) -> Tokenizer:
 def _sorted_pieces(tokenizer: Tokenizer) -> list[tuple[str, float]]:
     """Return the pieces in an order that is the same after each training.
 
-    The trainer leaves pieces of the same score, whose last digits differ, in a random order.
+    The trainer orders pieces with equal scores randomly, and the last digits vary between runs.
     """
     vocabulary = json.loads(tokenizer.to_str())["model"]["vocab"]
     pieces = [(piece, round(score, 9)) for piece, score in vocabulary]
-    return pieces[:3] + sorted(pieces[3:], key=lambda one: (-one[1], one[0]))
+    return pieces[:3] + sorted(pieces[3:], key=lambda piece: (-piece[1], piece[0]))
 
 
 def save_t5(

@@ -39,15 +39,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _still_frozen():
-    """Keep what is excluded from garbage collections excluded, also after a conversion."""
+def _keep_frozen():
+    """Disable gc.unfreeze: conversions would make torch's objects collectable again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gc, "unfreeze", lambda: None)
         yield
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_tracked_objects(_still_frozen):
+def _few_tracked_objects(_keep_frozen):
     """Exclude what is loaded by now from garbage collections; torch alone has 500,000 objects."""
     gc.collect()
     gc.freeze()

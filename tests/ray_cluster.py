@@ -1,7 +1,7 @@
 """Serve versions on a Ray cluster of this machine until standard input is closed, for tests.
 
-Run it with `python -m tests.ray_cluster PORT APPLICATIONS`: JSON with the options of each
-application by its name, which is also the first part of its paths.
+Run it with `python -m tests.ray_cluster PORT APPLICATIONS`: a JSON object from application name
+(also its route prefix) to options.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import sys
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# By default, an HTTP server that has not started within 5 s is killed, as on a busy machine.
+# Ray kills an HTTP proxy that is not ready within 5 s, which happens on a busy machine.
 os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "120"
 os.environ["RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S"] = "120"
 

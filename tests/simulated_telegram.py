@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from bot.playground.objects import ApiError, Call, Chat, ConnectionDropped, Json, Member, User
 from bot.playground.telegram import Telegram
 
-_SENDING = {"sendMessage", "sendPhoto", "sendPoll", "sendSticker"}
-SENDING_SECONDS = 0.03
-"""How long after the others the bot sees what it sent: they may be faster than its next step."""
+_SEND_METHODS = {"sendMessage", "sendPhoto", "sendPoll", "sendSticker"}
+ANSWER_SECONDS = 0.03
+"""Delay of the answer to the bot, so that users can react before it has stored its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one call: an error, or a late or lost answer after it took effect."""
+    """What happens to one call: an error, or a lost answer after it took effect; it may be late."""
 
     error: ApiError | None = None
     delay: float = 0
@@ -28,9 +28,9 @@ class FaultyTelegram(Telegram):
         super().__init__(*args, **options)
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
-    def fail_next(self, method, code, description, times=1, **parameters):
+    def fail_next(self, method, code, description, times=1, delay=0, **parameters):
         """Refuse the next calls of a method, with parameters such as retry_after."""
-        fault = Fault(ApiError(code, description, **parameters))
+        fault = Fault(ApiError(code, description, **parameters), delay)
         self._faults[method].extend([fault] * times)
 
     def delay_next(self, method, seconds, times=1):
@@ -47,10 +47,11 @@ class FaultyTelegram(Telegram):
         fault = faults.popleft() if faults else Fault()
         if fault.error is not None:
             await self.record(Call(method, params, error=fault.error))
+            await asyncio.sleep(fault.delay)
             raise fault.error
         result = await super().call(method, params)
-        if fault.delay or method in _SENDING:
-            await asyncio.sleep(fault.delay or SENDING_SECONDS)
+        if fault.delay or method in _SEND_METHODS:
+            await asyncio.sleep(fault.delay or ANSWER_SECONDS)
         if fault.drop:
             raise ConnectionDropped(method)
         return result

@@ -141,7 +141,8 @@ class GuessGame:
             await state.store.quizzes.add(part, quiz, shown.sources, shown.person_id)
             await outbox.mark(part, place, outcome)
             # somebody may have withdrawn while it was being sent
-            await state.load_withdrawals(place.chat_id, shown.person_id)
+            sources = [Ref(place.chat_id, number) for number in shown.sources]
+            await state.reload_withdrawals(place.chat_id, shown.voice, shown.person_id, sources)
             if must_erase():
                 own = (Ref(sent.chat.id, sent.message_id),)
                 await erase(ErasureQuery(own=own), context.delivery)

@@ -23,7 +23,7 @@ from bot.services.replies import (
 )
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
-from bot.store.messages import Place
+from bot.store.messages import Place, Ref
 from bot.store.send_log import Part
 from bot.transport.outgoing import pause, typing, typing_seconds
 from model.errors import VoiceError
@@ -262,15 +262,30 @@ class Speaking:
         because its person opted out counts as sent.
         """
         arrived = await context.delivery.send_turn(part, place, ready)
-        # Somebody may have withdrawn, or forgotten a message of it, while it was being sent.
-        lines = await self._state.store.outbox.lines_of(part)
-        await self._state.load_withdrawals(place.chat_id, reply.person_id)
-        if not self._must_erase(reply, place):
-            lines = tuple(filter(self._state.is_forgotten, lines))
-        if lines:
-            await erase(ErasureQuery(own=lines), context.delivery)
+        await self._erase_withdrawn(context, part, place, reply)
         is_withdrawn = not self._may_still_say(reply, place)
         return arrived or (is_withdrawn and self._state.may_speak_in(place.chat_id))
+
+    async def _erase_withdrawn(
+        self, context: Context, part: Part, place: Place, reply: Reply
+    ) -> None:
+        """Erase what should not have been sent.
+
+        While it was being sent, its person may have opted out, or somebody may have forgotten a
+        source or one of its messages.
+        """
+        state = self._state
+        if not (state.is_shared or state.forgotten or self._must_erase(reply, place)):
+            return
+        lines = await state.store.outbox.lines_of(part)
+        sources = (Ref(place.chat_id, number) for number in reply.sources)
+        await state.reload_withdrawals(
+            place.chat_id, reply.voice, reply.person_id, (*sources, *lines)
+        )
+        if not self._must_erase(reply, place):
+            lines = tuple(filter(state.is_forgotten, lines))
+        if lines:
+            await erase(ErasureQuery(own=lines), context.delivery)
 
     def _may_still_say(self, reply: Reply, place: Place) -> bool:
         """Whether a turn may still be sent: somebody may have withdrawn since the request."""

@@ -49,50 +49,54 @@ Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 UNSENT: State = "generating"
 """The state of a message that must not be sent any more; Telegram did not refuse it."""
 
+_NOT_ARRIVED = (BadRequest, Forbidden, RetryAfter, ChatMigrated)
+"""Errors after which a message certainly did not arrive."""
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """An attempt to send a message of a part, which the send log records.
+    """One attempt to send a message, recorded in the send log.
 
-    It is recorded just before the request is sent: a kill while the message waits for the rate
-    limiter or a connection loses nothing.
+    The record is written just before the request, so a kill while the message waits for the rate
+    limiter or a connection leaves it unsent, not uncertain.
     """
 
     log: SendLog
     part: Part
     left: int
     place: Place
-    was_made: bool = field(default=False, init=False)
+    has_started: bool = field(default=False, init=False)
 
-    async def make(self, send_message: Callable[[], Awaitable[Message]]) -> Message:
+    async def send(self, send_message: Callable[[], Awaitable[Message]]) -> Message:
         """Send the message and return it.
 
-        When this is cancelled, Telegram's answer to a request that is being sent is still awaited
-        until this is cancelled again, so that a stop of the bot leaves no message uncertain.
+        If cancelled after the request has started, wait for Telegram's answer and record it, then
+        raise CancelledError. A second cancellation ends the wait.
         """
-        with calling_before_sending(self._record):
-            request = asyncio.ensure_future(send_message())
+        with calling_before_sending(self._record_attempt):
+            task = asyncio.create_task(self._send_and_record(send_message))
         try:
-            sent = await asyncio.shield(request)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if self.was_made:
-                await asyncio.wait([request])
-            if request.done() and not request.exception():
-                await self._record_arrival(request.result())
+            if self.has_started:
+                await asyncio.wait([task])
+                if not task.cancelled() and isinstance(task.exception(), _NOT_ARRIVED):
+                    await self.log.drop(self.part)  # it is sent after the restart
             raise
         finally:
-            request.cancel()  # unless it has ended
-        await self._record_arrival(sent)
+            task.cancel()  # no effect if it is done
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _send_and_record(self, send_message: Callable[[], Awaitable[Message]]) -> Message:
+        sent = await send_message()
+        await self.log.note_arrival(self.part, message_of(sent) if self.left else None)
         return sent
 
-    async def _record(self) -> None:
-        self.was_made = True  # already while this is recorded, for a cancellation
+    async def _record_attempt(self) -> None:
+        self.has_started = True  # first, so that a cancellation during the write waits, too
         await self.log.note_attempt(self.part, self.left, None if self.left else self.place)
-
-    async def _record_arrival(self, sent: Message) -> None:
-        await self.log.note_arrival(self.part, message_of(sent) if self.left else None)
 
 
 @dataclass(slots=True)
@@ -278,17 +282,18 @@ class Delivery:
             address = self.state.current_place(place)
             attempt = _Attempt(log, part, left, place)
             try:
-                sent = await attempt.make(partial(sending, address))
+                sent = await attempt.send(partial(sending, address))
             except TelegramError as error:
-                if isinstance(error.__cause__, StoreError):  # of the log: it was not sent
+                if isinstance(error.__cause__, StoreError):  # of the log: nothing was sent
                     raise error.__cause__ from error
                 has_moved = isinstance(error, ChatMigrated) and moves < MAX_MIGRATIONS
                 pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
-                may_repeat = isinstance(error, RetryAfter) or not attempt.was_made
+                may_repeat = isinstance(error, RetryAfter) or not attempt.has_started
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
                     is_refused = isinstance(error, BadRequest | Forbidden)
                     is_refused |= not isinstance(error, NetworkError)
-                    state: State = "refused" if is_refused or not attempt.was_made else "uncertain"
+                    is_refused |= not attempt.has_started
+                    state: State = "refused" if is_refused else "uncertain"
                     kind = type(error).__name__
                     logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
                     self.state.replies.measurements.messages[state] += 1

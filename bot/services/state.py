@@ -68,7 +68,7 @@ class BotState:
         self.models.on_switch.append(self._access.clear)
         await self.models.load()
         await self.reload()
-        if not self._is_shared:
+        if not self.is_shared:
             await self.record_model_folders()
         self.is_current.set()
 
@@ -79,11 +79,11 @@ class BotState:
             self._later = find_later_ids(self.groups)
             self.decisions = await self.store.decisions.all()
             self._access.clear()
-        if self._is_shared:
+        if self.is_shared:
             await self._load_forgotten()
 
     @property
-    def _is_shared(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether other processes may change the same database."""
         return self.store.database.backend.is_shared
 
@@ -104,17 +104,23 @@ class BotState:
             self.decisions = await self.store.decisions.all()
             self._access.clear()
 
-    async def load_withdrawals(self, chat_id: int, person_id: int | None) -> None:
-        """Load a person's decisions and a chat's forgotten messages, as they are stored now.
+    async def reload_withdrawals(
+        self, chat_id: int, voice: str, person_id: int | None, refs: Collection[Ref]
+    ) -> None:
+        """Reload from the database a person's decisions and which messages are forgotten.
 
-        The notice of what another process has changed arrives a moment after the change.
+        Notifications from other processes arrive with a delay. Without such processes, this does
+        nothing.
         """
-        if not self._is_shared:
+        if not self.is_shared:
             return
-        await self._load_forgotten(chat_id)
-        accounts = self.find_accounts(person_id) if person_id is not None else frozenset[int]()
+        self._note_forgotten(await self.store.eraser.find_forgotten(refs))
+        person = self.find_person(chat_id, voice, person_id)
+        accounts = set(person.ids if person else ())
+        if person_id is not None:
+            accounts |= self.find_accounts(person_id)
         async with self.loading:
-            found = {**self.decisions, **await self.store.decisions.of(accounts)}
+            found = {**self.decisions, **await self.store.decisions.find(accounts)}
             if found != self.decisions:
                 self.decisions = found
                 self._access.clear()
@@ -230,10 +236,10 @@ class BotState:
 
     async def save_group(self, group: Group) -> None:
         """Store what changed in a group; another process may have changed something else in it."""
-        if not self._is_shared:
+        if not self.is_shared:
             group = self._with_model_folder(group)
         await self.store.groups.save(group, self.groups.get(group.chat_id))
-        if self._is_shared:
+        if self.is_shared:
             await self._load_group(group.chat_id)
         else:
             self._note_group(group)
@@ -266,7 +272,7 @@ class BotState:
         return await self.store.eraser.mark(wanted, datetime.now(UTC), self._note_forgotten)
 
     def is_forgotten(self, ref: Ref) -> bool:
-        """Whether a message was forgotten since this process started."""
+        """Whether a message is known to be forgotten."""
         return ref.message_id in self.forgotten.get(ref.chat_id, ())
 
     def find_person(self, chat_id: int, voice: str, person_id: int | None) -> Person | None:

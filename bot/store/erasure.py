@@ -164,6 +164,10 @@ class Eraser:
             note(refs)
         return Marked(marked, own)
 
+    async def find_forgotten(self, refs: Collection[Ref]) -> frozenset[Ref]:
+        """Return which of these messages were forgotten."""
+        return await self._database.read(partial(find_forgotten, refs=refs))
+
     async def find_forgotten_since(self, moment: datetime, chat_id: int | None = None) -> set[Ref]:
         """Return the messages that were forgotten after a moment, of one chat or of all."""
         query = select(forgotten.c.chat_id, forgotten.c.message_id).where(forgotten.c.at >= moment)

@@ -46,9 +46,9 @@ class Decisions:
         """Return the decisions of all people."""
         return await self._database.read(_load_decisions)
 
-    async def of(self, people: Collection[int]) -> DecisionsByUser:
-        """Return the decisions of some people."""
-        return await self._database.read(partial(_load_decisions, people=people))
+    async def find(self, user_ids: Collection[int]) -> DecisionsByUser:
+        """Return the decisions of some users."""
+        return await self._database.read(partial(_load_decisions, user_ids=user_ids))
 
     async def add(self, new: StoredDecision) -> None:
         """Store a decision."""
@@ -65,13 +65,13 @@ class Decisions:
 
 
 def _load_decisions(
-    connection: Connection, people: Collection[int] | None = None
+    connection: Connection, user_ids: Collection[int] | None = None
 ) -> DecisionsByUser:
     kind = decisions.c.decision
     key = decisions.c.user_id, decisions.c.chat_id, kind, decisions.c.model_folder
     last = select(func.max(decisions.c.id)).group_by(*key)
-    if people is not None:
-        last = last.where(decisions.c.user_id.in_(people))
+    if user_ids is not None:
+        last = last.where(decisions.c.user_id.in_(user_ids))
     query = select(*DECISION_FIELDS).where(decisions.c.id.in_(last)).order_by(decisions.c.id)
     found: dict[int, tuple[StoredDecision, ...]] = {}
     for row in connection.execute(query):

@@ -86,7 +86,7 @@ def measure_bf16_gain() -> float:
 
     A CPU that has the instructions may still be slow: one of two machine types with avx512_bf16 ran
     bf16 at 0.6 times float32's speed. To exclude the effect of other programs, the two precisions
-    alternate and the fastest product of each counts. Takes about a second, once in a process.
+    alternate and the fastest product of each counts. Takes about a second; the result is cached.
     """
     single = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE)
     half = single.bfloat16()

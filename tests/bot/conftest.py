@@ -198,11 +198,14 @@ class Stage:
                 await running
 
     async def answer(self, chat, user, text, **more):
-        """Say something and return the next message that the bot sends to this chat."""
+        """Say something; return the next message that the bot sends to this chat.
+
+        Waits until the bot has handled it: it stores a message only after others can see it.
+        """
         return await self._answer_to(self.telegram.say(chat, user, text, **more), chat_id=chat.id)
 
     async def first_message(self, chat, user, text, **more):
-        """Say something and return the first message of the answer, before all of it is sent."""
+        """Say something; return the first message of the answer, of which more may follow."""
         return await self._next_message(
             self.telegram.say(chat, user, text, **more), chat_id=chat.id
         )
@@ -215,27 +218,26 @@ class Stage:
         """Press a button and return the next message that the bot sends."""
         return await self._answer_to(self.telegram.press(asked, user, data))
 
-    async def _answer_to(self, doing, **where):
+    async def _answer_to(self, action, **filters):
         first = self.telegram.updates.next_id
-        answer = await self._next_message(doing, **where)
+        answer = await self._next_message(action, **filters)
         if self.app is not None and self.app.running:
-            await self.handled(range(first, self.telegram.updates.next_id))
+            await self.wait_until_handled(range(first, self.telegram.updates.next_id))
         return answer
 
-    async def _next_message(self, doing, **where):
+    async def _next_message(self, action, **filters):
         since = len(self.telegram.calls)
-        await doing
-        return (await self.telegram.wait_for("sendMessage", since=since, **where)).result
+        await action
+        return (await self.telegram.wait_for("sendMessage", since=since, **filters)).result
 
-    async def handled(self, own=None, seconds=20):
-        """Wait until the bot has handled some updates, or all.
-
-        It stores what it sent when others see it already.
-        """
+    async def wait_until_handled(self, update_ids=None, seconds=20):
+        """Wait until the bot has handled some updates, or all."""
 
         async def are_handled():
             received = [*self.telegram.updates.pending, *await self.app.inbox.waiting()]
-            return not any(own is None or update["update_id"] in own for update in received)
+            return not any(
+                update_ids is None or update["update_id"] in update_ids for update in received
+            )
 
         await until(are_handled, seconds)
 
@@ -245,8 +247,8 @@ class Stage:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _certificates_loaded_once():
-    """Load the certificates once: each client of a bot would, though the tests need none."""
+def _cached_ssl_context():
+    """Cache the SSL context: each HTTP client would load the certificates again."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         yield

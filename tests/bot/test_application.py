@@ -18,7 +18,7 @@ from bot.store.send_log import Part
 from bot.store.tables import inbox as table
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
-from model.chat.eligibility import parse_voice_header
+from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.conftest import until
 
 BURST = 500  # `make soak` has 2,000
@@ -220,7 +220,7 @@ async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
         store = app.bot_data["state"].store.messages
         for number in range(BURST):
             await stage.telegram.say(group, zoe, f"message {number}")
-        await stage.handled(seconds=120)
+        await stage.wait_until_handled(seconds=120)
         kept = await store.find_newest(Place(group.id), BURST, lambda _: True)
 
     assert [message.text for message in kept] == [f"message {n}" for n in range(BURST)]
@@ -350,7 +350,7 @@ class TestTurns:
         async with stage.running():
             await until(lambda: len(stage.said()) == 2)
         async with stage.running():
-            await stage.handled()
+            await stage.wait_until_handled()
 
         assert [parse_voice_header(text)[1] for text in stage.said()] == list(self.BURST)
         assert len(stage.speaker.asked) == 1
@@ -368,14 +368,25 @@ class TestTurns:
         assert queued == 1
         assert log.read_text("utf-8") == ""
 
-    async def test_a_message_that_was_sent_when_the_bot_stops_is_not_uncertain(
+    async def test_a_message_refused_during_shutdown_is_sent_after_the_restart(
         self, stage, group, joao
     ):
+        flood = 429, "Too Many Requests: retry after 1"
+        stage.telegram.fail_next("sendMessage", *flood, delay=0.4, retry_after=1)
+        async with stage.running():
+            await stage.telegram.say(group, joao, "/as João")
+            await stage.telegram.wait_for("sendMessage", refused=True)
+        async with stage.running():
+            await stage.wait_until_handled()
+
+        assert stage.said() == [add_voice_header("João", "João number 1")]
+
+    async def test_an_answer_that_arrives_during_shutdown_is_recorded(self, stage, group, joao):
         stage.telegram.delay_next("sendMessage", 0.4)
         async with stage.running():
             said = await stage.first_message(group, joao, "/as João")
         async with stage.running() as app:
-            await stage.handled()
+            await stage.wait_until_handled()
             store = app.bot_data["state"].store
             uncertain = await store.outbox.count("uncertain")
             line = await store.outbox.line(group.id, said["message_id"])
@@ -396,7 +407,7 @@ class TestTurns:
             await Eraser(database).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
 
         async with stage.running():
-            await stage.handled()
+            await stage.wait_until_handled()
 
         assert len(stage.said()) == 1
         assert len(stage.speaker.asked) == 1

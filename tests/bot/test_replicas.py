@@ -348,7 +348,7 @@ def _wait_and_reply(speaker, gates, context, voice, *_, **__):
 
 @pytest.fixture
 def slow_notices(monkeypatch):
-    """What another process has changed is known two seconds later."""
+    """Delay notifications between processes by two seconds."""
     real = BotState.apply_change
 
     async def apply_later(self, kind, number):

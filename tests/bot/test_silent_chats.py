@@ -53,7 +53,7 @@ async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypat
     chat = strangers if kind == "a group" else stage.telegram.private(zoe)
     async with stage.running(admins="7") as app:
         await talk(stage, chat, zoe, times=3)
-        await stage.handled()
+        await stage.wait_until_handled()
         left = found_in(stage.folder)
         aside = (await app.inbox.queue()).set_aside
 
@@ -66,7 +66,7 @@ async def test_command_texts_are_erased_soon_after(stage, strangers, zoe):
     async with stage.running(admins="7"):
         answer = await stage.answer(strangers, zoe, f"/help {WORD}")
         await stage.telegram.say(strangers, zoe, f"/privacy {WORD}")
-        await stage.handled()
+        await stage.wait_until_handled()
         await until(lambda: not found_in(stage.folder))
 
     assert answer["text"]
@@ -78,7 +78,7 @@ async def test_private_texts_are_erased_soon_after(stage, zoe):
     async with stage.running(admins="7"):
         await stage.answer(private, zoe, f"/start {WORD}")
         await stage.telegram.say(private, zoe, f"/optin {WORD}")
-        await stage.handled()
+        await stage.wait_until_handled()
         await until(lambda: not found_in(stage.folder))
 
 
@@ -87,7 +87,7 @@ async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joa
         await stage.enter(strangers, joao)
         await stage.answer(strangers, joao, "/allow")
         await stage.telegram.say(strangers, zoe, f"hello {WORD}")
-        await stage.handled()
+        await stage.wait_until_handled()
         await stage.answer(strangers, zoe, "/as João")
 
     assert any(WORD in line for line in stage.speaker.context)
@@ -106,7 +106,7 @@ async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe
             await until(are_kept)
     async with stage.running(admins="7"):
         sent = await stage.telegram.wait_for("sendMessage")
-        await stage.handled()
+        await stage.wait_until_handled()
 
     assert sent.params["text"] == EN.silent_here
     assert found_in(stage.folder) == []
@@ -128,7 +128,7 @@ async def test_messages_behind_an_interrupted_allow_are_stored(
 
             await until(are_kept)
     async with stage.running(admins=str(joao.id)):
-        await stage.handled()
+        await stage.wait_until_handled()
         await stage.answer(strangers, zoe, "/as João")
 
     assert stage.speaker.context == ("Zoe: hello",)

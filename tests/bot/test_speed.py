@@ -51,7 +51,7 @@ async def test_how_many_updates_are_stored_in_a_second(stage, group, zoe, capsys
         began, busy = time.perf_counter(), time.process_time()
         for number in range(UPDATES):
             await stage.telegram.say(group, zoe, f"message {number}")
-        await stage.handled(seconds=300)
+        await stage.wait_until_handled(seconds=300)
         took = time.perf_counter() - began
         busy = 1000 * (time.process_time() - busy) / UPDATES
         store = app.bot_data["state"].store.messages

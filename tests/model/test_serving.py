@@ -40,7 +40,7 @@ LONG = replace(FAIR, candidates=64, max_new_tokens=200, temperature=5, top_k=0, 
 SLOW = 4  # such requests together take more than a second
 
 
-class Cluster:
+class Application:
     """An application on a cluster that serves the versions of a registry."""
 
     def __init__(self, name, port, registry, program):
@@ -65,7 +65,7 @@ def _is_worker(process, name):
 
 @contextmanager
 def serving(registry, **applications):
-    """Run a cluster with applications, whose options are given by name; yield them in order."""
+    """Run a cluster with one application per keyword; yield them in order."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     common = {"models": str(registry.root), "cpus": 0.5}
@@ -83,7 +83,7 @@ def serving(registry, **applications):
         try:
             assert any(line.strip() == "ready" for line in program.stdout)
             limit.cancel()
-            yield [Cluster(name, port, registry, program) for name in applications]
+            yield [Application(name, port, registry, program) for name in applications]
         finally:
             limit.cancel()
             program.stdin.close()
@@ -135,8 +135,8 @@ def batching_cluster(clusters):
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch):
-    """Wait for long requests also on a busy machine."""
+def _long_timeouts(monkeypatch):
+    """Raise the client's timeouts for busy machines."""
     for module in ("client", "cluster"):
         monkeypatch.setattr(f"model.speaking.{module}.SECONDS", 120)
 

@@ -178,15 +178,13 @@ class TestLineInAVoice:
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not find_words(live.folder, "cabbage")
 
-    async def test_it_is_erased_even_before_the_bot_knows_that_it_arrived(
-        self, live, group, hugo, joao
-    ):
+    async def test_a_message_forgotten_while_it_is_sent_is_erased(self, live, group, hugo, joao):
         live.speaker.replies.append(("I love cabbage", "and beans"))
         live.telegram.delay_next("sendMessage", 1)
         line = await live.first_message(group, hugo, "/as João")
 
         await live.first_message(group, joao, "/forget", reply_to=line)
-        await live.handled()
+        await live.wait_until_handled()
 
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert "🎭 João\nand beans" in live.said()

@@ -35,7 +35,7 @@ async def test_an_admin_gets_the_full_status_in_private(
     guarded.telegram.drop_next("sendMessage")
     await guarded.telegram.say(group, zoe, "/as João")
     await guarded.telegram.wait_for("sendMessage", chat_id=group.id)
-    await guarded.handled()
+    await guarded.wait_until_handled()
 
     answer = await guarded.answer(guarded.telegram.private(joao), joao, "/status")
 

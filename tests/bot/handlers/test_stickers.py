@@ -21,7 +21,7 @@ async def test_the_sticker_counts_as_a_line_of_that_voice(live, group, joao, zoe
     live.speaker.replies.append(("😂",))
     await live.telegram.say(group, zoe, "/as João")
     sent = (await live.telegram.wait_for("sendSticker")).result
-    await live.handled()
+    await live.wait_until_handled()
 
     answer = await live.answer(group, zoe, "what?", reply_to=sent)
 
@@ -34,7 +34,7 @@ async def test_its_button_explains_who_sent_it(live, group, joao, zoe):
     live.speaker.replies.append(("😂",))
     await live.telegram.say(group, zoe, "/as João")
     sent = (await live.telegram.wait_for("sendSticker")).result
-    await live.handled()
+    await live.wait_until_handled()
 
     await live.telegram.press(sent, zoe, "voice:João")
     call = await live.telegram.wait_for("answerCallbackQuery")

@@ -38,7 +38,8 @@ SETTINGS = {
     "seed": 3,
 }
 """A pass does not divide into whole steps; a decoder-only model has a loss on names."""
-EPOCHS = {"encoder-decoder": 1, "decoder-only": 4}  # a session is fewer examples than its pairs
+EPOCHS = {"encoder-decoder": 1, "decoder-only": 4}
+"""A decoder-only model has one example for several replies, so its epochs have fewer steps."""
 
 
 ON_ONE_THREAD = """

@@ -14,7 +14,7 @@ ANSWER_SECONDS = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to one call: an error, or a lost answer after it took effect; it may be late."""
+    """What happens to one call: an error, or a lost answer; either may be late."""
 
     error: ApiError | None = None
     delay: float = 0

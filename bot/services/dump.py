@@ -155,8 +155,8 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
         DumpError: There is no such chat, or there are several, or the file cannot be written.
         StoreError: There is no database, or it has another version.
         SettingsError: There is no token (it contains the bot's id).
-        ArtifactError: There is no default model, or the chat's model cannot be used. Without their
-            rosters it is unknown who wrote what.
+        ArtifactError: There is no default model, or the chat's model cannot be used. Their rosters
+            identify the authors.
     """
     bot_id = int(settings.token.partition(":")[0])
     version = await read_version(settings.database_url)

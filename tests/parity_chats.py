@@ -59,6 +59,9 @@ PHRASES = (
     *(*PRIVATE, WALL),
     *("> zanzibar", f"so\n>> {HERS}\nyes", "Eva: zanzibar\nzanzibar", "mine\n\n- eva : zanzibar"),
     *("Eva, [12.03.2024 10:15]\nzanzibar\nHugo: mine", "[1/2/24, 10:15] Eva: zanzibar", ">_<"),
+    *("[12/03/2025, 10:11:12] Eva: zanzibar\n\nzanzibar", "12.3.25, 10:11 - Eva: zanzibar"),
+    *("<Eva> zanzibar", "**Eva**: zanzibar", 'mine\nEva said: "zanzibar"', "zé\nEva: zanzibar"),
+    *("> Eva:\nzanzibar\n\nzanzibar", "Eva — Today at 10:11\nzanzibar", '"zanzibar" - Eva'),
     *("ok", "Hugo: no", "[photo]", "[…]", "😂", "a\nb", "🎭 João\nfaked", "▁under_score▁"),
 )
 GAPS = (0, 0, 1, 59, 60, 61, 3600, 7199, 7200, 7201, 90_000)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from model.chat import quotes
 from model.chat.conversation import Message, strip_media_word
 from model.chat.names import MAX_NAME, clean_name
 from model.chat.quotes import strip_copies, strip_quotes
@@ -150,7 +149,6 @@ def clear_caches() -> None:
     """Drop all cached texts and names, so that no erased words stay in memory."""
     for cached in (_redact_cached, _shorten, _hide_private_name):
         cached.cache_clear()
-    quotes.clear_cache()
     numbers.clear_cache()
 
 

@@ -162,6 +162,7 @@ def _build_example_chat() -> list[Message]:
         (1, "word " * 400, 505),
         (10, "my other account", 505),
         (2, "> a quote\nRaul: a copy\n\nmy own", 505),
+        (2, "see\n[12/03/2025, 10:11:12] Raul Sá wrote: a copy\n\na long one", 505),
         (1, "bye", 506),
     ]
     start = datetime(2020, 1, 1, tzinfo=UTC)

@@ -1,78 +1,220 @@
 """Remove quoted and copied words of other people from a message."""
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
+from model.chat.conversation import strip_media_word
 from model.chat.names import fold
-
-MAX_LABEL = 80
-"""Maximum characters of a line before the end of a name; Telegram's longest names fit."""
 
 _QUOTED = re.compile(r"\s*>+(?:\s|$|[^\W_](?!<))")
 """A quotation mark as in e-mail, but not the faces `>_<`, `>:(` and `>o<`."""
-_BEFORE_NAME = re.compile(r"[\s>@•*–—\"“«'-]*(?:\[[^\[\]\n]{1,40}\][ \t]*)?")
-_AFTER_NAME = re.compile(r"\s*[:：]|, \[")
-"""The end of a name before copied words: a colon, or the date that Telegram's apps write."""
+
+_QUOTED_NAME = re.compile(r"\s*>\s*[^\s>:][^:]{0,80}:\s*")
+
+_REACH = 160  # characters at the start of a line in which a name makes it a header
+_MAX_NAMES = 8  # names in these characters that are considered
+_MAX_WORDS = 4  # other words before a colon, as in Breton: "Skrivet eo bet gant Eva :"
+_MAX_DATE = 32  # characters of a date after a name
+_MAX_DATED_WORDS = 10  # with a date, as in "On Wed, Mar 12, 2025 at 10:11 AM Eva wrote:"
+_WORD = re.compile(r"[^\W\d_]+")
+_NAME_WORD = re.compile(r"[^\W_]+")
+_CLOCK = re.compile(r"\d[:.h]\d\d|\d[/.-] ?\d{1,2}[/.-] ?\d")
+_DATE = re.compile(rf"{_CLOCK.pattern}|(?<!\d)\d{{4}}(?!\d)")
+_ASIDE = re.compile(r"<[^<>]*>|\([^()]*\)|\[[^\[\]]*\]")
+_SEPARATOR = re.compile(
+    r"(?:(?<!\d):|:(?!\d))(?!//|[-'^]?[()\[\]{}dpoxsc3/\\|$@>]+(?!\w))|[៖\"“„«「『]"
+)
+"""A colon or the start of a quotation; not the colon of a time, an address or a face."""
+_CLOSED = re.compile(r"[\s*_~`]*(?:[>›»|\]](?![_.<:])|[-–—]+(?=\s)|,? ?[\[(][^\])]*\d)")
+"""What only follows the name in a header: `<Eva> hi`, `Eva | hi`, `Eva — 10:11`, `Eva [10:11]`."""
+_MARKUP = re.compile(r"[\s*_~`@<>\[\]“”\"]*")
+_AFTER_QUOTATION = re.compile(r"[\"“”»][\s.]*[-–—~(][-–—~(\s]*$")
+_DASHES = re.compile(r"\s*[-–—~][-–—~\s]*")
+_ENDS_QUOTATION = ('"', "“", "”", "»")
+
+
+class Header(NamedTuple):
+    """A line that begins copied words of somebody.
+
+    `from_app` if it looks like an app's: with a date or time, or above the words. Apps put an
+    empty line between the messages of one person. `is_certain` if it has no words but a name.
+    """
+
+    is_excluded: bool
+    from_app: bool
+    is_certain: bool
+
+
+class CopyLabels:
+    """The names of people that may precede copied words, and whether these must be removed.
+
+    A first name counts too. If several people share a name, copies under it are removed if those
+    of any of them must be.
+    """
+
+    def __init__(self, people: Iterable[tuple[Iterable[str], bool]]) -> None:
+        labels: dict[str, bool] = {}
+        for names, is_excluded in people:
+            for name in names:
+                if words := fold(name).split():
+                    first = next((word for word in words if any(map(str.isalpha, word))), words[0])
+                    for label in (" ".join(words), first):
+                        labels[label] = labels.get(label, False) or is_excluded
+        self._by_word: dict[str, list[tuple[str, bool]]] = {}
+        self._unspaced: list[str] = []  # of excluded people: emoji, and scripts without spaces
+        for label in sorted(labels, key=len, reverse=True):
+            word = _NAME_WORD.search(label)
+            if word:
+                entry = label[word.start() :], labels[label]
+                self._by_word.setdefault(word[0], []).append(entry)
+            if labels[label] and (not word or (len(label) > 1 and label.lower() == label.upper())):
+                self._unspaced.append(label)
+        self._words = {  # with which a name of somebody excluded begins
+            word for word, names in self._by_word.items() if any(is_out for _, is_out in names)
+        }
+
+    def may_match(self, text: str) -> bool:
+        """Whether a text has a word that can begin the name of somebody excluded."""
+        if not self._words and not self._unspaced:
+            return False
+        folded = fold(text)
+        has_word = not self._words.isdisjoint(_NAME_WORD.findall(folded))
+        return has_word or any(label in folded for label in self._unspaced)
+
+    def find_header(self, line: str, *, has_more: bool) -> Header | None:
+        """Return the header that a line is, if any; `has_more` lines of the message follow."""
+        head = _fold_line(strip_media_word(line)[:_REACH])
+        certain = None
+        for start, end, is_excluded in islice(self._find_names(head), _MAX_NAMES):
+            header = _read_header(head, start, end, is_excluded=is_excluded, has_more=has_more)
+            if header and is_excluded:
+                return header
+            if header and header.is_certain:
+                certain = certain or header
+        return certain
+
+    def find_source(self, line: str) -> str | None:
+        """Return what precedes an excluded person's name at the end of a line, None without."""
+        tail = _fold_line(line[-_REACH:])
+        for start, end, is_excluded in islice(self._find_names(tail), _MAX_NAMES):
+            if is_excluded and not _WORD.search(tail, end):
+                return tail[:start]
+        return None
+
+    def _find_names(self, text: str) -> Iterator[tuple[int, int, bool]]:
+        """Yield start and end of each name, the longest of those that begin at one place."""
+        reached = 0
+        for word in _NAME_WORD.finditer(text):
+            for label, is_excluded in self._by_word.get(word[0], ()):
+                start, end = word.start(), word.start() + len(label)
+                is_whole = text.startswith(label, start) and not text[end : end + 1].isalnum()
+                if is_whole and start >= reached:
+                    yield start, end, is_excluded
+                    reached = end
+                    break
+        for label in self._unspaced:
+            if (start := text.find(label)) >= 0:
+                yield start, start + len(label), True
 
 
 def strip_quotes(text: str) -> str:
-    """Return text without lines that start with a quotation mark as in e-mail, such as `> hi`."""
+    """Return text without lines that start with a quotation mark as in e-mail, such as `> hi`.
+
+    What follows a line such as `> Eva:` is removed too: Telegram for macOS writes it above copied
+    messages.
+    """
     if ">" not in text:
         return text
-    return "\n".join(line for line in text.split("\n") if not _QUOTED.match(line))
+    kept = []
+    for line in text.split("\n"):
+        if not _QUOTED.match(line):
+            kept.append(line)
+        elif _QUOTED_NAME.fullmatch(line):
+            break
+    return "\n".join(kept)
 
 
-def strip_copies(text: str, labels: Mapping[str, bool]) -> str:
+def strip_copies(text: str, labels: CopyLabels) -> str:
     """Return text without copied messages of people whose words must not be used.
 
-    `labels` maps the folded names that may precede copied words to whether these words are removed.
-    `Eva: words` is removed with the following lines, up to an empty line or another name.
+    A header begins a copy, such as `Eva: words`, `<Eva> words` or `Eva, [12.03.2025 10:11]` above
+    them. The following lines are removed too, up to an empty line or the header of another friend;
+    after an app's header, only up to another one. A quotation before `— Eva` is removed too.
     """
-    if not labels or not any(sign in text for sign in (":", "：", ", [")):
+    if not labels.may_match(text):
         return text
-    kept, is_copy = [], False
-    for line in text.split("\n"):
+    lines = text.rstrip().split("\n")
+    kept: list[str] = []
+    copy: Header | None = None
+    for number, line in enumerate(lines):
         if not line.strip():
-            is_copy = False
-        elif (is_excluded := labels.get(_find_label(line))) is not None:
-            is_copy = is_excluded
-        if not is_copy:
+            copy = copy if copy and copy.from_app else None
+        elif not copy and (start := _find_quotation(line, kept, labels)) is not None:
+            del kept[start:]
+            continue
+        if header := labels.find_header(line, has_more=number + 1 < len(lines)):
+            if header.is_excluded:
+                copy = header
+            elif copy and (header.from_app or not copy.from_app):
+                copy = None
+        if not copy:
             kept.append(line)
     return "\n".join(kept)
 
 
-def build_copy_labels(people: Iterable[tuple[Iterable[str], bool]]) -> dict[str, bool]:
-    """Return the labels for `strip_copies` from each person's names and whether to remove copies.
+def _fold_line(line: str) -> str:
+    """Return a part of a line as names are folded, with single spaces; a tab becomes a bar."""
+    return " ".join(fold(line.replace("\t", " | ")).split())
 
-    A first name counts too. If several people share a label, copies under it are removed if those
-    of any of them must be. The result is empty if no copies must be removed.
+
+def _find_quotation(line: str, above: Sequence[str], labels: CopyLabels) -> int | None:
+    """Return which of the lines above begins a quotation that this line ends, as with `— Eva`.
+
+    It is the number of lines if the quotation is on this line, and None if there is none.
     """
-    labels: dict[str, bool] = {}
-    for names, is_excluded in people:
-        for name in names:
-            if words := fold(name).split():
-                first = next((word for word in words if any(map(str.isalpha, word))), words[0])
-                for label in (" ".join(words), first):
-                    labels[label] = labels.get(label, False) or is_excluded
-    return labels if any(labels.values()) else {}
+    before, start = labels.find_source(line), len(above)
+    if before is None or _AFTER_QUOTATION.search(before):
+        return None if before is None else start
+    if not (_DASHES.fullmatch(before) and above and above[-1].rstrip().endswith(_ENDS_QUOTATION)):
+        return None
+    while start and above[start - 1].strip():
+        start -= 1
+    return start
 
 
-def clear_cache() -> None:
-    """Drop the cached names, which are parts of messages."""
-    _fold_name.cache_clear()
+def _read_header(
+    head: str, start: int, end: int, *, is_excluded: bool, has_more: bool
+) -> Header | None:
+    """Return the header that the name between these places makes of a line, if it is one."""
+    before, after = _blank_asides(head[:start]), _blank_asides(head[end:])
+    words_before = len(_WORD.findall(before))
+    if not words_before or (words_before == 1 and before[0].lower() == before[0].upper()):
+        if closed := _CLOSED.match(head, end):
+            is_dated = _CLOCK.search(head, 0, closed.end() + _MAX_DATE) is not None
+            is_certain = is_dated or not _DASHES.fullmatch(closed[0])
+            return Header(is_excluded, is_dated or closed.end() == len(head), is_certain)
+        if _CLOCK.search(head, 0, start) and head[end : end + 1] in {"", " "}:
+            return Header(is_excluded, from_app=True, is_certain=False)
+    separator = _SEPARATOR.search(after)
+    between = after[: separator.start()] if separator else after
+    words_between = len(_WORD.findall(between))
+    words = words_before + words_between
+    is_dated = _DATE.search(head, 0, end + len(between)) is not None
+    if words > (_MAX_DATED_WORDS if is_dated else _MAX_WORDS):
+        return None
+    if separator:
+        from_app = is_dated or not after[separator.end() :].strip()
+        return Header(is_excluded, from_app, is_certain=not words)
+    is_sender = before.rstrip().endswith(":") and not words_between  # "From: Eva" of an e-mail
+    is_forward = head[0] == "[" and head[-1] == "]"  # "[Forwarded from Eva]"
+    is_name = _MARKUP.fullmatch(before) and _MARKUP.fullmatch(after)
+    if has_more and (is_dated or is_sender or is_forward or is_name):
+        return Header(is_excluded, from_app=True, is_certain=False)
+    return None
 
 
-def _find_label(line: str) -> str:
-    """Return the folded name at the start of a line, before a colon or a date, or ""."""
-    start = _BEFORE_NAME.match(line)
-    at = start.end() if start else 0
-    end = _AFTER_NAME.search(line, at, at + MAX_LABEL)
-    return _fold_name(line[at : end.start()]) if end else ""
-
-
-@lru_cache(4096)
-def _fold_name(name: str) -> str:
-    """Return a folded name with single spaces; plain ASCII only needs lower case."""
-    is_plain = name.isascii() and name.isprintable()
-    return " ".join((name.casefold() if is_plain else fold(name)).split())
+def _blank_asides(text: str) -> str:
+    """Return text with spaces in place of what is in brackets, such as an address or a date."""
+    return _ASIDE.sub(lambda aside: " " * len(aside[0]), text)

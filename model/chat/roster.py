@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from model.chat.names import VoiceMatcher, clean_name, fold, make_printable
-from model.chat.quotes import build_copy_labels
+from model.chat.quotes import CopyLabels
 from model.chat.words import split_shown_words
 from model.errors import RosterError
 
@@ -99,7 +99,7 @@ class Roster:
     understudies: frozenset[int] = frozenset()
     _by_id: Mapping[int, Person] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
-    copy_labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
+    copy_labels: CopyLabels = field(init=False, repr=False, compare=False)
     """Names that may precede copied words, see `model.chat.quotes`."""
     _all_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
     _voice_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
@@ -122,7 +122,7 @@ class Roster:
         object.__setattr__(self, "_by_id", by_id)
         object.__setattr__(self, "_by_name", by_name)
         names = (((p.name, *p.names, *p.aliases), p.learn == "no") for p in self.people)
-        object.__setattr__(self, "copy_labels", build_copy_labels(names))
+        object.__setattr__(self, "copy_labels", CopyLabels(names))
         object.__setattr__(self, "_all_names", VoiceMatcher(self.people))
         object.__setattr__(self, "_voice_names", VoiceMatcher(self.voices))
         withheld = (p for p in self.people if p.learn == "no")

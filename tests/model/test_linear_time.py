@@ -11,6 +11,7 @@ from model.chat import eligibility, names
 from model.chat.conversation import Message, strip_media_word
 from model.chat.eligibility import make_line, parse_voice_header, target_text
 from model.chat.names import clean_name, find_similar_names, fold
+from model.chat.quotes import strip_copies, strip_quotes
 from model.chat.roster import Person, Roster
 from model.redaction import redact
 from model.redaction.redact import find_private_parts
@@ -40,7 +41,8 @@ PIECES = (
 SAID = (
     *("Hugo ", "Hugo,", "H ", "a ", " ", ":", ",;", "and ", "about ", "1 ", "1", "anyone "),
     *("algu\u0301", "\u0301\u0316", "é", "[", "[photo] ", "[voice 0:07", "🎭", "🎭 Hugo\n", "\n"),
-    *("/as ", "/as Hugo ", "\u200d"),
+    *("/as ", "/as Hugo ", "\u200d", ">", "> Eva:\n", "[x] ", "Eva:", "Eva:\n", "Eva", "Eva, ["),
+    *("<", "<Eva> ", "Eva\n", '"x" - Eva\n', '"', "— Eva\n", "10:11 ", "[10:11] Eva "),
 )
 PEOPLE = (
     Person("Hugo Silva", (1,), imitate="yes", aliases=("H", "Johnny B")),
@@ -95,6 +97,8 @@ READERS = {
     "a spoken name": lambda text: parse_voice_header(f"🎭 {text}\nhi"),
     "strip_media_word": strip_media_word,
     "parse_scene": scene,
+    "strip_quotes": strip_quotes,
+    "strip_copies": lambda text: strip_copies(text, ROSTER.copy_labels),
     "parse_anyone_request": lambda text: parse_anyone_request(text, 1),
 }
 

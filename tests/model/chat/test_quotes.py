@@ -1,12 +1,14 @@
 """Quotes and copies of excluded people's words are not part of a message."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header, make_line
-from model.chat.quotes import strip_copies, strip_quotes
+from model.chat.quotes import strip_quotes
 from model.chat.roster import Person, Roster
 
 HUGO, EVA, BOT = 1, 2, 9
@@ -33,6 +35,7 @@ def text_of(text, author=HUGO, roster=ROSTER):
         ("/as Hugo\n> her words", None),
         ("/as Hugo > her words", None),
         ("/as Hugo so?\n> her words", "so?"),
+        ("look\n> Eva Sá:\nher words\n\nmore of them\n\n> Hugo:\nhis words", "look"),
     ],
 )
 @pytest.mark.parametrize("roster", [ROSTER, Roster(PEOPLE[:1])], ids=["she is out", "nobody is"])
@@ -48,28 +51,107 @@ def test_other_uses_of_the_quotation_mark_stay(text):
     assert strip_quotes(text) == text
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Eva: her words",
-        "EVA SA: her words\nand more of them",
-        "eva.s : her words",
-        "Evinha： her words",
-        "- Eva: her words",
-        "“Eva: her words”",
-        "@Eva: her words",
-        "[12.03.2024 10:15] Eva Sá: her words",
-        "[12/03/24, 10:15] 🌸 Evinha  🌸  Sá: her words",
+COPIES = {
+    "by hand": (
+        *("Eva: her words", "EVA SA: her words\nand more of them", "eva.s : her words"),
+        *("Evinha： her words", "- Eva: her words", "“Eva: her words”", "@Eva: her words"),
+        *("[photo] Eva: her words", "> Eva: her words", "**Eva**: her words", "*Eva:* her words"),
+        *("_Eva_: her words", "<Eva> her words", "Eva | her words", "Eva » her words"),
+        *("Eva - her words", "Eva -- her words\nEva: and more", "Sá, Eva: her words"),
+    ),
+    "reported": (
+        *("Eva wrote: her words", 'Eva said: "her words"', 'Eva said, "her words"'),
+        *("Eva escreveu: her words", "Eva schrieb: her words", "Eva a écrit : her words"),
+        *("Eva написала: her words", "كتب Eva: her words", "Eva 写道：her words"),
+        *("as Eva once said: her words", "Quoting Eva: her words", "Eva's message: her words"),
+        *('"her words" - Eva', "“her words”\n— Eva Sá, 2025", "«her words» (Eva)"),
+    ),
+    "Telegram Desktop": (
         "Eva Sá, [12.03.2024 10:15]\nher words",
-        "[photo] Eva: her words",
-        "> Eva: her words",
-    ],
-)
+        "Eva Sá, [12.03.2024 10:15]\n[Forwarded from Zoe]\nher words\n\nmore of them",
+        "Zoe, [12.03.2024 10:14]\n[Forwarded from Eva Sá]\nher words",
+        "[12.03.2024 10:15] Eva Sá: her words",
+        "[5/19/26 2:40 AM] Eva Sá: her words",
+    ),
+    "Telegram for Android": ("Eva Sá:\nher words\n\nmore of them\n\nHugo Silva:\nhis words",),
+    "Telegram for macOS": ("> Eva Sá:\nher words\n\nmore of them",),
+    "WhatsApp": (
+        "[12/03/24, 10:15] 🌸 Evinha  🌸  Sá: her words",
+        "[12/03/2025, 10:11:12] Eva: her words\n\nher second paragraph",
+        "[12/3/25, 10:11:12\u202fAM] Eva: her words",
+        "\u200e[12.03.25, 10:11:12] \u202aEva\u202c: \u200eher words",
+        "12/03/2025, 10:11 - Eva: her words",
+        "3/12/25, 10:11 AM - Eva: her words",
+        "12.03.25, 10:11 - Eva: her words",
+        "12/3/25, 10:11 a. m. - Eva: her words",
+        "2025/3/12 午前10:11 - Eva: her words",
+        "2025. 3. 12. 오전 10:11 - Eva: her words",
+        "[3/27/2565 BE, 21:41:35] Eva: her words",
+        "[3/27/R4, 21:41:35] Eva: her words",
+        "\u200f١٢/٣/٢٠٢٥، ١٠:١١ ص - Eva: her words",
+    ),
+    "Discord": (
+        "Eva — Today at 10:11 AM\nher words\n\nmore of them",
+        "Eva — 03/12/2025 10:11 AM\nher words",
+        "Eva — Heute um 10:11 Uhr\nher words",
+        "[10:11]Eva: her words",
+        "[March 12, 2025 at 5:37 PM] Eva#4824 (123456789012345678) : her words",
+    ),
+    "Slack": ("Eva Sá\n  3:13 PM\nher words", "Eva  [10:11 AM]\nher words", "Eva 10:11\nher words"),
+    "Teams and Skype": (
+        "[10:42 • 13/08/2024] Eva Sá:\nher words",
+        "[10:42] Eva Sá\nher words",
+        "[\u200e12/\u200e03/\u200e2025 10:11] Eva Sá: her words",
+    ),
+    "Messenger and Instagram": ("Eva Sá\nher words",),
+    "WeChat and QQ": (
+        "Eva Sá 2022/11/17 21:07\nher words\n\nmore of them",
+        "Eva(12345678) 10:11:12\nher words",
+    ),
+    "LINE and KakaoTalk": (
+        "10:11\tEva Sá\ther words",
+        "10:11 Eva Sá her words",
+        "上午10:11\tEva Sá\ther words",
+        "[Eva] [오전 10:11] her words",
+        "오전 10:11, Eva : her words",
+    ),
+    "Zoom": ("10:11:12 From Eva Sá to Everyone: her words",),
+    "IRC and Matrix": (
+        "10:11 < Eva> her words",
+        "[10:11:12] <@Eva> her words",
+        "10:11:12      Eva | her words",
+        "Eva\ther words",
+        "[5/20/26 2:32 PM] @x:example.com (Eva): her words",
+    ),
+    "e-mail": (
+        "On Wed, Mar 12, 2025 at 10:11 AM Eva Sá <eva.sa@example.com> wrote:\n\nher words",
+        "On Wed, Mar 12, 2025 at 10:11 AM Eva Sá <eva.sa@example.com>\nwrote:\n\nher words",
+        "Am Mi., 12. März 2025 um 10:11 Uhr schrieb Eva Sá <eva.sa@example.com>:\nher words",
+        "Em qua., 12 de mar. de 2025 às 10:11, Eva Sá escreveu:\nher words",
+        "From: Eva Sá <eva.sa@example.com>\nDate: 12 Mar 2025\nSubject: hi\n\nher words",
+    ),
+}
+"""How apps and people copy messages. Of the apps, each form is documented by others, by parsers of
+such texts or in reports about copying."""
+
+
+@pytest.mark.parametrize("text", [text for texts in COPIES.values() for text in texts])
 @pytest.mark.parametrize("author", [HUGO, 70], ids=["a friend", "a stranger"])
 def test_copies_of_an_excluded_persons_words_are_removed(text, author):
-    assert text_of(text, author) is None
-    assert text_of(f"{text}\n\nmy answer", author) in {"my answer", None}
-    assert text_of(add_voice_header("Hugo Silva", text), BOT) is None
+    for shown in (
+        text_of(text, author),
+        text_of(f"{text}\n\nmy answer", author),
+        text_of(f"{text}\nHugo Silva: his words\n\n{text}", author),
+        text_of(add_voice_header("Hugo Silva", text), BOT),
+    ):
+        assert not re.search("her |more of|Eva", shown or "")
+
+
+@pytest.mark.parametrize("text", [text for texts in COPIES.values() for text in texts])
+def test_copies_of_others_stay(text):
+    others = Roster((PEOPLE[0], replace(PEOPLE[1], learn="yes"), Person("Raul", (4,), learn="no")))
+
+    assert text_of(text, roster=others) == text_of(text, roster=Roster())
 
 
 def test_copies_after_a_command_are_removed():
@@ -82,11 +164,37 @@ def test_only_the_copied_passage_is_removed():
     assert text_of(text) == "look:\nHugo: his words\nhis too\n\n\nmine"
 
 
+def test_an_apps_copy_ends_at_the_next_friends_message():
+    text = (
+        "Eva, [12.03.2024 10:15]\nHugo: look\n\nmore of hers\n\n"
+        "Hugo Silva, [12.03.2024 10:16]\nhis words"
+    )
+
+    assert text_of(text) == "Hugo Silva, [12.03.2024 10:16]\nhis words"
+
+
+def test_names_in_scripts_without_spaces_and_emoji_are_found():
+    roster = Roster((PEOPLE[0], Person("李雷", (5,), names=("李 雷", "🌸"), learn="no")))
+
+    for text in (
+        "李雷说：你好",
+        "在 2025年3月12日 10:11, 李雷写道：\n你好",
+        "🌸: 你好",
+        "🌸\n你好",
+    ):
+        assert not re.search("你好", text_of(text, roster=roster) or "")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["Hugo: yes", "see Eva: she knows", "Eva says: no", "to Eva, [photo]", "10:15", "Evan: x"],
+    [
+        *("Hugo: yes", "to Eva, [photo]", "10:15", "Evan: x", "see you at Eva's at 10:15"),
+        *("love you Eva :)", "Eva :D", "Eva https://example.com", "Eva", "Eva!\nwhere are you"),
+        *("who comes:\n- Hugo\n- Eva", "so I told Eva and Hugo and all others: wait"),
+        *("[voice 0:07] Eva will like it", "I am with Eva - she is fine", "12 Eva cakes"),
+    ],
 )
-def test_other_lines_with_a_colon_stay(text):
+def test_other_lines_stay(text):
     assert text_of(text) == text
 
 
@@ -101,26 +209,3 @@ def test_a_shared_first_name_counts_as_the_excluded_persons():
 
     assert text_of("Eva: whose words?", roster=both) is None
     assert text_of("Eva Reis: her words", roster=both) == "Eva Reis: her words"
-
-
-@pytest.mark.parametrize(
-    "sign", [">", ">>> ", "[", "[x] ", "Eva:", "Eva:\n", "@ ", "Eva, [", "\n", ": "]
-)
-def test_hostile_text_takes_linear_time(sign):
-    steps = {}
-    for size in (20_000, 80_000):
-        text = sign * (size // len(sign))
-        counted = _Counting(ROSTER.copy_labels)
-        strip_copies(strip_quotes(text), counted)
-        steps[size] = counted.asked
-
-    assert steps[80_000] <= 5 * max(1, steps[20_000])
-
-
-class _Counting(dict):
-    asked = 0
-
-    def get(self, key, default=None):
-        self.asked += 1
-        assert len(key) <= 80
-        return super().get(key, default)

@@ -81,6 +81,10 @@ class Person:
             return 'may not be imitated (imitate = "no")'
         return "wrote too few messages to be a voice" if self.quiet else ""
 
+    def with_names(self, names: Iterable[str]) -> "Person":
+        """Return this person with further names that Telegram showed."""
+        return replace(self, names=tuple(dict.fromkeys((*self.names, *names))))
+
     @property
     def is_only_quiet(self) -> bool:
         """Whether this person would be a voice with more messages."""
@@ -244,7 +248,7 @@ def merge_stricter(existing: Roster, newer: Roster) -> Roster:
         merged = person
         if before := existing.find_by_name(person.name):
             learn: Learn = "no" if "no" in {before.learn, person.learn} else "yes"
-            merged = replace(person, learn=learn)
+            merged = replace(person, learn=learn).with_names(before.names)
             if nos := [one for one in (before, person) if one.imitate == "no"]:
                 optouts: tuple[Decision, ...] = ()
                 if all(one.opted_out for one in nos):  # otherwise one "no" is a roster's own
@@ -260,7 +264,8 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
     """Return a newer roster as the roster of a model that was trained with another one.
 
     People who are not in `learned` are quiet: the weights do not know their voices. An `/optout`
-    that came with the version stays, whatever the newer roster says.
+    that came with the version stays, whatever the newer roster says, and so do the names that
+    Telegram showed for an id.
 
     Raises:
         RosterError: Somebody is missing, or has another name than in the weights.
@@ -280,7 +285,15 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
             f"{person.name} is missing in this roster: add them, "
             'with learn = "no" if the model must not see their messages'
         )
-    people = (replace(person, quiet=person.name not in learned) for person in newer.people)
+    people = (
+        replace(person, quiet=person.name not in learned).with_names(
+            name
+            for number in person.ids
+            if (before := trained.find_by_id(number))
+            for name in before.names
+        )
+        for person in newer.people
+    )
     optouts = newest_decisions(
         decision for person in trained.people for decision in person.opted_out
     )

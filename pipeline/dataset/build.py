@@ -31,9 +31,9 @@ from pipeline.dataset.review import (
 )
 from pipeline.dataset.roster_file import (
     ROSTER_FILE,
-    assign_nameless_authors,
     make_roster,
     mark_quiet,
+    match_authors,
     read_roster,
     write_roster,
 )
@@ -251,11 +251,11 @@ def _choose_roster(
             "several exports have a roster.toml next to them: choose one with --roster"
         )
     if given := choices.roster or next(iter(beside), None):
-        roster = assign_nameless_authors(read_roster(given), authors)
+        roster = match_authors(read_roster(given), authors)
         return mark_quiet(roster, authors, choices.min_messages)
     if not (out / ROSTER_FILE).is_file():
         return make_roster(authors, min_messages=choices.min_messages)
-    earlier = assign_nameless_authors(read_roster(out / ROSTER_FILE), authors)
+    earlier = match_authors(read_roster(out / ROSTER_FILE), authors)
     wrote = {author.author_id for author in authors}
     people = [person for person in earlier.people if wrote.intersection(person.ids)]
     if people:  # same group: keep exclusions, even of people without messages

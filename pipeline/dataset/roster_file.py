@@ -114,18 +114,14 @@ def make_roster(
     """Return a roster of these authors, who are learned from but silent until they agree.
 
     New people get the name that Telegram showed last and are sorted by their number of messages.
-    People in `existing` stay the same, apart from added names. People with fewer than
-    `min_messages` are quiet.
+    People in `existing` stay the same, apart from what `match_authors` adds. People with fewer
+    than `min_messages` are quiet.
     """
     authors = tuple(authors)
-    existing = existing or Roster()
+    existing = match_authors(existing or Roster(), authors)
     new = [author for author in authors if not _is_in_roster(author, existing)]
     new.sort(key=lambda author: -author.messages)
-    shown = {author.author_id: author.names for author in authors}
-    people = []
-    for person in existing.people:
-        names = (name for number in person.ids for name in shown.get(number, ()))
-        people.append(replace(person, names=tuple(dict.fromkeys((*person.names, *names)))))
+    people = list(existing.people)
     taken = {fold(person.name) for person in people} | ANYONE_WORDS
     for author in (author for author in new if not author.is_bot):
         name = _distinct(_name_of(author), taken)
@@ -135,16 +131,22 @@ def make_roster(
     return mark_quiet(replace(existing, people=tuple(people), bots=bots), authors, min_messages)
 
 
-def assign_nameless_authors(roster: Roster, authors: Iterable[Author]) -> Roster:
-    """Return a roster with the authors of exports without ids, matched by name.
+def match_authors(roster: Roster, authors: Iterable[Author]) -> Roster:
+    """Return a roster in which people have all names that exports show for their ids.
 
-    A name that several people had goes to one with learn = "no", if any, so that nothing leaks.
+    They also get the authors of exports without ids, matched by name. A name that several people
+    had goes to one with learn = "no", if any, so that nothing leaks.
     """
+    authors = tuple(authors)
+    shown = {author.author_id: author.names for author in authors}
     ids: dict[str, list[int]] = {}
     for author in authors:
         if author.by_name and not _is_in_roster(author, roster):
             ids.setdefault(fold(author.names[-1]), []).append(author.author_id)
-    people = list(roster.people)
+    people = [
+        person.with_names(name for number in person.ids for name in shown.get(number, ()))
+        for person in roster.people
+    ]
     for number, person in sorted(enumerate(people), key=lambda item: item[1].learn != "no"):
         own = {fold(name) for name in (person.name, *person.names, *person.aliases)}
         found = [one for name in own for one in ids.pop(name, ())]

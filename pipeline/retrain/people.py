@@ -15,9 +15,9 @@ from model.chat.roster import Person, Roster, decision_from_json, id_from_json, 
 from model.errors import ExportError, describe_error
 from pipeline.dataset.roster_file import (
     add_people,
-    assign_nameless_authors,
     make_roster,
     mark_quiet,
+    match_authors,
     read_roster,
     write_roster,
 )
@@ -111,7 +111,7 @@ def update_people(
             existing = replace(existing, people=kept)
             write_roster(existing, file, authors)
         existing = _exclude_bots(_add_trained_names(existing, trained), bots)
-        existing = assign_nameless_authors(existing, authors)
+        existing = match_authors(existing, authors)
         earlier_ids = {person.ids for person in existing.people}
         found = make_roster(authors, existing, min_messages)
         newcomers = tuple(
@@ -154,7 +154,7 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
     """Return a roster with the names that the current model uses for people, as aliases.
 
     The bot has spoken as them under these names. A name that now belongs to somebody else is left
-    out.
+    out. The names that Telegram showed for them stay, too.
     """
     if trained is None:
         return roster
@@ -163,7 +163,9 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
         earlier = [one for number in person.ids if (one := trained.find_by_id(number))]
         names = [name for former in earlier for name in (former.name, *former.aliases)]
         names = [name for name in names if not roster.find_by_name(name)]
-        people.append(replace(person, aliases=tuple(dict.fromkeys([*person.aliases, *names]))))
+        aliases = tuple(dict.fromkeys([*person.aliases, *names]))
+        shown = (name for former in earlier for name in former.names)
+        people.append(replace(person, aliases=aliases).with_names(shown))
     return replace(roster, people=tuple(people))
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -314,6 +315,32 @@ def test_who_said_no_is_known_in_an_export_that_has_names_alone(tmp_path):
     assert not any(
         "Friend 1" in line for p in load_dataset(tmp_path / "ds").train for line in p.context
     )
+
+
+@pytest.mark.parametrize("place", ["--roster", "beside the export", "an earlier dataset"])
+def test_who_said_no_is_known_by_a_name_that_only_the_export_shows(tmp_path, place):
+    said = conversation(people=3)
+    for one in said:
+        if one["from_id"] == "user3":
+            one["from"] = "Dora"
+        elif one["id"] % 3 == 0:
+            one["text"] = f"Dora: quimera {one['id']}"
+    no = 'learn = "no"\n'
+    people = (("Friend 1", (1,)), ("Friend 2", (2,)), ("Friend 3", (3,), no))
+    who = roster(tmp_path / "who.toml", *people)
+    export = write(tmp_path / "export", chat(*said))
+    if place == "beside the export":
+        shutil.copy(who, export.parent / "roster.toml")
+    elif place == "an earlier dataset":
+        build([write(tmp_path, chat(*conversation(people=3)))], tmp_path / "ds", small(roster=who))
+
+    build([export], tmp_path / "ds", small(roster=who if place == "--roster" else None))
+
+    loaded = load_dataset(tmp_path / "ds")
+    assert "Dora" in next(person for person in loaded.roster.people if 3 in person.ids).names
+    texts = [*(pair.context + pair.target for pair in loaded.train)]
+    assert texts
+    assert "quimera" not in str(texts)
 
 
 def test_a_no_holds_in_a_later_export_that_its_person_is_not_in(tmp_path):

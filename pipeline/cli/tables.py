@@ -268,6 +268,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         f"{leaks.test_messages_in_training:,}"
     )
     yield f"Conversations in both splits: {leaks.sessions_on_both_sides:,}"
+    yield f"Replies that are not older than the next split: {leaks.pairs_out_of_order:,}"
 
 
 def _first(names: Sequence[str], most: int = 8) -> str:

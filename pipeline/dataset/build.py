@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Chat
@@ -219,17 +221,18 @@ def find_leaks(source: Callable[[str], Any]) -> Leaks:
             positions = np.searchsorted(test[chat], ids)
             positions[positions == len(test[chat])] = 0
             found[chat][positions[test[chat][positions] == ids]] = True
-    sessions = []
-    for name in SPLITS:
-        batches = _read_batches(source, name, ["session"])
-        parts = [np.unique(batch.column("session").to_numpy()) for batch in batches]
-        sessions.append(np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32))
-    train, validation, test_sessions = sessions
+    train, validation, test_sessions = (
+        np.unique(_read_column(source, name, "session")) for name in SPLITS
+    )
     on_both_sides = len(np.intersect1d(train, np.union1d(validation, test_sessions)))
     on_both_sides += len(np.intersect1d(validation, test_sessions))
+    times = [_read_column(source, name, "sent_at") for name in SPLITS]
     return Leaks(
         test_messages_in_training=sum(int(each.sum()) for each in found.values()),
         sessions_on_both_sides=on_both_sides,
+        pairs_out_of_order=sum(
+            int((earlier >= later.min()).sum()) for earlier, later in pairwise(times) if len(later)
+        ),
     )
 
 
@@ -372,6 +375,14 @@ def _read_message_ids(source: Callable[[str], Any], name: SplitName) -> Iterator
             own = batch.filter(chats == chat)
             ids = [own.column(column).flatten().to_numpy() for column in _ID_COLUMNS]
             yield chat, np.unique(np.concatenate(ids))
+
+
+def _read_column(source: Callable[[str], Any], name: SplitName, column: str) -> Any:  # noqa: ANN401  numpy array
+    """Return a column of a split's pairs, as numbers."""
+    parts = [
+        batch.column(column).cast(pa.int64()) for batch in _read_batches(source, name, [column])
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def _read_batches(

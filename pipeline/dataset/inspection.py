@@ -107,14 +107,16 @@ def inspect_chat(
         spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
     )
 
+    messages = ChatMessages(spool, chat, roster, choices)
+
     def read_messages() -> Iterator[Message]:
-        for message in ChatMessages(spool, chat, roster, choices):
+        for message in messages:
             count_scripts(message)
             yield message
 
     private = Counter[str]()
     sessions = pairs = 0
-    for session in pair_sessions(read_messages(), roster, choices.window):
+    for session in pair_sessions(read_messages(), roster, choices.window, hour=messages.rules.hour):
         sessions += 1
         pairs += len(session.pairs)
         private.update(count_placeholders(session.lines))

@@ -5,7 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -162,18 +162,33 @@ def session_lines(session: Session, removed: Collection[int]) -> Iterator[Sessio
             )
 
 
+def split_days(lines: Iterable[Line], gap: timedelta, hour: int | None) -> Iterator[list[Line]]:
+    """Split a topic's lines into sessions, and these at an hour (UTC) of each day, if given.
+
+    A busy topic may never pause. One session of months could be in no split.
+    """
+    for session in split_sessions(lines, gap):
+        if hour is None:
+            yield session
+        else:
+            shift = timedelta(hours=hour)
+            days = groupby(session, key=lambda line: (line.sent_at - shift).date())
+            yield from (list(day) for _, day in days)
+
+
 class _RecentLines:
     """The last lines of a topic that a window may include, with their texts and sessions."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, hour: int | None) -> None:
         self._window = window
+        self._hour = hour
         self._lines: list[Line] = []
         self._texts: list[str] = []
         self._sessions: list[int] = []
 
     def add_earlier(self, lines: Iterable[Line]) -> None:
         """Add lines that precede session 0; their sessions have negative numbers."""
-        sessions = list(split_sessions(lines, self._window.gap))
+        sessions = list(split_days(lines, self._window.gap, self._hour))
         for number, session in enumerate(sessions, -len(sessions)):
             self._add(number, session)
 
@@ -221,12 +236,14 @@ def pair_sessions(
     window: Window,
     is_surplus: Callable[[Message], bool] = lambda _: False,
     before: Sequence[Message] = (),
+    hour: int | None = None,
 ) -> Iterator[Session]:
     """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
 
     `messages` are ordered by topic, then time. Turns without a context or without a target make no
     pair. `is_surplus` recognises messages that their author repeats too often. `before` are
-    messages of the first topic in earlier sessions, which have negative numbers.
+    messages of the first topic in earlier sessions, which have negative numbers. A session ends at
+    `hour` (UTC) at the latest; contexts reach across.
     """
     number = 0
     surplus: set[int] = set()
@@ -240,10 +257,10 @@ def pair_sessions(
 
     topics = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, topic_id), topic in topics:
-        recent = _RecentLines(window)
+        recent = _RecentLines(window, hour)
         recent.add_earlier(make_lines(before, roster))
         before = ()
-        for lines in split_sessions(make_topic_lines(topic), window.gap):
+        for lines in split_days(make_topic_lines(topic), window.gap, hour):
             pairs = tuple(
                 pair
                 for turn in split_turns(lines)
@@ -304,12 +321,13 @@ class PairingRules:
     """What decides about a chat's pairs, apart from its messages.
 
     `repeats` maps the author and text of messages that are repeated too often to their number, and
-    to how many of them stay.
+    to how many of them stay. A session ends at `hour` (UTC) at the latest.
     """
 
     roster: Roster
     window: Window
     repeats: Mapping[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
+    hour: int | None = None
 
     def is_surplus(self, message: Message) -> bool:
         """Whether training leaves a message out because its author repeats it too often.
@@ -340,7 +358,8 @@ class ChatMessages:
             for (author, text), (times, written) in repeated.items()
             if times > (limit := limit_repeats(text, written))
         }
-        self.rules = PairingRules(roster, choices.window, repeats)
+        hour = spool.find_quiet_hour(chat.chat_id)
+        self.rules = PairingRules(roster, choices.window, repeats, hour)
 
     def __iter__(self) -> Iterator[Message]:
         """Yield the messages by topic, then time."""

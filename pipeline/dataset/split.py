@@ -73,7 +73,8 @@ def split(
 
     Sessions are ordered by their start: first training, then validation, then test. A border is
     the end of the session nearest to the share of messages. The sessions after a border with at
-    least `gap` lines together are left out, so that no context reaches across.
+    least `gap` lines together are left out, so that no context reaches across. So is a session
+    before a border that lasts until the next split begins, as in another topic.
 
     Raises:
         DatasetError: There are too few sessions, or the test share is out of range.
@@ -89,8 +90,15 @@ def split(
     splits = array("b", [GAP]) * len(order)
     cuts = ((0, first), (borders.after(first), second), (borders.after(second), len(order)))
     for index, (start, end) in enumerate(cuts):
+        next_begins = spans.starts[order[cuts[index + 1][0]]] if index + 1 < len(cuts) else None
         for number in order[start:end]:
-            splits[number] = index
+            if next_begins is None or spans.ends[number] < next_begins:
+                splits[number] = index
+        if index not in splits:
+            raise DatasetError(
+                f"every conversation of the {SPLITS[index]} split goes on during the next split: "
+                "export more of the chat, or give a smaller --session-minutes"
+            )
     return splits
 
 

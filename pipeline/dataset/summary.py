@@ -16,7 +16,7 @@ from model.files import write_text
 from pipeline.dataset.split import SPLITS, SessionSpans, SplitName
 
 KIND = "understudy dataset"
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,14 @@ class VoiceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Overlaps between the splits, which should be 0, counted in the files as written."""
+    """Overlaps between the splits, which should be 0, counted in the files as written.
+
+    Pairs are out of order if they are not older than all pairs of the next split.
+    """
 
     test_messages_in_training: int
     sessions_on_both_sides: int
+    pairs_out_of_order: int
 
 
 @dataclass(frozen=True, slots=True)

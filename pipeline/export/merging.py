@@ -108,6 +108,9 @@ SELECT author, count(*) FROM entry
 WHERE chat = ? AND kind = 0 AND text != '' AND (at, id) >= (?, ?)
 GROUP BY author
 """
+_HOURS = """
+SELECT at / 3600 % 24, count(*) FROM entry WHERE chat = ? AND kind = 0 AND text != '' GROUP BY 1
+"""
 _MOVE = """
 INSERT INTO entry (chat, id, kind, at, author, name, text, reply, flags, edited)
 SELECT :new, id - :shift, kind, at, author, name, text, reply - :shift, flags, edited FROM entry
@@ -280,6 +283,11 @@ class Spool:
         written = dict(self._base.execute(_WRITTEN, (chat, *start)))
         rows = self._base.execute(_REPEATED, (chat, *start, most))
         return {(author, text): (count, written[author]) for author, text, count in rows}
+
+    def find_quiet_hour(self, chat: int) -> int:
+        """Return the hour of the day (UTC) in which a chat has the fewest messages."""
+        counts = dict(self._base.execute(_HOURS, (chat,)))
+        return min(range(24), key=lambda hour: (counts.get(hour, 0), hour))
 
     def find_start(self, chat: int, last: int) -> Position:
         """Return the position of the first of the `last` messages of a chat."""

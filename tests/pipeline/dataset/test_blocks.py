@@ -60,12 +60,13 @@ def shifted(session, first):
 def test_blocks_have_the_sessions_and_pairs_of_the_whole_chat(seed):
     window = WINDOWS[seed % len(WINDOWS)]
     messages = make_chat(seed)
-    rules = PairingRules(ROSTER, window, {(11, "hi"): (30, 10), (13, "hi"): (20, 10)})
-    whole = list(pair_sessions(messages, ROSTER, window, rules.is_surplus))
+    hour = None if seed % 4 == 0 else seed % 24
+    rules = PairingRules(ROSTER, window, {(11, "hi"): (30, 10), (13, "hi"): (20, 10)}, hour)
+    whole = list(pair_sessions(messages, ROSTER, window, rules.is_surplus, hour=hour))
     found, count = [], 0
 
     for task in cut_blocks(messages, rules, 1 + seed % 9):
-        own = pair_sessions(task.messages, ROSTER, window, rules.is_surplus, task.before)
+        own = pair_sessions(task.messages, ROSTER, window, rules.is_surplus, task.before, hour)
         found += [shifted(session, first) for first in [len(found)] for session in own]
         count += 1
 

@@ -14,8 +14,8 @@ from model.errors import DatasetError
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import pair_sessions, select_half
 from pipeline.dataset.split import GAP, SPLITS, SessionSpans, is_judge_session, split
-from pipeline.dataset.storage import PairWriter, encode_pairs, load_dataset
-from tests.pipeline.chats import NOON, chat, conversation, small, write
+from pipeline.dataset.storage import PairWriter, encode_pairs, load_dataset, read_session_lines
+from tests.pipeline.chats import NOON, chat, conversation, entry, small, topic_created, write
 
 ROSTER = Roster((Person("Hugo", (1,)), Person("Ana", (2,))))
 HOUR = 3_600
@@ -211,6 +211,53 @@ def test_a_long_talk_of_one_topic_does_not_see_what_others_say_beside_it():
     own, _, _ = cut(messages, Window())
 
     assert set(range(1, 15)) <= own[0]
+
+
+def test_a_session_that_lasts_until_the_next_split_begins_is_left_out():
+    made = spans(*[5] * 20)
+    made.ends[3] = made.starts[16]  # of training, until validation begins
+    made.ends[5] = made.starts[16] - 1
+    made.ends[16] = 10**9
+
+    splits = split(made, gap=1)
+
+    assert [placed(splits, place) for place in range(3)] == [
+        [number for number in range(16) if number != 3],
+        [],
+        [],
+    ]
+
+
+def test_a_split_of_which_every_session_lasts_into_the_next_is_refused():
+    with pytest.raises(DatasetError, match="every conversation of the train split goes on"):
+        split(spans(*[5] * 20, last=30 * HOUR), gap=1)
+
+
+def test_a_topic_that_never_pauses_is_in_no_two_splits_at_one_time(tmp_path):
+    talk = [topic_created(1, "busy"), topic_created(2, "calm")]
+    for number in range(1_200):  # 50 days, an hour between messages
+        talk.append(entry(len(talk) + 1, 1 + number % 2, f"busy {number}", number * 3_600 + 60,
+                          reply_to_message_id=1))  # fmt: skip
+    for one in conversation(100, 4, gap_hours=12):
+        at = int(one["date_unixtime"]) - int(NOON.timestamp()) + 70
+        talk.append(entry(len(talk) + 1, int(one["from_id"][4:]), f"calm {at}", at,
+                          reply_to_message_id=2))  # fmt: skip
+    export = write(tmp_path, chat(*talk))
+
+    summary = build([export], tmp_path / "ds", small())
+
+    loaded = load_dataset(tmp_path / "ds")
+    sent = {entry["id"]: int(entry["date_unixtime"]) for entry in talk}
+    times = [
+        [sent[number] for pair in pairs for number in pair.message_ids + pair.context_ids]
+        for pairs in (loaded.train, loaded.validation, loaded.test)
+    ]
+    trained = [sent[line.message_id] for lines in read_session_lines(tmp_path / "ds", loaded.roster)
+               for line in lines]  # fmt: skip
+    assert max(times[0] + trained) < min(times[1])
+    assert max(times[1]) < min(times[2])
+    assert summary.leaks.pairs_out_of_order == 0
+    assert summary.gap < 0.06 * summary.lines
 
 
 def test_about_half_of_the_sessions_are_the_judges():

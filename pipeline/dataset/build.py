@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -63,7 +64,7 @@ from pipeline.dataset.summary import (
     write_summary,
 )
 from pipeline.export.archive import ExportedChat, ShowProgress, open_exports
-from pipeline.export.entries import list_offset_changes
+from pipeline.export.entries import FUTURE, list_offset_changes
 from pipeline.export.merging import Author, count_messages
 
 MAX_UNREAD = 0.01
@@ -193,10 +194,10 @@ def check_chat(chat: ExportedChat, clashes: int) -> None:
 
 
 def check_damage(chat: ExportedChat, *, skip_damaged: bool) -> None:
-    """Check that at most 1 % of each file is unreadable, unless `skip_damaged`.
+    """Check that at most 1 % of each file and of the messages is lost, unless `skip_damaged`.
 
     Raises:
-        ExportError: More than 1 % of a file is unreadable.
+        ExportError: More than 1 % is lost.
     """
     for file, unread in chat.unread.items():
         if not skip_damaged and chat.unread_share(file) > MAX_UNREAD:
@@ -204,6 +205,24 @@ def check_damage(chat: ExportedChat, *, skip_damaged: bool) -> None:
                 f"{file} is damaged, and {unread:,} bytes ({chat.unread_share(file):.1%} of it) "
                 "cannot be read: export the chat again, or give --skip-damaged to ignore them"
             )
+    skipped = chat.tally.skipped_messages.total()
+    share = skipped / max(1, skipped + chat.tally.messages)
+    if not skip_damaged and share > MAX_UNREAD:
+        raise ExportError(f"{_describe_skipped(chat)}, or give --skip-damaged to ignore them")
+
+
+def _describe_skipped(chat: ExportedChat) -> str:
+    """Return how many messages of a chat cannot be used, why, and what to do."""
+    skipped = chat.tally.skipped_messages
+    total = skipped.total() + chat.tally.messages
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in skipped.most_common())
+    if FUTURE in skipped:
+        reasons += f"; this computer's clock says {datetime.now(UTC):%Y-%m-%d}"
+    return (
+        f"{skipped.total():,} of {total:,} messages of {make_printable_name(chat.name)} "
+        f"({skipped.total() / total:.1%}) are damaged and cannot be used ({reasons}): "
+        "export the chat again"
+    )
 
 
 def find_leaks(source: Callable[[str], Any]) -> Leaks:
@@ -308,6 +327,8 @@ def _check_authors(messages: ChatMessages, totals: ChatCounts) -> None:
         raise ExportError(
             f"there are no messages in {chat} since {since:%Y-%m-%d}: give --since an earlier day"
         )
+    if not totals.authors and messages.chat.tally.skipped_messages:
+        raise ExportError(_describe_skipped(messages.chat))
     if not totals.authors:
         raise ExportError(
             f"nobody talks in {chat}: it holds only commands, forwards and messages of bots"

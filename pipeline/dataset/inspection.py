@@ -51,7 +51,7 @@ class ChatReport:
     @property
     def messages(self) -> int:
         """Return the number of entries of the type message, including skipped ones."""
-        return self.counts.messages + self.chat.tally.messages_skipped
+        return self.counts.messages + self.chat.tally.skipped_messages.total()
 
 
 def inspect(

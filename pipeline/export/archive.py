@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
-from model.chat.names import fold, make_printable_name
+from model.chat.names import fold, make_printable, make_printable_name
 from model.chat.telegram_ids import is_valid_integer, to_chat_id
 from model.errors import ExportError, describe_error
 from pipeline.export.entries import RowParser, Tally
@@ -89,10 +89,7 @@ class ExportedChat:
         """Add the basic group that became this supergroup."""
         self.joined.append(group.chat_id)
         self.former_names.append(group.name)
-        self.tally.repaired.update(group.tally.repaired)
-        self.tally.skipped.update(group.tally.skipped)
-        self.tally.messages_skipped += group.tally.messages_skipped
-        self.tally.utc_offsets = {**group.tally.utc_offsets, **self.tally.utc_offsets}
+        self.tally.add(group.tally)
         self.places += group.places
         self.unread.update(group.unread)
         self.sizes |= group.sizes
@@ -165,12 +162,14 @@ def open_exports(
 ) -> Iterator[Archive]:
     """Read the exports at these paths: the wanted chat with its former groups, or all chats.
 
-    Local times of old exports are in `zone`, by default this machine's.
+    Local times of old exports are in `zone`, by default this machine's. Messages with a later time
+    than tomorrow's are damaged and skipped.
 
     Raises:
         ExportError: A path is not an export, or a file cannot be read.
     """
     files = export_files(paths)
+    now = datetime.now(UTC)
     is_wanted = _select_chats(files, wanted, show)
     try:
         with closing(Spool()) as spool:
@@ -178,7 +177,7 @@ def open_exports(
             for number, file in enumerate(files):
                 step(f"reading {file}")
                 with show(file) as on_bytes:
-                    _read_file(number, file, archive, is_wanted, zone, on_bytes)
+                    _read_file(number, file, archive, is_wanted, (zone, now), on_bytes)
             _join_groups(archive)
             for chat_id in archive.chats:
                 spool.assign_topics(chat_id)
@@ -207,10 +206,16 @@ def export_files(paths: Sequence[Path]) -> list[Path]:
 
 def _find_file(path: Path) -> Path:
     if path.is_dir():
-        if not (path / "result.json").is_file():
-            html = " but an HTML export" if (path / "messages.html").is_file() else ""
-            raise ExportError(f"there is no result.json in {path}{html}: {_HOW}")
-        return path / "result.json"
+        if (file := path / "result.json").is_file():
+            return file
+        inside = [found for found in path.glob("*/result.json") if found.is_file()]
+        if inside:
+            newest = max(inside, key=lambda found: found.stat().st_mtime)
+            raise ExportError(
+                f"there is no result.json in {path}: did you mean {make_printable(str(newest))}?"
+            )
+        html = " but an HTML export" if (path / "messages.html").is_file() else ""
+        raise ExportError(f"there is no result.json in {path}{html}: {_HOW}")
     if not path.is_file():
         raise ExportError(f"there is no file {path}: give an export's folder or its result.json")
     return path
@@ -291,16 +296,16 @@ def _read_file(
     file: Path,
     archive: Archive,
     is_wanted: Callable[[Heading], bool],
-    zone: tzinfo | None,
+    clock: tuple[tzinfo | None, datetime],
     on_bytes: OnBytesRead,
 ) -> None:
-    """Read one file into the archive.
+    """Read one file into the archive; `clock` is the zone of its local times, and the time now.
 
     Raises:
         ExportError: It holds no chat.
     """
     chat: ExportedChat | None = None
-    parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), zone)
+    parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), *clock)
     has_chat, last, fault = False, None, None
     for event in read_events(file, is_wanted, on_bytes):
         if isinstance(event, Heading):
@@ -308,7 +313,7 @@ def _read_file(
             chat = archive.add(_to_chat(event)) if is_wanted(event) else None
             if chat:
                 chat.sizes[file] = file.stat().st_size
-                parser = RowParser(chat.chat_id, archive.spool.names, chat.tally, zone)
+                parser = RowParser(chat.chat_id, archive.spool.names, chat.tally, *clock)
         elif isinstance(event, Fault):
             fault = event
             if chat:

@@ -15,8 +15,9 @@ from pipeline.export.reader import Item
 
 CONTRADICTION = "a date that contradicts date_unixtime, which wins"
 LOCAL = "a local time without an offset"
+DAMAGED_TIME = "a damaged date_unixtime; date is used"
+FUTURE = "a date after today"
 
-_LATEST = 2**33  # the year 2242
 _DAY = 24 * 3600
 _QUARTER = 15 * 60  # seconds; all time zones differ from UTC by a multiple of it
 _MAX_UTC_OFFSET = 15 * 3600  # seconds; no time zone is farther from UTC
@@ -91,35 +92,57 @@ class Row(NamedTuple):
 class Tally:
     """Counts of repaired and skipped entries of a chat, by reason.
 
+    `skipped_messages` are those of the skipped entries that are messages, `messages` the others.
     `utc_offsets` has the minutes between UTC and the exporting computer's time, by local day.
     """
 
     repaired: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
-    messages_skipped: int = 0
+    skipped_messages: Counter[str] = field(default_factory=Counter)
+    messages: int = 0
     utc_offsets: dict[str, int] = field(default_factory=dict)
+
+    def add(self, earlier: "Tally") -> None:
+        """Add the counts of the basic group that became this chat."""
+        self.repaired.update(earlier.repaired)
+        self.skipped.update(earlier.skipped)
+        self.skipped_messages.update(earlier.skipped_messages)
+        self.messages += earlier.messages
+        self.utc_offsets = {**earlier.utc_offsets, **self.utc_offsets}
 
 
 class RowParser:
-    """Converts the items of one chat to rows; `names` numbers all display names of an export."""
+    """Converts the items of one chat to rows; `names` numbers all display names of an export.
+
+    A time more than a day after `now` is damage.
+    """
 
     def __init__(
-        self, chat_id: int, names: dict[str | None, int], tally: Tally, zone: tzinfo | None
+        self,
+        chat_id: int,
+        names: dict[str | None, int],
+        tally: Tally,
+        zone: tzinfo | None,
+        now: datetime,
     ) -> None:
         self._chat_id = chat_id
         self._names = names
         self._tally = tally
-        self._times = TimeParser(zone, tally.utc_offsets)
+        self._times = TimeParser(now, zone, tally.utc_offsets)
         self._authors: dict[tuple[object, object], tuple[int, int]] = {}
 
     def parse(self, items: Iterable[Item]) -> Iterator[Row]:
         """Yield the rows of items; count an invalid item with its reason."""
         for item in items:
+            is_message = item.get("type") not in ("service", "unsupported")
             try:
                 yield self._parse_item(item)
             except (LookupError, RecursionError, TypeError, ValueError) as error:
-                self._tally.skipped[_skip_reason(error, item)] += 1
-                self._tally.messages_skipped += item.get("type") == "message"
+                reason = _skip_reason(error, item)
+                self._tally.skipped[reason] += 1
+                self._tally.skipped_messages.update([reason] if is_message else ())
+            else:
+                self._tally.messages += is_message
 
     def _parse_item(self, item: Item) -> Row:
         number, kind = item["id"], item["type"]
@@ -158,11 +181,13 @@ class RowParser:
 
     def _find_author(self, from_id: object, name: object) -> tuple[int, int]:
         """Return the author's id and the number of their display name."""
+        if isinstance(from_id, list | dict):
+            raise ValueError("from_id is a list or an object")  # noqa: TRY004  see _parse_local
+        name = name if isinstance(name, str) else None
         found = self._authors.get((from_id, name))
         if found is None:
             author = to_author_id(from_id, name, self._chat_id)
-            shown = name if isinstance(name, str) and name else None
-            found = author, self._names.setdefault(shown, len(self._names))
+            found = author, self._names.setdefault(name or None, len(self._names))
             self._authors[from_id, name] = found
         return found
 
@@ -172,12 +197,16 @@ class TimeParser:
 
     When clocks go back, an hour occurs twice. A time belongs to the second occurrence if the first
     would put it before the message above it. `utc_offsets` receives the offset in minutes of each
-    local day that has a message with both times.
+    local day that has a message with both times. A time more than a day after `now` is damage.
     """
 
     def __init__(
-        self, zone: tzinfo | None = None, utc_offsets: dict[str, int] | None = None
+        self,
+        now: datetime,
+        zone: tzinfo | None = None,
+        utc_offsets: dict[str, int] | None = None,
     ) -> None:
+        self._end = int(now.timestamp()) + _DAY
         self._zone = zone
         self._offsets = {} if utc_offsets is None else utc_offsets
         self._days: dict[str, int] = {}
@@ -189,24 +218,28 @@ class TimeParser:
         Raises:
             ValueError: Neither is a time.
         """
-        if (seconds := _parse_unixtime(unix)) is not None:
-            self._latest = seconds
-            return seconds, CONTRADICTION if self._contradicts(seconds, date) else None
-        seconds = self._parse_local(date)
+        unixtime = _parse_unixtime(unix)
+        if unixtime is not None and 0 < unixtime <= self._end:
+            self._latest = unixtime
+            return unixtime, CONTRADICTION if self._contradicts(unixtime, date) else None
+        seconds = unixtime if date is None and unixtime is not None else self._parse_local(date)
+        if seconds > self._end:
+            raise ValueError(FUTURE)
         if seconds <= 0:
             raise ValueError(f"date {date!r}")
         self._latest = seconds
-        return seconds, LOCAL
+        return seconds, LOCAL if unix is None else DAMAGED_TIME
 
     def parse_edited(self, unix: object, date: object) -> int:
         """Return seconds since 1970; 0 for never and for invalid times."""
-        if (seconds := _parse_unixtime(unix)) is not None:
-            return seconds
+        unixtime = _parse_unixtime(unix)
+        if unixtime is not None and 0 < unixtime <= self._end:
+            return unixtime
         try:
             seconds = self._parse_local(date) if date is not None else 0
         except ValueError:
             return 0
-        return seconds if seconds > _DAY else 0  # up to v2.1.8, 1970 stood for never
+        return seconds if _DAY < seconds <= self._end else 0  # up to v2.1.8, 1970 stood for never
 
     def _parse_local(self, date: object) -> int:
         if not isinstance(date, str):
@@ -257,14 +290,10 @@ def list_offset_changes(offsets: Mapping[str, int]) -> tuple[tuple[str, int], ..
 
 
 def _parse_unixtime(unix: object) -> int | None:
-    """Return a date_unixtime, usually a string of digits, as a number; None if invalid."""
+    """Return a date_unixtime, usually a string of digits, as a number; None if it is none."""
     if isinstance(unix, str) and unix.isdecimal() and unix.isascii():
-        seconds = int(unix[:20])
-    elif isinstance(unix, int) and not isinstance(unix, bool):
-        seconds = unix
-    else:
-        return None
-    return seconds if 0 < seconds < _LATEST else None
+        return int(unix[:20])
+    return unix if isinstance(unix, int) and not isinstance(unix, bool) else None
 
 
 def _visible_text(item: Item) -> str:
@@ -308,6 +337,8 @@ def _skip_reason(error: Exception, item: Mapping[str, Any]) -> str:
     if str(error).startswith("type "):
         name = _TYPE_NAME.fullmatch(str(item.get("type")))
         return f"an unknown type {name[0]!r}" if name else "an unknown type"
+    if str(error) == FUTURE:
+        return FUTURE
     key = next((key for key in ("id", "from_id", "date") if str(error).startswith(key)), None)
     is_absent = key is not None and item.get(key) is None
     return f"no {key}" if is_absent else f"unreadable {key or 'value'}"

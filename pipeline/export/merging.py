@@ -328,8 +328,10 @@ def count_messages(authors: Iterable[Author]) -> Counter[int]:
 
 
 def _is_same_message(one: Row, other: Row) -> bool:
-    """Whether two rows with the same id are versions of one message, before and after an edit."""
-    if not (one.is_message and other.is_message):
+    """Whether two rows with the same id are versions of one entry, before and after an edit."""
+    if one.is_message != other.is_message:
+        return False
+    if not one.is_message:
         return True
     is_edited = bool(one.edited or other.edited)
     has_same_origin = (one.at, one.author) == (other.at, other.author)

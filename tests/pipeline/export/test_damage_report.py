@@ -106,3 +106,52 @@ def test_a_retraining_refuses_a_file_of_which_much_is_damaged_unless_told(tmp_pa
     result = runner.run(write(tmp_path / "e", damaged), skip_damaged=True)
 
     assert result.version
+
+
+def without(*keys):
+    return lambda one: {key: value for key, value in one.items() if key not in keys}
+
+
+UNUSABLE = {
+    "unreadable id": lambda one: {**one, "id": str(one["id"])},
+    "no id": without("id"),
+    "no date": without("date", "date_unixtime"),
+    "no from_id": without("from", "from_id"),
+    "unreadable from_id": lambda one: {**one, "from_id": [1]},
+    "no type": without("type"),
+    "an unknown type 'msg'": lambda one: {**one, "type": "msg"},
+    "a date after today": lambda one: {
+        **one, "date": "2261-01-01T00:00:00", "date_unixtime": "9183110400"
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_messages_that_cannot_be_used_are_refused_with_the_reason_and_their_number(
+    tmp_path, reason
+):
+    said = conversation(people=3)
+
+    for step, text in ((1, "240 of 240"), (2, "120 of 240"), (60, "4 of 240")):
+        damaged = [UNUSABLE[reason](one) if one["id"] % step == 0 else one for one in said]
+        export = write(tmp_path, chat(*damaged))
+        with pytest.raises(ExportError) as caught:
+            building.build([export], tmp_path / "ds", small())
+        count = int(text.split()[0])
+        assert f"{text} messages of Friends ({count / 240:.1%}) are damaged" in str(caught.value)
+        assert f"({reason}: {count}" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    summary = building.build([export], tmp_path / "ds", small(skip_damaged=True))
+    assert summary.skipped == {reason: 4}
+    export = write(tmp_path, chat(*map(UNUSABLE[reason], said)))
+    with pytest.raises(ExportError, match="240 of 240 messages of Friends"):
+        building.build([export], tmp_path / "ds", small(skip_damaged=True))
+
+
+def test_two_unusable_messages_of_240_are_counted_and_accepted(tmp_path):
+    damaged = [UNUSABLE["no date"](one) if one["id"] < 4 else one for one in conversation()]
+
+    summary = building.build([write(tmp_path, chat(*damaged))], tmp_path / "ds", small())
+
+    assert (summary.messages, summary.skipped) == (238, {"no date": 2})

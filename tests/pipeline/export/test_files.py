@@ -1,4 +1,5 @@
 import json
+import os
 from codecs import BOM_UTF8
 
 import pytest
@@ -17,6 +18,17 @@ def test_a_message_is_read_from_a_file_or_from_its_folder(tmp_path):
 
     assert read(path).messages == read(tmp_path).messages
     assert read(path).texts == ["hi"]
+
+
+def test_for_the_folder_above_an_export_the_newest_export_in_it_is_named(tmp_path):
+    for name, written in (("ChatExport_2026-05-01", 1), ("ChatExport_2026-04-01 (1)", 2)):
+        os.utime(write(tmp_path / name, chat(entry(5, 3, "hi"))), (written, written))
+
+    with pytest.raises(ExportError) as caught:
+        read(tmp_path)
+
+    newest = tmp_path / "ChatExport_2026-04-01 (1)" / "result.json"
+    assert str(caught.value) == f"there is no result.json in {tmp_path}: did you mean {newest}?"
 
 
 def test_a_file_may_have_any_name(tmp_path):

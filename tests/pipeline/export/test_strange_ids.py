@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import load_dataset
-from tests.pipeline.chats import LAYOUTS, chat, conversation, entry, small, write
+from tests.pipeline.chats import LAYOUTS, chat, conversation, entry, service, small, write
 from tests.pipeline.export.reading import read
 from tests.pipeline.retrain.merging import merging, remember, said
 
@@ -24,6 +24,17 @@ def test_two_messages_with_the_same_id_are_both_kept_and_counted(tmp_path, layou
     assert reading.texts == ["a", "b", "c", "d"]
     assert len(set(reading.ids)) == 4
     assert reading.ids[1] == 2
+    assert reading.tally.repaired == {"an id that another message has too": 1}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["the message first", "the service entry first"])
+def test_a_service_entry_with_the_id_of_a_message_is_kept_beside_it(tmp_path, order):
+    same = [entry(2, 1, "b", 1), service(2, "pin_message", 1)][::order]
+
+    reading = read(write(tmp_path, chat(entry(1, 1, "a"), *same, entry(3, 1, "c", 2))))
+
+    assert reading.texts == ["a", "b", "c"]
+    assert (reading.counts.messages, reading.counts.service) == (3, 1)
     assert reading.tally.repaired == {"an id that another message has too": 1}
 
 

@@ -2,12 +2,21 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 
-from pipeline.export.entries import CONTRADICTION, LOCAL, TimeParser, list_offset_changes
+from pipeline.export.entries import (
+    CONTRADICTION,
+    DAMAGED_TIME,
+    FUTURE,
+    LOCAL,
+    TimeParser,
+    list_offset_changes,
+)
 from tests.pipeline.chats import NOON, chat, entry, write
 from tests.pipeline.export.reading import read
 
 LISBON = ZoneInfo("Europe/Lisbon")
+NOW = datetime(2026, 12, 2, 12, tzinfo=UTC)
 
 
 def at(*parts):
@@ -69,7 +78,7 @@ def test_around_the_skipped_hour_local_times_are_an_hour_closer_than_they_look(t
 
 
 def test_a_time_in_the_skipped_hour_is_read_by_the_offset_before_it():
-    assert TimeParser(LISBON).parse_sent(None, "2016-03-27T01:30:00") == (
+    assert TimeParser(NOW, LISBON).parse_sent(None, "2016-03-27T01:30:00") == (
         at(2016, 3, 27, 1, 30),
         LOCAL,
     )
@@ -86,16 +95,20 @@ def test_in_the_doubled_hour_a_time_that_goes_back_is_of_its_second_half(tmp_pat
 
 
 def test_a_date_with_an_offset_needs_no_zone():
-    assert TimeParser().parse_sent(None, "2016-07-01T10:00:00+05:30")[0] == at(2016, 7, 1, 4, 30)
+    assert TimeParser(NOW).parse_sent(None, "2016-07-01T10:00:00+05:30")[0] == at(2016, 7, 1, 4, 30)
 
 
 @pytest.mark.parametrize("unix", ["0", "", "x", "-5", None, 1.5, True, [], "9" * 30, "١٢"])
 def test_a_date_unixtime_that_is_no_time_gives_way_to_the_date(unix):
-    assert TimeParser(UTC).parse_sent(unix, "2016-07-01T10:00:00") == (at(2016, 7, 1, 10), LOCAL)
+    problem = LOCAL if unix is None else DAMAGED_TIME
+
+    found = TimeParser(NOW, UTC).parse_sent(unix, "2016-07-01T10:00:00")
+
+    assert found == (at(2016, 7, 1, 10), problem)
 
 
 def test_a_date_unixtime_may_be_a_number():
-    assert TimeParser().parse_sent(1_700_000_000, None) == (1_700_000_000, None)
+    assert TimeParser(NOW).parse_sent(1_700_000_000, None) == (1_700_000_000, None)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +120,8 @@ def test_a_message_without_any_time_is_skipped_and_counted(tmp_path, date):
     reading = read(path, zone=ZoneInfo("Asia/Tokyo"))
 
     assert reading.ids == [2]
-    assert sum(reading.tally.skipped.values()) == reading.tally.messages_skipped == 1
+    assert sum(reading.tally.skipped.values()) == 1
+    assert reading.tally.skipped_messages == reading.tally.skipped
 
 
 @pytest.mark.parametrize(
@@ -122,7 +136,36 @@ def test_a_message_without_any_time_is_skipped_and_counted(tmp_path, date):
     ids=["1970 is never", "a date alone", "the unix time wins", "no time", "nothing"],
 )
 def test_when_a_message_was_edited(unix, date, edited):
-    assert TimeParser(UTC).parse_edited(unix, date) == edited
+    assert TimeParser(NOW, UTC).parse_edited(unix, date) == edited
+
+
+@pytest.mark.parametrize("seconds", [0, 86_400], ids=["now", "a day later"])
+def test_a_time_until_tomorrow_is_one(seconds):
+    unix = int(NOW.timestamp()) + seconds
+
+    assert TimeParser(NOW).parse_sent(str(unix), None) == (unix, None)
+
+
+@pytest.mark.parametrize(
+    ("unix", "date"),
+    [("9195552000", "2261-05-26T00:00:00"), ("1796299201", None), (None, "2026-12-04T00:00:00")],
+)
+def test_a_message_dated_after_tomorrow_is_skipped_and_counted(tmp_path, unix, date):
+    later = {**entry(1, 1, "x"), "date_unixtime": unix, "date": date}
+    export = write(tmp_path, chat(later, entry(2, 1, "y", edited_unixtime=unix)))
+
+    with time_machine.travel(NOW, tick=False):
+        reading = read(export)
+
+    assert reading.ids == [2]
+    assert reading.tally.skipped == reading.tally.skipped_messages == {FUTURE: 1}
+    assert TimeParser(NOW, UTC).parse_edited(unix, date) == 0
+
+
+def test_a_date_unixtime_after_tomorrow_gives_way_to_a_date_that_is_not():
+    found = TimeParser(NOW, UTC).parse_sent("9195552000", "2016-07-01T10:00:00")
+
+    assert found == (at(2016, 7, 1, 10), DAMAGED_TIME)
 
 
 def test_messages_are_in_order_of_time_and_then_of_id(tmp_path):

@@ -163,6 +163,11 @@ QUOTES = (
     "Ruizinho, [12.03.2024 10:15]\n{words}",
     "[12/03/24, 10:15] Rui Tavares: {words}",
     "look:\n- Rui: {words}",
+    "[12/03/2025, 10:11:12] Rui T: {words}\n\n{words}",
+    "<Rui> {words}",
+    "**Rui**: {words}",
+    'Rui T said: "{words}"',
+    "> Rui:\n{words}\n\n{words}",
 )
 
 
@@ -175,7 +180,8 @@ def test_quoted_words_of_an_excluded_person_are_in_no_file(tmp_path, run):
         quoting = QUOTES[one["id"] % len(QUOTES)].format(words=words)
         text = {0: quoting, 1: block}.get(one["id"] // 7 % 3, one["text"])
         said.append({**one, "text": text})
-    said.append(entry(9999, RUI, "quimera", 5, **{"from": "Rui Tavares"}))
+    said.append(entry(9999, RUI, "quimera", 5, **{"from": "Ruy"}))
+    said.append(entry(10_000, 1, "Ruy: quimera", 6))
     export = write(tmp_path, chat(*said))
     (tmp_path / "roster.toml").write_text(SAID_NO)
 

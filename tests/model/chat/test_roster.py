@@ -4,7 +4,14 @@ from dataclasses import replace
 import pytest
 
 from model.chat.names import clean_name
-from model.chat.roster import Person, Roster, apply_new_roster, roster_from_json, roster_to_json
+from model.chat.roster import (
+    Person,
+    Roster,
+    apply_new_roster,
+    merge_stricter,
+    roster_from_json,
+    roster_to_json,
+)
 from model.errors import RosterError
 
 SILVA = Person("Hugo Silva", (1,))
@@ -239,3 +246,12 @@ def test_nobody_in_a_model_s_roster_may_be_missing_or_renamed(people, says):
 def test_a_friend_with_a_bots_id_is_refused(role):
     with pytest.raises(RosterError, match="id 1 is Hugo's, and a bot's"):
         Roster((Person("Hugo", (1,)),), **{role: frozenset({1})})
+
+
+def test_names_that_telegram_showed_for_an_id_stay_in_a_newer_roster():
+    trained = Roster((Person("Dora", (1,), names=("Dora", "Dorinha"), learn="no"),))
+    file = Roster((Person("Dora", (1,), names=("D.",), learn="no"),))
+
+    for roster in (apply_new_roster(trained, file, ()), merge_stricter(trained, file)):
+        assert roster.people[0].names == ("D.", "Dora", "Dorinha")
+        assert roster.is_withheld_name("dorinha")

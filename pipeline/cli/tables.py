@@ -120,8 +120,8 @@ def _print_authors(one: ChatReport, console: Console) -> None:
     if len(authors) > _MAX_AUTHORS:
         console.print(f"  … and {len(authors) - _MAX_AUTHORS:,} more with fewer messages (--json)")
     print_indented(
-        f"A voice needs {one.min_messages:,} messages, without commands and forwards "
-        "(--min-messages).",
+        f"A voice needs {one.min_messages:,} messages, without commands, forwards and media "
+        "without words (--min-messages).",
         console,
         "dim",
     )
@@ -223,7 +223,7 @@ def print_summary(
         days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
         splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
     console.print(Padding.indent(splits, 2))
-    voices = table("voice", "messages", "train", "validation", "test", "may be imitated")
+    voices = table("voice", "lines", "train", "validation", "test", "may be imitated")
     for voice in summary.voices:
         counts = (voice.lines, voice.train, voice.validation, voice.test)
         voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)

@@ -34,7 +34,8 @@ _NO_SCRIPTS = {
 class ChatReport:
     """One chat; `scripts` counts messages by script, `private` counts placeholders by kind.
 
-    The `quiet` authors wrote fewer than `min_messages` messages of their own, too few for a voice.
+    The messages of `authors` are those with words of their own, except for bots. The `quiet` ones
+    wrote fewer than `min_messages`, too few for a voice.
     `sessions` and `pairs` are the numbers that a build finds before the split.
     """
 
@@ -103,9 +104,8 @@ def inspect_chat(
     def count_scripts(message: Message) -> None:
         scripts.update({found for character in set(message.text) if (found := _script(character))})
 
-    roster = make_roster(
-        spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
-    )
+    authors = spool.authors(chat.chat_id, own_words=True)
+    roster = make_roster(authors, min_messages=choices.min_messages)
 
     messages = ChatMessages(spool, chat, roster, choices)
 
@@ -123,7 +123,10 @@ def inspect_chat(
     return ChatReport(
         chat=chat,
         counts=spool.counts(chat.chat_id),
-        authors=tuple(spool.authors(chat.chat_id)),
+        authors=tuple(
+            whole if whole.is_bot else own
+            for own, whole in zip(authors, spool.authors(chat.chat_id), strict=True)
+        ),
         scripts=scripts,
         private=private,
         sessions=sessions,

@@ -326,8 +326,7 @@ def _load_history(
 def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Path) -> None:
     """Merge an export; in its range it decides which messages exist, unless a newer export does."""
     merged.chat.name = chat.name
-    merged.chat.tally.repaired.update(chat.tally.repaired)
-    merged.chat.tally.skipped.update(chat.tally.skipped)
+    merged.chat.tally.add(chat.tally)
     merged.chat.tally.utc_offsets.update(chat.tally.utc_offsets)
     merged.chat.unread.update(chat.unread)
     merged.chat.sizes |= chat.sizes

@@ -169,3 +169,19 @@ def test_a_letter_counts_by_its_script(letter, script, tmp_path):
     (figures,) = inspect([export], None, None, Window(), roster_path=None, min_messages=1)
 
     assert set(figures.scripts) == ({script} if script else set())
+
+
+def test_a_person_has_the_same_number_of_messages_as_in_the_roster(tmp_path):
+    more = [
+        entry(3_000, 1, "/help", 10),
+        entry(3_001, 1, "", 20, photo="photos/1.jpg"),
+        entry(3_002, 1, "hi", 30, forwarded_from="Zoe"),
+        entry(3_003, 1, "mine", 40),
+    ]
+
+    (figures,) = look(write(tmp_path, chat(*conversation(), *more)), roster=tmp_path / "r.toml")
+
+    assert {author.author_id: author.messages for author in figures.authors} == {1: 121, 2: 120}
+    comments = (tmp_path / "r.toml").read_text("utf-8")
+    assert "# 121 messages." in comments
+    assert "# 120 messages." in comments

@@ -165,7 +165,8 @@ def session_lines(session: Session, removed: Collection[int]) -> Iterator[Sessio
 def split_days(lines: Iterable[Line], gap: timedelta, hour: int | None) -> Iterator[list[Line]]:
     """Split a topic's lines into sessions, and these at an hour (UTC) of each day, if given.
 
-    A busy topic may never pause. One session of months could be in no split.
+    A topic may never pause while the sessions of others begin and end. Its messages of months would
+    be in no split if they were one session.
     """
     for session in split_sessions(lines, gap):
         if hour is None:

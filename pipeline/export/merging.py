@@ -284,8 +284,11 @@ class Spool:
         rows = self._base.execute(_REPEATED, (chat, *start, most))
         return {(author, text): (count, written[author]) for author, text, count in rows}
 
-    def find_quiet_hour(self, chat: int) -> int:
-        """Return the hour of the day (UTC) in which a chat has the fewest messages."""
+    def find_quiet_hour(self, chat: int) -> int | None:
+        """Return the hour (UTC) with the fewest messages in a chat with topics, None for others."""
+        has_topics = "SELECT 1 FROM entry WHERE chat = ? AND topic IS NOT NULL LIMIT 1"
+        if not self._base.execute(has_topics, (chat,)).fetchone():
+            return None
         counts = dict(self._base.execute(_HOURS, (chat,)))
         return min(range(24), key=lambda hour: (counts.get(hour, 0), hour))
 

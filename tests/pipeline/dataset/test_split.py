@@ -215,17 +215,14 @@ def test_a_long_talk_of_one_topic_does_not_see_what_others_say_beside_it():
 
 def test_a_session_that_lasts_until_the_next_split_begins_is_left_out():
     made = spans(*[5] * 20)
-    made.ends[3] = made.starts[16]  # of training, until validation begins
-    made.ends[5] = made.starts[16] - 1
-    made.ends[16] = 10**9
+    made.ends[3] = made.starts[17]  # a training session, and the first of validation
+    made.ends[5] = made.starts[17] - 1
+    made.ends[18] = made.starts[19]  # in the gap
 
     splits = split(made, gap=1)
 
-    assert [placed(splits, place) for place in range(3)] == [
-        [number for number in range(16) if number != 3],
-        [],
-        [],
-    ]
+    train = [number for number in range(16) if number != 3]
+    assert [placed(splits, place) for place in range(3)] == [train, [17], [19]]
 
 
 def test_a_split_of_which_every_session_lasts_into_the_next_is_refused():

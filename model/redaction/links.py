@@ -54,6 +54,15 @@ _SPELLED_EMAIL = re.compile(
     r"|точка)\s|\.)\s?[^\W\d_]{2,24}(?!\w)",
     re.IGNORECASE,
 )
+_AT_MAIL_HOST = re.compile(
+    r"(?<![\w.+-])(?!(?:account|address|e-?mail|here|in|is|it|look|me|not|on|up|us|was)\s)"
+    r"[\w.+-]{2,64}\sat\s(?:gmail|googlemail|hotmail|outlook|live|msn|yahoo|ymail|rocketmail|icloud"
+    r"|me|mac|aol|gmx|web|proton(?:mail)?|pm|tutanota|fastmail|zoho|mail|yandex|ya|rambler|bk|inbox"
+    r"|list|ukr|seznam|wp|o2|onet|interia|libero|orange|free|laposte|sapo|uol|bol|terra|qq|163|126"
+    r"|naver|daum|rediffmail)\.(?:[a-z]{2,3}\.)?[a-z]{2,3}(?![\w-]|\.\w)",
+    re.IGNORECASE,
+)
+"""An address at a mail provider in which only the sign is spelled out."""
 
 
 def find_private_links(text: str) -> Iterator[Span]:
@@ -81,7 +90,7 @@ def find_links(text: str) -> Iterator[Span]:
 
 def find_emails(text: str) -> Iterator[Span]:
     """Yield e-mail addresses, including those spelled `dave (at) example (dot) com`."""
-    for pattern in (_EMAIL, _SPELLED_EMAIL):
+    for pattern in (_EMAIL, _SPELLED_EMAIL, _AT_MAIL_HOST):
         for match in pattern.finditer(text):
             yield match.span()
 

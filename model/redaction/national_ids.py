@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from itertools import islice
 
-from model.redaction.spans import Span
+from model.redaction.spans import Span, keep_digits
 
 _MONTH_DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _DAY_MONTH = r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])"
@@ -24,36 +24,33 @@ _BY_FORM = (
     (r"\d{3}\.\d{3}\.\d{3}-\d\d|\d{9}-\d\d", "br.cpf"),
     (
         r"\d{11}",
-        "br.cpf tr.tckimlik pl.pesel be.nn be.bis ee.ik lt.asmens gr.amka no.fodselsnummer de.idnr"
-        " ar.cuit",
+        "br.cpf tr.tckimlik pl.pesel be.nn be.bis lt.asmens gr.amka de.idnr no.fodselsnummer",
     ),
     (r"\d\d \d{3} \d{3} \d{3}", "de.idnr"),
     (r"\d\d\.\d\d\.\d\d[- ]\d{3}[ .-]\d\d", "be.nn be.bis"),
     (r"\d{6} \d{5}", "no.fodselsnummer gr.amka"),
     (r"\d\d-\d{8}-\d", "ar.cuit"),
-    (r"\d{1,2}\.\d{3}\.\d{3}-[\dK]|\d{7,8}-[\dK]", "cl.rut"),
+    (r"(?:\d{7,8}|\d{1,2}\.\d{3}\.\d{3})-\d|\d{7}-K|\d\.\d{3}\.\d{3}-K", "cl.rut"),
     (r"\d{6}/\d{3,4}", "cz.rc"),
-    (r"(?:19|20)?\d{6}[-+]\d{4}", "dk.cpr se.personnummer is_.kennitala"),
-    (r"\d{6}[-+A-FU-Y]\d{3}[\dA-Y]", "fi.hetu"),
+    (r"(?:19|20)\d{6}[-+]\d{4}", "se.personnummer"),
+    (r"\d{6}[-+A-FU-Y]\d{3}[\dA-Y]", "fi.hetu dk.cpr se.personnummer is_.kennitala"),
     (r"\d{6}-\d{5}", "lv.pvn"),
-    (r"(?:\d{8}|\d\d\.\d{3}\.\d{3})-?[A-Z]", "es.dni"),
+    (r"(?:\d{8}|\d\d\.\d{3}\.\d{3})-?[A-Z]", "es.dni cl.rut"),
     (r"[KLMXYZ][ -]?\d{7}[ -]?[A-Z]", "es.nie es.nif"),
     (
-        rf"[A-Z]{{3}} ?[A-Z]{{3}} ?{_OMOCODE}{{2}}[A-EHLMPR-T]{_OMOCODE}{{2}}"
-        rf" ?[A-Z]{_OMOCODE}{{3}}[A-Z]",
+        r"[A-Z]{3} ?[A-Z]{3} ?(?:0{2}[A-EHLMPR-T]0{2}) ?[A-Z]0{3}[A-Z]".replace("0", _OMOCODE),
         "it.codicefiscale",
     ),
     (rf"[A-Z]{{4}}\d\d{_MONTH_DAY}[HMX][A-Z]{{5}}[A-Z\d]\d", "mx.curp"),
     (rf"(?-i:[A-ZÑ&]{{4}}\d\d{_MONTH_DAY}[A-Z\d]{{3}})", "mx.rfc"),
-    (r"(?-i:[A-Z]{3}P[A-Z]\d{4}[A-Z])", "in_.pan"),
     (r"(?-i:\d{7}[A-W][A-IW]?)", "ie.pps"),
     (r"\d{8} ?\d ?[A-Z]{2}\d", "pt.cc"),
-    (r"\d{4}([ -])\d{4}\1\d{4}", "in_.aadhaar jp.in_"),
-    (r"\d{3}([ -])\d{3}\1\d{3}", "ca.sin"),
+    (r"\d{4} \d{4} \d{4}|\d{4}-\d{4}-\d{4}", "in_.aadhaar jp.in_"),
+    (r"\d{3} \d{3} \d{3}|\d{3}-\d{3}-\d{3}", "ca.sin"),
     (r"\d{4}\.\d\d\.\d{3}", "nl.bsn"),
     (r"\d{12}", "ru.inn"),
-    (r"\d{13}", "ro.cnp si.emso za.idnr kr.rrn fr.nif"),
-    (r"756\.?\d{4}\.?\d{4}\.?\d\d", "ch.ssn"),
+    (r"\d{13}", "ro.cnp si.emso za.idnr kr.rrn fr.nif ch.ssn"),
+    (r"756\.\d{4}\.\d{4}\.\d\d", "ch.ssn"),
     (r"[12378] ?\d\d ?\d\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d", "fr.nir"),
     (rf"\d{{6}}(?:19|20)\d\d{_MONTH_DAY}\d{{3}}[\dX]", "iso7064.mod_11_2"),  # China
     (r"\d{6}-\d\d-\d{4}", "my.nric"),
@@ -61,13 +58,19 @@ _BY_FORM = (
     (r"\d{3}-\d{7}-\d", "do.cedula"),
     (r"\d{5}-\d{7}-\d", "pk.cnic"),
     (r"\d{3}-\d\d-\d{4}", "us.ssn us.itin us.atin"),
-    (rf"\d{{4}} {_DAY_MONTH}\d\d", "at.vnr"),
+    (rf"\d{{4}} ?{_DAY_MONTH}\d\d", "at.vnr"),
     # Without check digits, or with check digits that newer numbers lack:
-    (r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?: ?\d\d){3} ?[A-D]", ""),  # NINO
+    (
+        r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?: ?\d\d){3} ?[A-D]",
+        "",
+    ),  # NINO
     (rf"\d\d{_MONTH_DAY}-[1-8]\d{{6}}", ""),  # South Korea
     (r"\d{3}-\d{3}-\d{3}[ -]\d\d", ""),  # SNILS
 )
-"""Forms, and the modules of which one must find the number valid."""
+"""Forms, and the modules of which one must find the number valid; no number has two forms."""
+
+_PAN = re.compile(r"(?<!\w)[A-Z]{3}P[A-Z]\d{4}[A-Z](?!\w)")
+"""India's number of a taxpayer, of which P is a person; it has no check digit."""
 
 _NINE = r"\d{3}([ .-]?)\d{3}\1\d{3}"
 _BY_WORD = (
@@ -81,7 +84,11 @@ _BY_WORD = (
     (r"dni|documento", r"\d\d\.?\d{3}\.?\d{3}(?:-?\d)?", "ar.dni pe.cui"),
     (r"c[eé]dula|ced|c\.?i\.?|nuip", r"\d{10,11}|\d{9}-\d", "ec.ci do.cedula co.nit"),
     (r"egn|егн|лнч", r"\d{10}", "bg.egn bg.pnf"),
-    (r"cpr\W?n\w*|cpr|personn\w*|pnr|kennitala|kt", r"\d{10}", "dk.cpr se.personnummer is_.kennitala"),
+    (
+        r"cpr\W?n\w*|cpr|personn\w*|pnr|kennitala|kt",
+        r"\d{10}",
+        "dk.cpr se.personnummer is_.kennitala",
+    ),
     (r"personn\w*|pnr", r"(?:19|20)\d{10}", "se.personnummer"),
     (r"nhs|utr", r"\d{3}([ -]?)\d{3}\1\d{4}|\d{5} ?\d{5}", "gb.nhs gb.utr"),
     (r"svn?r|sv[ -]?nummer|vsnr|sozialversicherung\w*", r"\d{10}", "at.vnr"),
@@ -110,29 +117,49 @@ _MAX_CHECKED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Number:
-    """Numbers of one form; `words` is the pattern that must be near, None if none is needed."""
+class _Named:
+    """Numbers of one form that count only near one of the words."""
 
+    words: re.Pattern[str]
     form: re.Pattern[str]
-    modules: tuple[str, ...]
-    words: re.Pattern[str] | None = None
+    modules: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The tables above, compiled; the groups of `by_form` are the rows of `_BY_FORM`."""
+
+    by_form: re.Pattern[str]
+    any_word: re.Pattern[str]
+    by_word: tuple[_Named, ...]
 
 
 def find_national_ids(text: str) -> Iterator[Span]:
     """Yield identity numbers of persons whose check digits and dates are valid."""
-    by_form, by_word, any_word = _numbers()
-    if any_word.search(text):
-        by_form += tuple(number for number in by_word if number.words.search(text))
-    candidates = (
-        (number, match.span())
-        for number in by_form
-        for match in number.form.finditer(text)
-        if number.words is None or _is_near(number.words, text, *match.span())
-    )
-    for number, (start, end) in islice(candidates, _MAX_CHECKED):
-        if _is_valid(text[start:end], number.modules):
+    candidates = _find_candidates(text)
+    for (start, end), modules in islice(candidates, _MAX_CHECKED):
+        if _is_valid(text[start:end], modules):
             yield start, end
-    yield from (span for _, span in candidates)
+    yield from (span for span, _ in candidates)
+
+
+def find_pans(text: str) -> Iterator[Span]:
+    """Yield Indian tax numbers of persons, which have fewer digits than all others."""
+    for match in _PAN.finditer(text):
+        yield match.span()
+
+
+def _find_candidates(text: str) -> Iterator[tuple[Span, str]]:
+    """Yield spans with the form of an identity number, and the modules that validate them."""
+    tables = _compile_tables()
+    for match in tables.by_form.finditer(text):
+        yield match.span(), _BY_FORM[(match.lastindex or 1) - 1][1]
+    if tables.any_word.search(text):
+        for named in tables.by_word:
+            if named.words.search(text):
+                for match in named.form.finditer(text):
+                    if _is_near(named.words, text, *match.span()):
+                        yield match.span(), named.modules
 
 
 def _is_near(words: re.Pattern[str], text: str, start: int, end: int) -> bool:
@@ -140,31 +167,40 @@ def _is_near(words: re.Pattern[str], text: str, start: int, end: int) -> bool:
     return bool(words.search(before) or words.search(after))
 
 
-def _is_valid(written: str, modules: tuple[str, ...]) -> bool:
+def _is_valid(written: str, modules: str) -> bool:
     """Whether one of the modules finds a number valid; without modules, its form is enough."""
     number = written.upper().replace(".", "").replace(" ", "")
-    return not modules or any(import_module(f"stdnum.{one}").is_valid(number) for one in modules)
+    if set(keep_digits(number)) <= {"0", "1"}:  # a binary number
+        return False
+    names = modules.split()
+    return not names or any(import_module(f"stdnum.{one}").is_valid(number) for one in names)
 
 
 @lru_cache(1)
-def _numbers() -> tuple[tuple[_Number, ...], tuple[_Number, ...], re.Pattern[str]]:
-    """Compile the tables; only messages with several digits need them."""
-    by_form = tuple(_Number(_compile(form), tuple(names.split())) for form, names in _BY_FORM)
-    by_word = tuple(
-        _Number(_compile(form), tuple(names.split()), _compile_words(words))
-        for words, form, names in _BY_WORD
+def _compile_tables() -> _Tables:
+    """Compile the tables when a message has enough digits, and not when this module is imported."""
+    return _Tables(
+        by_form=_compile_form("|".join(f"({_guard(form)})" for form, _ in _BY_FORM)),
+        any_word=_compile_words("|".join(words for words, _, _ in _BY_WORD)),
+        by_word=tuple(
+            _Named(_compile_words(words), _compile_form(_guard(form)), modules)
+            for words, form, modules in _BY_WORD
+        ),
     )
-    return by_form, by_word, _compile_words("|".join(words for words, _, _ in _BY_WORD))
 
 
 def _compile_words(words: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!\w)(?=[^\W\d])(?:{words})(?!\w)", re.IGNORECASE)
 
 
-def _compile(form: str) -> re.Pattern[str]:
+def _guard(form: str) -> str:
+    """Keep a form with spaces from matching a part of a longer row of digits."""
+    return rf"(?<![\d)] )(?:{form})(?! \d)" if " " in form else form
+
+
+def _compile_form(form: str) -> re.Pattern[str]:
     """Compile a form so that it isn't part of another number, a word, an amount or an order."""
-    before, after = (r"(?<![\d)] )", r"(?! \d)") if " " in form else ("", "")
     return re.compile(
-        rf"(?<![\w+$€£#])(?<![\d)][.,/-])(?<!\)){before}(?:{form})(?!\w|[.,/+-]\d|\s?[€$£%]){after}",
+        rf"(?<![\w+$€£#])(?<![\d)][.,/-])(?<!\))(?:{form})(?!\w|[.,/+-]\d|\s?[€$£%])",
         re.IGNORECASE | re.ASCII,
     )

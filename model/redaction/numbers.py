@@ -235,7 +235,7 @@ def _is_eight_digit_phone(number: str) -> bool:
 
 
 def _is_other_number(number: str, digits: str, *, follows_word: bool) -> bool:
-    """Whether this is a version, a decimal, a time, a round number or a row such as `4 8 15 16 23 42`."""
+    """Whether this is a version, a decimal, a Unix time, a round number or a row: `4 8 15`."""
     lone = len(_LONE_DIGIT.findall(number))
     is_row = lone > 1 and "(" not in number
     if len(digits) >= _NATIONAL.stop or is_row or (lone and "." in number):

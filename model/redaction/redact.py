@@ -27,8 +27,8 @@ _KINDS = "|".join(get_args(Kind))
 PLACEHOLDER = re.compile(rf"\[({_KINDS})\]")
 """The word that replaces a private part; its group is the part's kind."""
 
-_TRIGGER_SIGN = re.compile(r"[0-9@/:=_(\[{#$%&*+^~→\x1a]|\?\w")
-_SPELLED_SIGNS = ("arroba", "arobase", "собака", " dot ", " at ")
+_TRIGGER_SIGN = re.compile(r"[0-9@/:=_(\[{#$%&*+^~→\x1a]|[?.]\w")
+_SPELLED_SIGNS = ("arroba", "arobase", "собака", " dot ")
 _TRIGGER_WORDS = (*_SPELLED_SIGNS, *secrets.PASSWORD_SIGNS, "-----begin")
 """No rule finds anything in a text that has none of these words and no trigger sign."""
 _DIGIT = re.compile(r"[0-9]")
@@ -64,10 +64,11 @@ _RULES = (
     _Rule("link", links.find_private_links, any_of=("/", "?")),
     _Rule("key", secrets.find_keys, min_longest_word=12),
     _Rule(None, links.find_links, any_of=("/", "?")),
-    _Rule("email", links.find_emails, any_of=("@", "(", "[", "{", *_SPELLED_SIGNS)),
+    _Rule("email", links.find_emails, any_of=("@", "(", "[", "{", " at ", *_SPELLED_SIGNS)),
     _Rule("wallet", secrets.find_wallets, min_digits=1, min_longest_word=14),
     _Rule("iban", numbers.find_ibans, min_digits=2, min_longest_word=4),
-    _Rule("id", national_ids.find_national_ids, min_digits=4),
+    _Rule("id", national_ids.find_pans, min_digits=4, min_longest_word=10),
+    _Rule("id", national_ids.find_national_ids, min_digits=6),
     _Rule("place", numbers.find_coordinates, min_digits=2),
     _Rule("card", numbers.find_cards, min_digits=12),
     _Rule("address", addresses.find_addresses, any_of=("s/n", *"0123456789")),

@@ -119,9 +119,9 @@ def find_phones(text: str) -> Iterator[Span]:
     brackets, usual groups, a word for a telephone before it. `PhoneNumberMatcher` decides the rest.
 
     The matcher alone, tried with 14 regions, does not replace these forms. Of Faker's numbers
-    (benchmarks/phone_numbers.py) it finds 0.68 in Brazil, 0.73 in the Netherlands and 0.87 in the
-    USA; these forms find at least 0.99 in each of 12 countries. It takes dates, scores and prices
-    for numbers. 4,000 characters of numbers take it 0.86 s, and these forms 0.02 s.
+    (benchmarks/redaction_languages.py) it finds 0.68 in Brazil, 0.73 in the Netherlands and 0.87 in
+    the USA; these forms find at least 0.99 in each of 12 countries. It takes dates, scores and
+    prices for numbers. 4,000 characters of numbers take it 0.86 s, and these forms 0.02 s.
     """
     text = mask(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
     undecided: list[Span] = []

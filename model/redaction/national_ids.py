@@ -81,7 +81,7 @@ _BY_WORD = (
     (r"ssn|social security|itin", r"\d{9}|\d{3} \d\d \d{4}", "us.ssn us.itin"),
     (r"ת[.\"״]?ז\.?|תעודת זהות|(?:מספר|ת\.) זהות|teudat zehut|tz", r"\d{8,9}|\d{8}-\d", "il.idnr"),
     (r"oib", r"\d{11}", "hr.oib"),
-    (r"dni|documento", r"\d\d\.?\d{3}\.?\d{3}(?:-?\d)?", "ar.dni pe.cui"),
+    (r"dni|documento", r"\d{1,2}\.?\d{3}\.?\d{3}(?:-?\d)?", "ar.dni pe.cui"),
     (r"c[eé]dula|ced|c\.?i\.?|nuip", r"\d{10,11}|\d{9}-\d", "ec.ci do.cedula co.nit"),
     (r"egn|егн|лнч", r"\d{10}", "bg.egn bg.pnf"),
     (

@@ -94,7 +94,9 @@ class NationalId:
         fake = Faker(self.locale)
         fake.seed_instance(seed)
         number = fake.bothify if "#" in self.make else getattr(fake, self.make)
-        drawn = (number(self.make) if "#" in self.make else number() for _ in repeat(None))
+        drawn = (
+            number(self.make) if "#" in self.make else number() for _ in repeat(None, 1_000_000)
+        )
         is_valid = import_module(f"stdnum.{self.module}").is_valid if self.module else bool
         return list(islice((one for one in map(str.upper, drawn) if is_valid(one)), count))
 
@@ -166,7 +168,7 @@ NATIONAL_IDS = (
     NationalId("NIK", "id_ID", "################", "id.nik"),
     NationalId("NRIC", "en", "######-##-####", "my.nric"),
     NationalId("CNIC", "en_PK", "#####-#######-#", "pk.cnic"),
-    NationalId("ID", "zu_ZA", "#############", "za.idnr"),
+    NationalId("ID", "zu_ZA", "8#0#1#####08#", "za.idnr"),
     NationalId("IRD", "en_NZ", "##-###-###", "nz.ird"),
 )
 LOOK_ALIKES = {

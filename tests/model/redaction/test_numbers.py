@@ -52,6 +52,9 @@ def test_a_number_is_hidden_with_any_separators(number):
         ("tel.912345678", "tel.[phone]"),
         ("1)912345678 2)934567890", "1)[phone] 2)[phone]"),
         ("912 345 678 2x", "[phone] 2x"),
+        ("no. 1234567", "no. [phone]"),
+        ("nº 1234567", "nº [phone]"),
+        ("call 1701234567", "call [phone]"),
         ("+123456789 " * 4, "[phone] " * 4),
     ],
 )
@@ -83,8 +86,13 @@ def test_at_most_one_of_10000_lines_of_the_demo_chat_is_wrongly_hidden(tmp_path)
     chat = json.loads(write_sample(tmp_path / "demo").read_text("utf-8"))
     texts = [e["text"] for e in chat["messages"] if isinstance(e.get("text"), str)]
 
-    # Nobody in the demo chat writes a telephone number.
-    wrong = [text for text in texts for part in find_private_parts(text) if part.kind == "phone"]
+    # Nobody in the demo chat writes a telephone number, a card or an identity number.
+    wrong = [
+        text
+        for text in texts
+        for part in find_private_parts(text)
+        if part.kind in {"phone", "id", "iban", "card"}
+    ]
 
     assert len(texts) > 25_000
     assert len(wrong) / len(texts) <= 1 / 10_000

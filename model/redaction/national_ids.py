@@ -79,7 +79,7 @@ _BY_WORD = (
     (r"(?-i:SIN|NAS)|social insurance|assurance sociale", r"\d{9}", "ca.sin"),
     (r"tfn|tax file", _NINE, "au.tfn"),
     (r"ssn|social security|itin", r"\d{9}|\d{3} \d\d \d{4}", "us.ssn us.itin"),
-    (r"ת[.\"״]?ז\.?|תעודת זהות|(?:מספר|ת\.) זהות|teudat zehut|tz", r"\d{8,9}|\d{8}-\d", "il.idnr"),
+    (r"ת[.\"״]?ז\.?|(?:תעודת|מספר) ה?זהות|teudat zehut|tz", r"\d{8,9}|\d{8}-\d", "il.idnr"),
     (r"oib", r"\d{11}", "hr.oib"),
     (r"dni|documento", r"\d{1,2}\.?\d{3}\.?\d{3}(?:-?\d)?", "ar.dni pe.cui"),
     (r"c[eé]dula|ced|c\.?i\.?|nuip", r"\d{10,11}|\d{9}-\d", "ec.ci do.cedula co.nit"),
@@ -101,15 +101,23 @@ _BY_WORD = (
     (r"ird", r"\d{2,3}-?\d{3}-?\d{3}", "nz.ird"),
     (r"rut|run", r"\d{7,8}[\dK]", "cl.rut"),
     (r"cnic", r"\d{13}", "pk.cnic"),
-    (r"rč|rc|rodn[eé] č?c?íslo|rodne cislo", r"\d{9,10}", "cz.rc"),
+    (r"rč|rc|rodn[eé] [čc][ií]slo", r"\d{9,10}", "cz.rc"),
     (r"epic|voter id", r"[A-Z]{3}\d{7}", "in_.epic"),
     (r"рнокпп|іпн|ипн|rntrc", r"\d{10}", "ua.rntrc"),
     (r"carn[eé]t?|ci", r"\d{11}", "cu.ni"),
     (r"nss|imss", r"\d{11}", "luhn"),  # Mexico
+    # python-stdnum does not know these:
     (r"снилс|snils", r"\d{11}", ""),
+    (r"nino|national insurance|ni number", r"[A-Z]{2}\d{6}[A-Z]", ""),
+    (r"taj|adóazonosító\w*|személyi\w*", rf"{_NINE}|\d{{10}}|\d-?\d{{6}}-?\d{{4}}", ""),  # Hungary
+    (r"身分證|身份證|身分证", r"[A-Z][1289]\d{8}", ""),  # Taiwan
+    (r"cccd|cmnd|căn cước", r"\d{9}|\d{12}", ""),  # Vietnam
+    (r"کد ?ملی|شماره ملی|الهوية|هوية|الرقم القومي", r"\d{10}|\d{14}", ""),  # Iran, Arab countries
 )
 """Words, the forms of numbers that only count beside one of them, and the modules."""
 
+_SPACED = "[a-zA-Z\u00c0-\u052f]"
+"""A letter of a script that separates words by spaces: Latin, Greek, Cyrillic."""
 _BEFORE, _AFTER = 32, 24
 """Characters before and after a number in which a word may name it."""
 _MAX_CHECKED = 16
@@ -190,7 +198,8 @@ def _compile_tables() -> _Tables:
 
 
 def _compile_words(words: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?=[^\W\d])(?:{words})(?!\w)", re.IGNORECASE)
+    """Compile words that stand alone; scripts without spaces have no such limits."""
+    return re.compile(rf"(?<!{_SPACED})(?=[^\W\d])(?:{words})(?!{_SPACED})", re.IGNORECASE)
 
 
 def _guard(form: str) -> str:

@@ -107,9 +107,9 @@ Sixteen digits count in any case: Iran, India, Turkey and Ukraine have networks 
 """
 _CARD_END = re.compile(r"(?<=\d)(?=[ .-]|$)")
 _AFTER_CARD = re.compile(
-    r"[\s,;:|/-]{1,3}(?:[^\W\d]{1,10}[\s,;:|/-]{1,3}){0,3}"
+    r"[\s,;:|/-]{1,3}(?:[^\W\d]{1,16}\.?[\s,;:|/-]{1,3}){0,3}"
     r"((?:0[1-9]|1[0-2])[\s./-]{0,3}(?:20)?[2-4]\d)(?!\d)"
-    r"(?:[\s,;:|/-]{1,3}(?:[^\W\d]{1,10}2?[\s,;:|/-]{1,3}){0,2}(\d{3,4})(?![\w.,:]?\d))?",
+    r"(?:[\s,;:|/-]{1,3}(?:[^\W\d]{1,16}2?[\s,;:|/-]{1,3}){0,3}(\d{3,4})(?![\w.,:]?\d))?",
 )
 """The expiry date, and the security code behind it."""
 

@@ -55,14 +55,15 @@ _SPELLED_EMAIL = re.compile(
     re.IGNORECASE,
 )
 _AT_MAIL_HOST = re.compile(
-    r"(?<![\w.+-])(?!(?:account|address|e-?mail|here|in|is|it|look|me|not|on|up|us|was)\s)"
-    r"[\w.+-]{2,64}\sat\s(?:gmail|googlemail|hotmail|outlook|live|msn|yahoo|ymail|rocketmail|icloud"
+    r"\sat\s(?:gmail|googlemail|hotmail|outlook|live|msn|yahoo|ymail|rocketmail|icloud"
     r"|me|mac|aol|gmx|web|proton(?:mail)?|pm|tutanota|fastmail|zoho|mail|yandex|ya|rambler|bk|inbox"
     r"|list|ukr|seznam|wp|o2|onet|interia|libero|orange|free|laposte|sapo|uol|bol|terra|qq|163|126"
     r"|naver|daum|rediffmail)\.(?:[a-z]{2,3}\.)?[a-z]{2,3}(?![\w-]|\.\w)",
     re.IGNORECASE,
 )
-"""An address at a mail provider in which only the sign is spelled out."""
+"""A mail provider after "at": the word before it is a name, unless it is one of these."""
+_LAST_WORD = re.compile(r"(?<![\w.+-])[\w.+-]{2,64}\Z")
+_NO_NAMES = frozenset("account address email mail here in is it look me not on up us was".split())
 
 
 def find_private_links(text: str) -> Iterator[Span]:
@@ -90,9 +91,13 @@ def find_links(text: str) -> Iterator[Span]:
 
 def find_emails(text: str) -> Iterator[Span]:
     """Yield e-mail addresses, including those spelled `dave (at) example (dot) com`."""
-    for pattern in (_EMAIL, _SPELLED_EMAIL, _AT_MAIL_HOST):
+    for pattern in (_EMAIL, _SPELLED_EMAIL):
         for match in pattern.finditer(text):
             yield match.span()
+    for host in _AT_MAIL_HOST.finditer(text):
+        name = _LAST_WORD.search(text, max(0, host.start() - 64), host.start())
+        if name and name[0].lower() not in _NO_NAMES:
+            yield name.start(), host.end()
 
 
 def _is_random(word: str) -> bool:

@@ -63,7 +63,9 @@ _AT_MAIL_HOST = re.compile(
 )
 """A mail provider after "at": the word before it is a name, unless it is one of these."""
 _LAST_WORD = re.compile(r"(?<![\w.+-])[\w.+-]{2,64}\Z")
-_NO_NAMES = frozenset("account address email mail here in is it look me not on up us was".split())
+_NO_NAME = re.compile(
+    r"account|address|e?mail|here|in|is|it|look|me|not|on|up|us|was", re.IGNORECASE
+)
 
 
 def find_private_links(text: str) -> Iterator[Span]:
@@ -96,7 +98,7 @@ def find_emails(text: str) -> Iterator[Span]:
             yield match.span()
     for host in _AT_MAIL_HOST.finditer(text):
         name = _LAST_WORD.search(text, max(0, host.start() - 64), host.start())
-        if name and name[0].lower() not in _NO_NAMES:
+        if name and not _NO_NAME.fullmatch(name[0]):
             yield name.start(), host.end()
 
 

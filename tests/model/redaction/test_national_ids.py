@@ -52,7 +52,7 @@ def test_valid_numbers_of_each_country_are_hidden(number):
         ("burgerservicenummer 1112.22.333", "burgerservicenummer [id]"),
         ("私のマイナンバーは123456789018です", "私のマイナンバーは[id]です"),
         ("我的身份证号是11010519491231002X", "我的身份证号是[id]"),
-        ("a kódom 12345, a TAJ számom 123 456 788", "a kódom 12345, a TAJ számom [id]"),
+        ("a TAJ számom 123 456 788", "a TAJ számom [id]"),
     ],
 )
 def test_a_number_is_hidden_in_the_forms_that_people_write(text, shown):

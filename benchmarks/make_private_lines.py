@@ -14,6 +14,7 @@ from faker import Faker
 
 LINES = Path(__file__).with_name("private_lines.jsonl")
 SEED = 20240301
+EXPIRY = "04/27"
 HELD_OUT_ONE_IN = 3
 LOCALES = {
     "en": ("en_US", "en_GB"),
@@ -155,6 +156,8 @@ def made_up_lines() -> list[dict]:
                 value, skipped = made_up(kind, fake, draw)
                 private = [[kind, len(before) + skipped, len(before) + len(value)]]
                 text = before + value + after
+                if kind == "card" and (expiry := text.find(EXPIRY, len(before + value))) > 0:
+                    private.append([kind, expiry, expiry + len(EXPIRY)])
                 lines.append(
                     {"language": language, "text": text, "private": private, "from": "faker"}
                 )

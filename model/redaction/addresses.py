@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 from model.redaction.spans import Span
 
+LANGUAGES = ("English", "French", "German", "Portuguese", "Russian", "Spanish")
+SCRIPTS = frozenset({"Latin", "Cyrillic"})
+"""The languages whose street addresses are found, and the scripts in which they are written."""
+
 _UPPER = "A-ZÀ-ÖØ-ÞА-ЯЁ"
 _NAME = rf"[{_UPPER}](?:[^\W\d_]|['’.-]){{0,30}}+(?!\w)"
 _LINK = (

@@ -54,6 +54,18 @@ _SPELLED_EMAIL = re.compile(
     r"|точка)\s|\.)\s?[^\W\d_]{2,24}(?!\w)",
     re.IGNORECASE,
 )
+_AT_MAIL_HOST = re.compile(
+    r"\sat\s(?:gmail|googlemail|hotmail|outlook|live|msn|yahoo|ymail|rocketmail|icloud"
+    r"|me|mac|aol|gmx|web|proton(?:mail)?|pm|tutanota|fastmail|zoho|mail|yandex|ya|rambler|bk|inbox"
+    r"|list|ukr|seznam|wp|o2|onet|interia|libero|orange|free|laposte|sapo|uol|bol|terra|qq|163|126"
+    r"|naver|daum|rediffmail)\.(?:[a-z]{2,3}\.)?[a-z]{2,3}(?![\w-]|\.\w)",
+    re.IGNORECASE,
+)
+"""A mail provider after "at": the word before it is a name, unless it is one of these."""
+_LAST_WORD = re.compile(r"(?<![\w.+-])[\w.+-]{2,64}\Z")
+_NO_NAME = re.compile(
+    r"account|address|e?mail|here|in|is|it|look|me|not|on|up|us|was", re.IGNORECASE
+)
 
 
 def find_private_links(text: str) -> Iterator[Span]:
@@ -84,6 +96,10 @@ def find_emails(text: str) -> Iterator[Span]:
     for pattern in (_EMAIL, _SPELLED_EMAIL):
         for match in pattern.finditer(text):
             yield match.span()
+    for host in _AT_MAIL_HOST.finditer(text):
+        name = _LAST_WORD.search(text, max(0, host.start() - 64), host.start())
+        if name and not _NO_NAME.fullmatch(name[0]):
+            yield name.start(), host.end()
 
 
 def _is_random(word: str) -> bool:

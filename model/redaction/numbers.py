@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from stdnum import luhn
+from stdnum import iban, luhn
 from stdnum.iso7064 import mod_97_10
 
 from model.redaction.spans import MASK, Span, keep_digits, mask
@@ -34,7 +34,7 @@ _UNIT_AFTER = re.compile(_UNIT, re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d{1,3}(?: \d{3})+")
 
 _PHONE_WORD = re.compile(
-    r"(?<!\w)(?:call|ring|text|txt|sms|dial|number|num|nr|no|ph|phone|tel|tlf|telf|cell|mobile|cel"
+    r"(?<!\w)(?:call|ring|text|txt|sms|dial|number|nr|nº|n[°o]?\.?[º°]|№|(?:no|num)\.|ph|phone|tel|tlf|telf|cell|mobile|cel"
     r"|celular|handy|festnetz|fixe?|fixo|móvil|movil|portable|whats(?:app)?|zap|wasap|telefone?"
     r"|teléfono|telefono|telefon|telemóvel|telefonnummer|nummer|numéro|numero|número|ligar?|liga-me"
     r"|llámame|llama|ruf|appelle|tél|chiamami|cellulare|bel|numer|zadzwoń|komórka"
@@ -42,10 +42,13 @@ _PHONE_WORD = re.compile(
     rf"(?!\w)[^\d\n\[\]{MASK}]{{0,20}}$",
     re.IGNORECASE,
 )
+"""`no` and `num` only with a full stop: without one they are other words in most languages."""
 _MAX_BEFORE = 32  # characters before a number that are searched for a phone word
 
 _EXTENSION = re.compile(r"[xe]", re.IGNORECASE)
 _DECIMAL = re.compile(r"\d+\.\d+")
+_UNIX_TIME = re.compile(r"1[3-8]\d{8}")
+"""From March 2011 to March 2030, in seconds."""
 _LONE_DIGIT = re.compile(r"(?<!\d)\d(?!\d)")
 _SHAPES = (
     r"\d{10}|1[3-9]\d{9}|\d{5}[ -]\d{5}|(?:\d{1,3}[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}"
@@ -87,15 +90,28 @@ _IBAN = re.compile(
     r"(?<![^\W_])[A-Z]{2}\d{2}(?:[ -]?[A-Z\d]){11,32}(?![^\W_])", re.IGNORECASE | re.ASCII
 )
 _MIN_IBAN = 15
+_MIN_IBAN_DIGITS = 9
+"""With fewer digits, words of ordinary text may have correct check digits by chance."""
 _WORD_END = re.compile(r"(?<=[^ -])(?=[ -]|$)")
 _GROUP_GAP = re.compile(r"[ -]")
 
-_CARD = re.compile(r"(?<![\w.,/+-])[1-6]\d{3}(?:[ .-]?\d){8,15}(?![\w/]|[.,-]\d)", re.ASCII)
+_CARD = re.compile(r"(?<![\w.,/+-])[1-9]\d{3}(?:[ .-]?\d){8,15}(?![\w/]|[.,-]\d)", re.ASCII)
 _CARD_STARTS = re.compile(
     r"4\d{12}(?:\d{3})?(?:\d{3})?$|5[1-5]\d{14}$|2[2-7]\d{14}$|3[47]\d{13}$|3(?:0[0-5]|[689])\d{11,14}$"
-    r"|35\d{14}$|(?:1800|2131)\d{11}$|6(?:011|5\d\d|4[4-9]\d|2\d\d)\d{12,15}$|(?:50|5[6-9]|6[378])\d{10,17}$",
+    r"|35\d{14}$|(?:1800|2131)\d{11}$|6(?:011|5\d\d|4[4-9]\d|2\d\d)\d{12,15}$|(?:50|5[6-9]|6[378])\d{10,17}$"
+    r"|[2-9]\d{15}$",
 )
-"""Visa, Mastercard, Mir, American Express, Diners, JCB, Discover, UnionPay and Maestro."""
+"""Visa, Mastercard, Mir, American Express, Diners, JCB, Discover, UnionPay and Maestro.
+
+Sixteen digits count in any case: Iran, India, Turkey and Ukraine have networks of their own.
+"""
+_CARD_END = re.compile(r"(?<=\d)(?=[ .-]|$)")
+_AFTER_CARD = re.compile(
+    r"[\s,;:|/-]{1,3}(?:[^\W\d]{1,16}\.?[\s,;:|/-]{1,3}){0,3}"
+    r"((?:0[1-9]|1[0-2])[\s./-]{0,3}(?:20)?[2-4]\d)(?!\d)"
+    r"(?:[\s,;:|/-]{1,3}(?:[^\W\d]{1,16}2?[\s,;:|/-]{1,3}){0,3}(\d{3,4})(?![\w.,:]?\d))?",
+)
+"""The expiry date, and the security code behind it."""
 
 _DEGREES = (
     r"\d{1,2}\s?°\s?(?:\d{1,2}(?:\.\d+)?\s?['′’]\s?)?(?:\d{1,2}(?:\.\d+)?\s?(?:\"|″|''|”)\s?)?"
@@ -114,9 +130,9 @@ def find_phones(text: str) -> Iterator[Span]:
     brackets, usual groups, a word for a telephone before it. `PhoneNumberMatcher` decides the rest.
 
     The matcher alone, tried with 14 regions, does not replace these forms. Of Faker's numbers
-    (benchmarks/phone_numbers.py) it finds 0.68 in Brazil, 0.73 in the Netherlands and 0.87 in the
-    USA; these forms find at least 0.99 in each of 12 countries. It takes dates, scores and prices
-    for numbers. 4,000 characters of numbers take it 0.86 s, and these forms 0.02 s.
+    (benchmarks/redaction_languages.py) it finds 0.68 in Brazil, 0.73 in the Netherlands and 0.87 in
+    the USA; these forms find at least 0.99 in each of 12 countries. It takes dates, scores and
+    prices for numbers. 4,000 characters of numbers take it 0.86 s, and these forms 0.02 s.
     """
     text = mask(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
     undecided: list[Span] = []
@@ -139,22 +155,28 @@ def find_phones(text: str) -> Iterator[Span]:
 
 
 def find_cards(text: str) -> Iterator[Span]:
-    """Yield card numbers of a known network with a correct check digit."""
+    """Yield card numbers of a known network with a correct check digit, and what follows them.
+
+    The expiry date and the security code are parts of their own.
+    """
     for match in _CARD.finditer(text):
-        digits = keep_digits(match[0])
-        if _CARD_STARTS.match(digits) and luhn.is_valid(digits):
-            yield match.span()
+        if end := _find_card_end(match[0]):
+            yield match.start(), match.start() + end
+            if after := _AFTER_CARD.match(text, match.start() + end):
+                yield from (after.span(group) for group in (1, 2) if after[group])
 
 
 def find_ibans(text: str) -> Iterator[Span]:
     """Yield IBANs with correct check digits, in any grouping.
 
-    `stdnum.iban` also applies each country's rules; it finds 44 of the 47 labelled IBANs
-    (benchmarks/redaction.py), and the check digits alone find all.
+    With few digits, an IBAN must also have the form of its country's.
     """
-    for match in _IBAN.finditer(text):
+    at = 0
+    while match := _IBAN.search(text, at):
+        at = match.start() + 2
         if end := _find_iban_end(match[0]):
-            yield match.start(), match.start() + end
+            at = match.start() + end
+            yield match.start(), at
 
 
 def find_coordinates(text: str) -> Iterator[Span]:
@@ -222,10 +244,12 @@ def _is_eight_digit_phone(number: str) -> bool:
 
 
 def _is_other_number(number: str, digits: str, *, follows_word: bool) -> bool:
-    """Whether this is a version, a decimal, a round number or a row such as `4 8 15 16 23 42`."""
+    """Whether this is a version, a decimal, a Unix time, a round number or a row: `4 8 15`."""
     lone = len(_LONE_DIGIT.findall(number))
     is_row = lone > 1 and "(" not in number
     if len(digits) >= _NATIONAL.stop or is_row or (lone and "." in number):
+        return True
+    if _UNIX_TIME.fullmatch(number) and not follows_word:
         return True
     if follows_word:
         return bool(_DECIMAL.fullmatch(number)) and not _EIGHT.fullmatch(number)
@@ -254,16 +278,29 @@ def clear_cache() -> None:
 def _find_iban_end(text: str) -> int | None:
     """Return where the IBAN at the start of a text ends; it ends only at the end of a word.
 
-    One of 97 ends is valid by chance, "… 8595 23 thx for": a last group with a digit is preferred.
+    One of 97 ends is valid by chance, "… 8595 23 thx for": an end that makes the form of the
+    country's IBANs is preferred, then a last group with a digit.
     """
     best = None
     for match in _WORD_END.finditer(text):
         end = match.start()
-        iban = _GROUP_GAP.sub("", text[:end])
+        number = _GROUP_GAP.sub("", text[:end])
         # The first four characters count last.
-        if len(iban) < _MIN_IBAN or not mod_97_10.is_valid(iban[4:] + iban[:4]):
+        if len(number) < _MIN_IBAN or not mod_97_10.is_valid(number[4:] + number[:4]):
             continue
+        if iban.is_valid(number, check_country=False):
+            return end
         last_group = _GROUP_GAP.split(text[:end])[-1]
-        if not best or any(map(str.isdigit, last_group)):
+        has_digits = len(keep_digits(number)) >= _MIN_IBAN_DIGITS
+        if has_digits and (not best or any(map(str.isdigit, last_group))):
             best = end
     return best
+
+
+def _find_card_end(text: str) -> int | None:
+    """Return where the card number at the start of a text ends, the last possible group first."""
+    for match in reversed(list(_CARD_END.finditer(text))):
+        digits = keep_digits(text[: match.start()])
+        if _CARD_STARTS.match(digits) and luhn.is_valid(digits):
+            return match.start()
+    return None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from model.redaction import addresses, links, numbers, secrets
+from model.redaction import addresses, links, national_ids, numbers, secrets, wallets
 from model.redaction.spans import MASK, Span, mask, normalize
 
 Kind = Literal[
@@ -14,6 +14,7 @@ Kind = Literal[
     "link",
     "card",
     "iban",
+    "id",
     "wallet",
     "key",
     "password",
@@ -26,10 +27,15 @@ _KINDS = "|".join(get_args(Kind))
 PLACEHOLDER = re.compile(rf"\[({_KINDS})\]")
 """The word that replaces a private part; its group is the part's kind."""
 
-_TRIGGER_SIGN = re.compile(r"[0-9@/:=_(\[{#$%&*+^~→\x1a]|\?\w")
+_TRIGGER_SIGN = re.compile(r"[0-9@/:=_(\[{#$%&*+^~→\x1a]")
+_TRIGGER_PAIR = re.compile(r"[?!.]\w|-----|-(?<=\s-)\s|–(?<=\s–)\s|—(?<=\s—)\s")
 _SPELLED_SIGNS = ("arroba", "arobase", "собака", " dot ")
-_TRIGGER_WORDS = (*_SPELLED_SIGNS, *secrets.PASSWORD_SIGNS, "-----begin")
-"""No rule finds anything in a text that has none of these words and no trigger sign."""
+"""No rule finds anything in a text without these signs and words, a long word or a seed phrase."""
+_MIN_KEY = 16
+_INNER_CAPITAL = re.compile(r"[A-Z](?<=\S[A-Z])")
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{_MIN_KEY}}}")
+"""Keys without a digit or sign: 3 in 100 of Amazon's have neither. Random letters have capitals."""
+_MIN_SEED = 12  # words
 _DIGIT = re.compile(r"[0-9]")
 _MAX_ROUNDS = 4
 """If the last round still finds something, the whole text is hidden: each round takes time."""
@@ -55,22 +61,27 @@ class _Rule:
     find: Callable[[str], Iterator[Span]]
     min_digits: int = 0
     min_longest_word: int = 0
+    min_words: int = 0
     any_of: tuple[str, ...] = ()
 
 
 _RULES = (
     _Rule("key", secrets.find_key_blocks, any_of=("-----begin",)),
     _Rule("link", links.find_private_links, any_of=("/", "?")),
-    _Rule("key", secrets.find_keys, min_longest_word=12),
+    _Rule("wallet", wallets.find_wallets, min_digits=1, min_longest_word=14),
+    _Rule("wallet", wallets.find_seed_phrases, min_words=_MIN_SEED),
+    _Rule("key", secrets.find_keys, min_longest_word=_MIN_KEY),
+    _Rule("key", secrets.find_named_keys, min_longest_word=12),
     _Rule(None, links.find_links, any_of=("/", "?")),
-    _Rule("email", links.find_emails, any_of=("@", "(", "[", "{", *_SPELLED_SIGNS)),
-    _Rule("wallet", secrets.find_wallets, min_digits=1, min_longest_word=14),
-    _Rule("iban", numbers.find_ibans, min_digits=9),
+    _Rule("email", links.find_emails, any_of=("@", "(", "[", "{", " at ", *_SPELLED_SIGNS)),
+    _Rule("iban", numbers.find_ibans, min_digits=2, min_longest_word=4),
+    _Rule("id", national_ids.find_pans, min_digits=4, min_longest_word=10),
+    _Rule("id", national_ids.find_national_ids, min_digits=6),
     _Rule("place", numbers.find_coordinates, min_digits=2),
     _Rule("card", numbers.find_cards, min_digits=12),
     _Rule("address", addresses.find_addresses, any_of=("s/n", *"0123456789")),
     _Rule("phone", numbers.find_phones, min_digits=7),
-    _Rule("password", secrets.find_passwords, any_of=secrets.PASSWORD_SIGNS),
+    _Rule("password", secrets.find_passwords),
     _Rule("code", secrets.find_codes, min_digits=2),
 )
 
@@ -115,10 +126,14 @@ def find_private_parts(text: str) -> list[PrivatePart]:
 
 def _may_have_private_parts(text: str) -> bool:
     """Whether any rule could find anything; false for most messages of a chat."""
-    if _TRIGGER_SIGN.search(text):
+    if _TRIGGER_SIGN.search(text) or _TRIGGER_PAIR.search(text):
+        return True
+    if _INNER_CAPITAL.search(text) and _LONG_WORD.search(text):
+        return True
+    if text.count(" ") >= _MIN_SEED - 1 and wallets.may_have_seed_phrase(text.split()):
         return True
     lower = text.lower()
-    for word in _TRIGGER_WORDS:  # noqa: SIM110  any() of a generator takes twice as long
+    for word in _SPELLED_SIGNS:  # noqa: SIM110  any() of a generator takes twice as long
         if word in lower:
             return True
     return False
@@ -128,14 +143,15 @@ def _apply_rules(hidden: str) -> tuple[list[PrivatePart], str]:
     """Apply each rule once; return what they find, and the text with that masked too."""
     parts: list[PrivatePart] = []
     digits = len(_DIGIT.findall(hidden))
-    longest_word = max(map(len, hidden.split()), default=0)
+    words, lower = hidden.split(), hidden.lower()
+    longest_word = max(map(len, words), default=0)
     for rule in _RULES:
         if digits < rule.min_digits or longest_word < rule.min_longest_word:
             continue
-        if rule.any_of:
-            lower = hidden.lower()
-            if not any(sign in lower for sign in rule.any_of):
-                continue
+        if len(words) < rule.min_words:
+            continue
+        if rule.any_of and not any(sign in lower for sign in rule.any_of):
+            continue
         spans: list[Span] = []
         # Of spans that overlap, keep the first, and of those with one start the longest.
         for start, end in sorted(rule.find(hidden), key=lambda span: (span[0], -span[1])):
@@ -144,6 +160,7 @@ def _apply_rules(hidden: str) -> tuple[list[PrivatePart], str]:
                 spans.append((start, end))
         if spans:
             hidden = mask(hidden, spans)
+            lower = hidden.lower()
             if rule.kind:
                 parts += [PrivatePart(rule.kind, start, end) for start, end in spans]
     return parts, hidden

@@ -1,81 +1,152 @@
 """Find passwords, keys and one-time codes."""
 
-import hashlib
+import binascii
 import re
-from collections.abc import Iterator
+import unicodedata
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 
-from stdnum import bitcoin
-
+from model.redaction import words
+from model.redaction.key_formats import KEY_FORMATS
 from model.redaction.spans import MASK, Span
 
 _KEY = re.compile(
     r"(?<![\w-])(?:(?:AKIA|ASIA)[A-Z0-9]{12,20}|gh[opusr]_\w{20,255}|github_pat_\w{20,255}"
-    r"|sk-[\w-]{20,255}|[sr]k_(?:test|live)_\w{16,255}|xox[abeprs]-[\w-]{10,255}|hf_\w{20,64}"
-    r"|gl(?:pat|dt|rt)-[\w-]{16,64}|AIza[\w-]{30,40}|ya29\.[\w-]{20,255}|npm_\w{30,50}"
+    r"|sk-[\w-]{20,255}|[sr]k_(?:test|live)_\w{16,255}|hf_\w{20,64}"
+    r"|gl(?:pat|dt|rt)-[\w-]{16,64}|AIza[\w-]{30,40}|npm_\w{30,50}"
     r"|pypi-[\w-]{30,255}|SG\.[\w-]{16,40}\.[\w-]{30,60}|\d{6,12}:[\w-]{34,40}"
     r"|eyJ[\w-]{8,2048}\.[\w-]{8,4096}(?:\.[\w-]{0,1024})?"
     r"|(?=[a-zA-Z/+]{0,39}\d)(?=[a-z\d/+]{0,39}[A-Z])(?=[A-Z\d/+]{0,39}[a-z])[A-Za-z\d/+]{40})"
     r"(?![\w-])",
 )
-"""Vendors' prefixes, JSON Web Tokens, and words of 40 characters such as AWS secrets."""
-_NAMED_KEY = re.compile(
-    r"(?:(?:api[ _-]?key|secret|token)[\"']?\s?[:=]\s?[\"']?|bearer\s)"
-    r"(?=[^\d\s]{0,40}\d)([\w./+-]{12,255})",
-    re.IGNORECASE,
-)
+"""Shorter forms than those of `KEY_FORMATS`, and words of 40 characters such as AWS secrets."""
+_KEY_FORMAT = re.compile(rf"(?<![\w-])(?:{'|'.join(KEY_FORMATS.values())})[\w-]{{0,255}}")
+_RANDOM = re.compile(r"(?<![\w/+.-])[\w/+-]{30,255}+={0,2}(?!\w)", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_HEX_KEY = 64  # digits; hashes of 32 or 40 digits name files and commits
+_MIN_CHANGES = 6
+_BASIC = re.compile(r"(?<!\w)basic\s{1,4}([\w+/-]{8,1024}={0,2})", re.IGNORECASE | re.ASCII)
 _BLOCK_START = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _BLOCK_END = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 
-_WALLET = re.compile(
-    r"(?<!\w)(?:0x[0-9a-fA-F]{40}|[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93}"
-    r"|([13LMDAT9][1-9A-HJ-NP-Za-km-z]{25,34})"
-    r"|((?:bc|tb|ltc)1[a-z0-9]{11,71}|(?:BC|TB|LTC)1[A-Z0-9]{11,71}))(?!\w)",
+_JOINED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3001-\u9fff\uac00-\ud7a3"
+"""Scripts that put no space between words: Thai, Lao, Burmese, Khmer, Chinese and Japanese.
+
+Korean puts its particles behind a word without a space.
+"""
+_SECRET = rf"[^\s{MASK}\[\]{_JOINED}]"
+_WORD = rf"[^\s\d{MASK}\[\]:=→.,;!?()\"«»/]"
+_SYMBOL = r"#$%&*+=^~@_!"
+_GENERATED = rf"(?={_SECRET}{{0,63}}\d|{_SECRET}{{1,62}}[{_SYMBOL}]\w)"
+_GAP = rf"(?P<suffix>{_WORD}{{0,24}})(?P<gap>(?:\s{_WORD}{{1,16}}){{0,5}}?)"
+_SIGN = r"[\"'`]?\s?[:=→]{1,3}\s{0,2}|\s[-–—]\s{1,2}"
+_QUOTE = r"[\"'«“`(]?"
+
+_AFTER_PASSWORD = re.compile(
+    rf"{_GAP}(?:(?P<sign>{_SIGN})|(?:\s{{1,2}}|(?<=[{_JOINED}])){_GENERATED})"
+    rf"{_QUOTE}(?P<secret>{_SECRET}{{4,64}})(?P<last>\s*$)?",
+    re.MULTILINE,
 )
-
-_ADDRESS_BYTES = 25
-"""A version byte, 20 bytes of hash and 4 of checksum, in base 58."""
-_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_BECH32_ENDS = (1, 0x2BC830A3)
-"""Remainders of a valid checksum: BIP 173 for segwit version 0, BIP 350 for later versions."""
-
-PASSWORD_SIGNS = (
-    "pass", "pw", "senha", "contrase", "clave", "kennwort", "mot de", "mdp", "парол", "пасс", MASK,
-)  # fmt: skip
-"""`find_passwords` finds nothing in a text without one of these, in lower case."""
-
-_IS = r"(?:is|are|é|eh|e|es|ist|lautet|est|c'est|теперь|now|agora|ahora)"
-_PASSWORD = re.compile(
-    r"(?<!\w)(?:(?:pass(?:word|wort|code|wd)|pwd|senha|palavra-passe|contraseña|contrasena|kennwort"
-    r"|mot de passe|mdp|парол[ья])(?!\w)(?:\s[^\W\d_]{1,12}){0,3}?"
-    r"|(?P<doubtful>pass|pw|clave|пасс)(?!\w)"
-    r"(?:\s(?:de|del|do|da|du|of|for|vom|от)\s[^\W\d_]{1,12})?)"
-    rf"(?:\s?(?P<sign>[:=→]|\s[-–—](?=\s))\s{{0,2}}|(?:\s{_IS})?\s{{1,2}}"
-    rf"(?=[^\s{MASK}]{{0,63}}[\d_#$%&*+=^~!@]))[\"'«“]?(?P<word>[^\s{MASK}\[\]]{{4,64}})(?P<last>\s*$)?",
-    re.IGNORECASE | re.MULTILINE,
+_BEFORE_PASSWORD = re.compile(
+    rf"(?<!{_SECRET})(?P<secret>{_SECRET}{{6,64}})"
+    rf"(?P<gap>\s?{_WORD}{{0,12}}(?:\s{_WORD}{{1,12}}){{0,3}}\s?)\Z",
+)
+_AFTER_CODE = re.compile(
+    rf"{_GAP}(?P<sign>{_SIGN}|\s{{1,2}}|(?<=[{_JOINED}]))(?P<secret>(?:G-)?[a-zA-Zа-я]?\d\d{{1,7}}"
+    rf"(?:[ -]\d{{3,4}})?(?:[a-zа-яA-Z]\d{{1,4}})?#?)(?![.,:/%]?(?![{_JOINED}])\w)(?P<last>\W*$)?",
+    re.MULTILINE,
+)
+_BEFORE_CODE = re.compile(
+    r"(?<![\w.,:/+-])(?P<secret>(?:G-)?\d{3}[ -]?\d{1,5})"
+    rf"(?P<gap>\s?{_WORD}{{0,12}}(?:\s{_WORD}{{1,20}}){{0,4}}\s?)\Z",
+)
+_AFTER_KEY = re.compile(
+    rf"{_GAP}(?P<sign>{_SIGN}|\s{{1,2}}){_QUOTE}(?P<secret>(?=[^\d\s]{{0,40}}\d)[\w./+-]{{12,255}}={{0,2}})",
+    re.ASCII,
+)
+_CODE_FIRST = re.compile(
+    r"(?<![\w.,:/+-])((?:G-)?\d{3}[ -]?\d{1,5}) to (?:verify|confirm|log ?in)(?!\w)", re.IGNORECASE
 )
 _AFTER_LOGIN = re.compile(rf"{MASK}{MASK}\s?[/:|]\s?([^\s/{MASK}\[\]]{{5,64}})(?!\S)")
-_DIGIT = re.compile(r"\d")
-_LETTER = re.compile(r"[^\W\d_]")
-_SYMBOL = re.compile(r"\w[^\w\s'’.,/…-]+\w|_|[#$%&*+=^~|\\{}<>]")
+_MAY_HAVE_PASSWORD = re.compile(
+    rf"(?:[:=→]|\s[-–—])[\"'`]?\s{{0,2}}{_QUOTE}{_SECRET}{{4}}"
+    rf"|(?<!{_SECRET}){_GENERATED}{_SECRET}{{4}}|{MASK}",
+)
+_MAY_HAVE_CODE = re.compile(r"\d\d[\d#]|\d\d[ -]\d")
+"""These are much faster than the search for words in all languages."""
+_MAX_BEFORE = 64  # characters before a word for a password that may contain it
 
-_CODE = re.compile(
-    r"(?<!\w)(?<!error )(?<!zip )(?<!erro )"
-    r"(?:(?P<doubtful>code|c[oó]digo|код)|(?:[\w-]{1,20}code|пин"
-    r"|pin|otp|2fa|tan|(?P<short>cvv2?|cvc2?|crypto|prüfziffer)))(?!\w)"
-    r"(?!\s(?:postal|source|promo))"
-    r"(?:\s(?:d[aeou]l?\s|d'|for\s|от\s|i\s)?[^\W\d_]{1,14})?"
-    rf"(?P<sign>\s?[:=→]\s{{0,2}}|\s[-–—]\s|\s(?:{_IS}|i got is)\s{{1,2}}|\s{{1,2}})"
-    r"(?P<code>(?:G-)?[^\W_]?\d\d{1,7}(?:[ -]\d{3,4})?(?:[a-zа-яA-Z]\d{1,4})?#?)(?![\w.,:/%]?\w)",
-    re.IGNORECASE,
-)
+_IS = frozenset(
+    (
+        "is", "are", "was", "now", "é", "eh", "e", "es", "era", "agora", "ahora", "ist", "lautet",
+        "est", "c'est", "это", "теперь", "це", "тепер", "è", "ora", "adesso", "het", "to", "jest",
+        "är", "er", "on", "je", "este", "е", "είναι", "bu", "benim", "هي", "هو", "היא", "הוא",
+        "זה", "זאת", "است", "هست", "है", "मेरा", "आपका", "내", "là", "adalah", "itu", "yra", "ir",
+        "az", "a", "-", "–", "—",
+    )
+)  # fmt: skip
+"""Forms of "to be" in the present and what stands in their place, such as a dash or "my"."""
+_IS_JOINED = ("是", "为", "為", "は", "が", "คือ", "เป็น", "는", "은", "이", "가")
 _YEAR_OR_ROUND = re.compile(r"(?:19|20)\d\d|\d\d?00+")
-_CODE_FIRST = re.compile(
-    r"(?<![\w.,:/+-])((?:G-)?\d{3}[ -]?\d{1,5}) (?:(?:is|é|es|ist|est|as) (?:your|ur|o seu|o teu"
-    r"|tu|su|dein|ihr|votre|ton)\s(?:\w{1,20}\s){0,2}[\w-]{0,20}?(?:code|código|codigo|pin)"
-    r"|to (?:verify|confirm|log ?in)|[-–—] (?:(?:ваш|твой) )?код)(?!\w)",
-    re.IGNORECASE,
-)
+_DIGIT = re.compile(r"\d")
+_CHANGE = re.compile(r"(?<=\d)[^\W\d_]|(?<=[^\W\d_])\d")
+_LETTER = re.compile(r"[^\W\d_]")
+_INNER_SYMBOL = re.compile(r"\w[^\w\s'’.,/…-]+\w|_|[#$%&*+=^~|\\{}<>]")
+_MEASURE = re.compile(r"\W*\d+(?:[.,:/-]\d+)*[^\W\d_]{0,3}\W*")
+"""A number with a unit such as 10am, 5GB, 2nd."""
 _MIN_DIGITS = 4
+_MOST_BETWEEN = 2  # words, as in "код от двери 4821"
+_STRONG = 6  # characters
+
+_MORE_PASSWORDS = (
+    "passcode", "passwd", "pswd", "pwd", "kennwort", "kodeord", "contrasena", "palavra passe",
+    "parola d'ordine", "пароля", "пассворд", "шифра", "šifra", "κωδικ", "kata sandi",
+    "كلمة السر", "كلمة سر", "كلمة مرور", "الرقم السري", "رقمي السري", "باسورد", "باسوورد",
+    "رمز", "پسورد", "کلمه عبور", "סיסמא", "ססמה", "ססמא", "पासवर्ड", "パスコード", "暗証番号",
+    "口令", "비번", "패스워드", "พาสเวิร์ด", "รหัส",
+)  # fmt: skip
+_MORE_CODES = (
+    "pin", "otp", "2fa", "tan", "codul", "пин", "пін", "pincode", "कोड", "पिन", "ओटीपी", "پین",
+    "رمز", "كود",
+    "认证码", "認証番号", "暗証番号", "인증번호", "핀번호", "코드", "พิน",
+)  # fmt: skip
+"""What people say and the catalogues do not have."""
+_DOUBTFUL = frozenset(("pass", "pw", "clave", "пасс", "mdp", "sandi", "parole", "psw"))
+"""Words for a password that have other meanings too."""
+_SHORT_CODES = frozenset(("cvv", "cvv2", "cvc", "cvc2", "crypto", "prüfziffer"))
+"""Words for a code of three digits."""
+_MORE_OTHER_CODES = ("erro código", "source code", "promo code", "postcode", "barcode", "unicode")
+_OTHER_AFTER = (["postal"], ["source"], ["promo"])
+_MORE_KEYS = (
+    "api_key",
+    "apikey",
+    "access key",
+    "secret key",
+    "private key",
+    "secret",
+    "bearer",
+    "auth key",
+)
+_NAMES = frozenset(("sandi", "parole", "clave"))
+"""Doubtful words that also stand before a colon: `Sandi: hello`."""
+_SHORT = 3  # letters
+_COMPOUNDED = frozenset(("kod", "kód", "kôd", "код"))
+"""Short words that have endings and are parts of compounds all the same."""
+_LONGEST_ENDING = 6  # letters, as in Hungarian `jelszavaink`
+_UNCASED = "\u0590"
+"""From here on, scripts have no capitals, and join articles or particles to a word."""
+_PUNCTUATION = ".,;)!?\"'»”`"
+_INFLECTED = frozenset(
+    (
+        "az", "be", "bg", "bs", "cs", "dsb", "el", "et", "fi", "hr", "hsb", "hu", "lt", "lv", "mk",
+        "pl", "ro", "ru", "sk", "sl", "sr", "tr", "uk",
+    )
+)  # fmt: skip
+"""Languages whose words change their ending with their place in a sentence."""
+_ENDING = re.compile(r"(?<=\w{4})(?:ός|ης|is|as|[aeioóuyăəеаоъьйя])$")
+_ACCENT = re.compile("[\u0300-\u0304\u0306\u0308\u030a-\u0328]")
 
 
 def find_key_blocks(text: str) -> Iterator[Span]:
@@ -88,36 +159,42 @@ def find_key_blocks(text: str) -> Iterator[Span]:
 
 
 def find_keys(text: str) -> Iterator[Span]:
-    """Yield access keys and tokens."""
-    for match in _KEY.finditer(text):
-        yield match.span()
-    for match in _NAMED_KEY.finditer(text):
-        yield match.span(1)
-
-
-def find_wallets(text: str) -> Iterator[Span]:
-    """Yield addresses of cryptocurrencies; a checksum must be correct.
-
-    `stdnum.bitcoin` validates Bitcoin alone, so its parts check the other currencies too.
-    """
-    for match in _WALLET.finditer(text):
-        base58, bech32 = match.groups()
-        if (not base58 or _is_base58_address(base58)) and (not bech32 or _is_bech32(bech32)):
+    """Yield access keys and tokens that their form shows."""
+    for pattern in (_KEY, _KEY_FORMAT):
+        for match in pattern.finditer(text):
+            yield match.span()
+    for match in _RANDOM.finditer(text):
+        if _is_random(match[0]):
             yield match.span()
 
 
+def find_named_keys(text: str) -> Iterator[Span]:
+    """Yield generated words after a word such as `API key`, and the login of `Basic`."""
+    for _, end in _find_words(_key_words(), lower(text)):
+        if (match := _AFTER_KEY.match(text, end)) and _is_named_key(match):
+            yield match.span("secret")
+    for match in _BASIC.finditer(text):
+        if _is_login(match[1]):
+            yield match.span(1)
+
+
 def find_passwords(text: str) -> Iterator[Span]:
-    """Yield words that look like a password after a word such as `password`, or after an e-mail."""
-    for match in _PASSWORD.finditer(text):
-        word = match["word"].rstrip(".,;)!?\"'")
-        has_letter = bool(_LETTER.search(word))
-        if match["doubtful"] and not has_letter:
-            continue
-        # An ordinary word counts only if nothing follows it: `password: swordfish`, but not
-        # `password: no idea`.
-        is_last = match["sign"] is not None and match["last"] is not None
-        if _looks_generated(word) or (is_last and has_letter):
-            yield match.start("word"), match.start("word") + len(word)
+    """Yield what looks like a password beside a word such as `password`, or after an e-mail."""
+    if not _MAY_HAVE_PASSWORD.search(text):
+        return
+    lowered = lower(text)
+    for start, end in _find_words(_password_words(), lowered):
+        match = _AFTER_PASSWORD.match(text, end)
+        if match and _is_password_after(match, lowered[start:end]):
+            yield _trim(match)
+    for _, end in _find_words(_code_words(), lowered):
+        match = _AFTER_PASSWORD.match(text, end)
+        if match and _is_direct(match) and _looks_strong(match["secret"]):
+            yield _trim(match)
+    for start, end in _find_words(_password_words(), lowered):
+        match = _BEFORE_PASSWORD.search(text, max(0, start - _MAX_BEFORE), start)
+        if match and _is_password_before(match, lowered[start:end]):
+            yield _trim(match)
     for match in _AFTER_LOGIN.finditer(text):
         if _looks_generated(match[1]):
             yield match.span(1)
@@ -125,40 +202,203 @@ def find_passwords(text: str) -> Iterator[Span]:
 
 def find_codes(text: str) -> Iterator[Span]:
     """Yield one-time codes, PINs and door codes that the words around them name."""
-    for match in _CODE.finditer(text):
-        code = match["code"]
-        if not match["short"] and not code.endswith("#"):
-            # "code 2000" and "código penal 1940" are not secrets; "code: 2000" may be one.
-            has_sign = not match["sign"].isspace()
-            if match["doubtful"] and not has_sign and _YEAR_OR_ROUND.fullmatch(code):
+    if not _MAY_HAVE_CODE.search(text):
+        return
+    lowered = lower(text)
+    for pattern in (_code_words(), _password_words()):
+        for start, end in _find_words(pattern, lowered):
+            word = lowered[start:end]
+            if word in _DOUBTFUL:
                 continue
-            if len(_DIGIT.findall(code)) < _MIN_DIGITS:
-                continue
-        yield match.span("code")
+            if (match := _AFTER_CODE.match(text, end)) and _is_code_after(match, word):
+                yield match.span("secret")
+            match = _BEFORE_CODE.search(text, max(0, start - _MAX_BEFORE), start)
+            if match and _is_code_before(match, word):
+                yield match.span("secret")
     for match in _CODE_FIRST.finditer(text):
         yield match.span(1)
+
+
+def lower(text: str) -> str:
+    """Return a text in lower case that is as long as before: `İ` becomes two characters."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+
+
+def _compile(groups: Iterable[Iterable[str]]) -> re.Pattern[str]:
+    """Return a pattern of the words, one branch for each first letter: it reads a text once."""
+    spellings = {spelling for group in groups for word in group for spelling in _spell(word)}
+    return re.compile(_branch(sorted(spellings)))
+
+
+def _spell(word: str) -> Iterator[str]:
+    """Yield a word with and without its accents: `heslo`, `hasło`, `haslo`."""
+    yield word
+    if len(word) > _SHORT:
+        yield unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", word)))
+
+
+def _branch(words: list[str]) -> str:
+    branches: dict[str, list[str]] = {}
+    for word in filter(None, words):
+        branches.setdefault(word[0], []).append(word[1:])
+    tree = "|".join(re.escape(first) + _branch(rest) for first, rest in branches.items())
+    return f"(?:{tree}){'?' if '' in words else ''}" if tree else ""
+
+
+def _stems(languages: Mapping[str, Iterable[str]]) -> Iterator[Iterable[str]]:
+    """Yield each language's words, without their last vowel if it changes: `hasło`, `hasła`."""
+    for language, forms in languages.items():
+        yield (_ENDING.sub("", form) for form in forms) if language in _INFLECTED else forms
+
+
+@cache
+def _password_words() -> re.Pattern[str]:
+    return _compile([*_stems(words.PASSWORD_WORDS), _MORE_PASSWORDS, _DOUBTFUL])
+
+
+@cache
+def _code_words() -> re.Pattern[str]:
+    others = words.OTHER_CODES.values()
+    return _compile([*_stems(words.CODE_WORDS), *others, _MORE_CODES, _SHORT_CODES])
+
+
+@cache
+def _key_words() -> re.Pattern[str]:
+    return _compile([*words.KEY_WORDS.values(), _MORE_KEYS])
+
+
+@cache
+def _not_codes() -> frozenset[str]:
+    groups = [*words.OTHER_CODES.values(), _MORE_OTHER_CODES]
+    return frozenset(spelling for group in groups for word in group for spelling in _spell(word))
+
+
+def _find_words(pattern: re.Pattern[str], lowered: str) -> Iterator[Span]:
+    """Yield where a pattern's words stand.
+
+    A short one must stand alone; others may be a part of a compound: `wifilösenord`, `Türcode`.
+    """
+    for match in pattern.finditer(lowered):
+        word, (start, end) = match[0], match.span()
+        is_short = word in _DOUBTFUL or (len(word) <= _SHORT and word not in _COMPOUNDED)
+        if word >= _UNCASED or not is_short or _stands_alone(lowered, start, end):
+            yield start, end
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    beside = text[max(0, start - 1) : start] + text[end : end + 1]
+    return not any(letter.isalnum() and letter < _UNCASED for letter in beside)
+
+
+def _trim(match: re.Match[str]) -> Span:
+    """Return where a password stands, without the punctuation after it."""
+    start = match.start("secret")
+    return start, start + len(match["secret"].rstrip(_PUNCTUATION))
+
+
+def _is_direct(match: re.Match[str]) -> bool:
+    """Whether a sign or a form of "to be" stands between a word and the secret after it."""
+    if (match["sign"] or "").strip():
+        return True
+    before = (match["suffix"] + match["gap"]).lower().rstrip()
+    return before.endswith(_IS_JOINED) or not _IS.isdisjoint(before.split()[-2:])
+
+
+def _is_password_after(match: re.Match[str], word: str) -> bool:
+    secret, between = match["secret"].rstrip(_PUNCTUATION), len(match["gap"].split())
+    if word[0] < _UNCASED and len(match["suffix"]) > _LONGEST_ENDING:
+        return False
+    has_letter = bool(_LETTER.search(secret))
+    if word in _DOUBTFUL and not has_letter:
+        return False
+    if match["sign"]:
+        # An ordinary word counts only if nothing follows it: `password: swordfish`, but not
+        # `password: no idea`.
+        is_last = match["last"] is not None and word not in _NAMES
+        return _looks_generated(secret) or (is_last and has_letter)
+    if _MEASURE.fullmatch(secret):  # 12345, but not 10am
+        return secret.isdecimal() and len(secret) > _MIN_DIGITS and _is_direct(match)
+    is_near = between <= _MOST_BETWEEN or _is_direct(match)
+    return _looks_strong(secret) or (is_near and _looks_generated(secret))
+
+
+def _is_password_before(match: re.Match[str], word: str) -> bool:
+    return _looks_strong(match["secret"]) and _belongs(match["gap"].lower(), word)
+
+
+def _belongs(gap: str, word: str) -> bool:
+    """Whether a form of "to be" begins a gap between a secret and the word for it."""
+    if word[0] >= _UNCASED and (gap.isspace() or not gap[:1].isspace()):
+        return True
+    return gap.lstrip().startswith(_IS_JOINED) or not _IS.isdisjoint(gap.split()[:1])
+
+
+def _is_code_after(match: re.Match[str], word: str) -> bool:
+    code, between = match["secret"], match["gap"].split()
+    if word in _not_codes() or between[:1] in _OTHER_AFTER:
+        return False
+    if word in _SHORT_CODES or code.endswith("#"):
+        return True
+    if len(_DIGIT.findall(code)) < _MIN_DIGITS:
+        return False
+    if (match["sign"] or "").strip():
+        return True
+    # "code 2000" and "código penal 1940" are not secrets; "code: 2000" may be one.
+    if _YEAR_OR_ROUND.fullmatch(code):
+        return _is_direct(match) and match["last"] is not None
+    return len(between) <= _MOST_BETWEEN or _is_direct(match)
+
+
+def _is_code_before(match: re.Match[str], word: str) -> bool:
+    code = match["secret"]
+    if word in _not_codes() or len(_DIGIT.findall(code)) < _MIN_DIGITS:
+        return False
+    return not _YEAR_OR_ROUND.fullmatch(code) and _belongs(match["gap"].lower(), word)
 
 
 def _looks_generated(word: str) -> bool:
     """Whether a word has digits and letters, many digits, or letters and an unusual symbol."""
     if _DIGIT.search(word) and (_LETTER.search(word) or len(word) > _MIN_DIGITS):
         return True
-    return bool(_LETTER.search(word) and _SYMBOL.search(word))
+    return bool(_LETTER.search(word) and _INNER_SYMBOL.search(word))
 
 
-def _is_base58_address(word: str) -> bool:
-    """Whether the checksum of a Bitcoin, Litecoin, Dogecoin or TRON address is correct."""
-    address = bitcoin.b58decode(word)
-    twice = hashlib.sha256(hashlib.sha256(address[:-4]).digest()).digest()
-    return len(address) == _ADDRESS_BYTES and twice[:4] == address[-4:]
-
-
-def _is_bech32(word: str) -> bool:
-    """Whether the checksum of a Bech32 or Bech32m address is correct (BIP 173, BIP 350)."""
-    prefix, _, rest = word.lower().rpartition("1")
-    values = [_BECH32.find(letter) for letter in rest]
-    if not prefix or min(values, default=-1) < 0:
+def _looks_strong(word: str) -> bool:
+    """Whether a word mixes digits and letters more than names such as Windows10 do."""
+    if len(word) < _STRONG or not (_DIGIT.search(word) and _LETTER.search(word)):
         return False
-    codes = [ord(letter) for letter in prefix]
-    expanded = [code >> 5 for code in codes] + [0] + [code & 31 for code in codes]
-    return bitcoin.bech32_checksum(expanded + values) in _BECH32_ENDS
+    is_mixed = word[1:] != word[1:].lower() and word != word.upper()
+    return is_mixed or _count_changes(word) > 1 or bool(_INNER_SYMBOL.search(word))
+
+
+def _is_random(word: str) -> bool:
+    """Whether a long word has so many changes between letters and digits that nobody wrote it."""
+    if _UUID.search(word):
+        return False
+    if _HEX.fullmatch(word):
+        return len(word) == _HEX_KEY
+    return _count_changes(word) >= _MIN_CHANGES
+
+
+def _count_changes(word: str) -> int:
+    """Return how often a letter follows a digit or a digit a letter."""
+    return len(_CHANGE.findall(word))
+
+
+def _is_named_key(match: re.Match[str]) -> bool:
+    key = match["secret"]
+    return bool((match["sign"] or "").strip()) or _count_changes(key) >= _MIN_CHANGES
+
+
+def _is_login(word: str) -> bool:
+    """Whether a word is Base64 of a name, a colon and a password."""
+    try:
+        login = b64decode(
+            word + "=" * (-len(word) % 4), altchars="-_" if {"-", "_"} & set(word) else None
+        )
+        return ":" in login.decode() and login.decode().isprintable()
+    except (binascii.Error, UnicodeDecodeError):
+        return False

@@ -16,6 +16,7 @@ from model.chat.names import (
     make_printable_name,
 )
 from model.chat.telegram_ids import is_non_telegram_id, to_export_id
+from model.redaction import addresses
 from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
@@ -82,6 +83,7 @@ def _print_chat(one: ChatReport, console: Console) -> None:
         "gives": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
         "alphabets": _listed(one.scripts) or "none",
         "private data": _listed(one.private) or "none found",
+        "addresses": _address_limit(one),
         "repaired": _listed(chat.tally.repaired) or "nothing",
         "skipped": _listed(chat.tally.skipped) or "nothing",
     }
@@ -101,6 +103,15 @@ def _print_chat(one: ChatReport, console: Console) -> None:
     if (left := len(chat.places) - _MAX_PLACES) > 0:
         console.print(f"  … and {left} more of the first {len(chat.places)} places (--json)")
     _print_authors(one, console)
+
+
+def _address_limit(one: ChatReport) -> str:
+    """Return in which languages street addresses are found; most messages decide the script."""
+    most = max(one.scripts, key=lambda script: one.scripts[script], default="Latin")
+    if most not in addresses.SCRIPTS:
+        return f"street addresses in {most} letters are not found"
+    *others, last = addresses.LANGUAGES
+    return f"streets are found in {', '.join(others)} and {last} only"
 
 
 def _print_authors(one: ChatReport, console: Console) -> None:

@@ -201,3 +201,20 @@ def test_a_bot_is_labelled(tmp_path):
     bot = entry(3_000, 3, "remember the cake", 9, via_bot="@x", **{"from": "RemindMeBot"})
 
     assert "RemindMeBot (a bot)" in "\n".join(printed(inspect_chat(tmp_path, chat(bot))))
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            "olá",
+            "streets are found in English, French, German, Portuguese, Russian and Spanish only",
+        ),
+        ("你好吗", "street addresses in Cjk letters are not found"),
+    ],
+)
+def test_a_chat_is_told_whether_street_addresses_in_its_letters_are_found(tmp_path, word, told):
+    lines = printed(inspect_chat(tmp_path, chat(*(entry(n, 1, word, n) for n in range(1, 4)))))
+
+    assert told in " ".join(" ".join(lines).split())
+    assert max(map(cell_len, lines)) <= 80

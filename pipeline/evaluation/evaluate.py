@@ -124,11 +124,7 @@ def evaluate_turns(
         select_half(dataset.train, judges=True) if is_reserved else dataset.train
     )
     voices = _list_voices(artifact, dataset, pairs, training, for_judges, split)
-    if not artifact.weights.is_dir():
-        raise BaseError(
-            f"{artifact.path.name} came without the weights that an evaluation needs: export it "
-            "again with --with-weights"
-        )
+    check_weights(artifact)
     turns = [
         turn for turn in make_turns(sample_evenly(pairs, len(pairs), seed)) if turn.voice in voices
     ]
@@ -192,6 +188,19 @@ def evaluate_turns(
             **compute_scorecard(evidence, seed),
         }
         return Evaluation(card, collect_outcomes(evidence))
+
+
+def check_weights(artifact: Artifact) -> None:
+    """Check that a version has the weights that an evaluation needs.
+
+    Raises:
+        BaseError: It came without weights.
+    """
+    if not artifact.weights.is_dir():
+        raise BaseError(
+            f"{artifact.path.name} came without the weights that an evaluation needs: export it "
+            "again with --with-weights"
+        )
 
 
 def has_unseen_judges(artifact: Artifact) -> bool:

@@ -94,8 +94,9 @@ def judged(card, turns=48, seed=0):
 class RetrainRunner:
     """Runs retrainings in one folder; records what its fake trainer and evaluator were asked.
 
-    `cards` are the scorecards by a version's number, or why there is none, `killed` is the step at
-    which a run breaks off, `about` what else the first version's export says of its chat.
+    `cards` are the scorecards or evaluations by a version's number, or why there is none, `killed`
+    is the step at which a run breaks off, `about` what else the first version's export says of its
+    chat, `passes` how often versions see their training data.
     """
 
     folder: Path
@@ -106,6 +107,7 @@ class RetrainRunner:
     judged: list = field(default_factory=list)
     killed: str | None = None
     agrees: bool = True
+    passes: float = 1.0
 
     def __post_init__(self):
         self.root = self.folder / "models"
@@ -160,6 +162,7 @@ class RetrainRunner:
                 "trained_at": "2024-01-01T00:00:00+00:00",
                 "requested": used,
                 "began_with": start.name,
+                "passes": self.passes,
             },
             scores={"nats_per_character": asdict(LOSS)},
         )
@@ -173,7 +176,7 @@ class RetrainRunner:
         found = self.cards.get(int(artifact.path.name.split("-")[0]), card())
         if isinstance(found, Exception):
             raise found
-        return judged(found)
+        return found if isinstance(found, Evaluation) else judged(found)
 
 
 LOSS = HeldOutLoss(Nats(1.0, 0.5), None, {})

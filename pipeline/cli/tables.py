@@ -305,6 +305,7 @@ def print_outcome(trained: "Trained", models_dir: Path, console: Console) -> Non
 _ARMS = {
     "real": "real replies",
     "generated": "tuned",
+    "unchosen": "tuned, not chosen",
     "cold": "tuned, cold",
     "swapped": "tuned, as somebody else",
     "markov": "Markov chain",

@@ -183,6 +183,7 @@ def evaluate_turns(
             "dataset": dataset.content_hash,
             "held_out": str(split),
             "decoding": asdict(artifact.card.decoding),
+            "passes": artifact.card.provenance.get("passes"),
             "quick": size.quick,
             "seed": seed,
             **compute_scorecard(evidence, seed),

@@ -519,6 +519,7 @@ def _make_card(
                 replace(settings, batch_size=outcome.batch_size, name_loss=outcome.name_loss)
             ),
             "steps": outcome.steps,
+            "passes": _count_passes(run, outcome),
             "seconds": round(outcome.seconds, 1),
             "training_loss": round(outcome.loss, 4),
             "began_with": start.name,
@@ -529,6 +530,17 @@ def _make_card(
             "requested": asdict(run.requested),  # what a retraining inherits
         },
     )
+
+
+def _count_passes(run: _TrainingRun, outcome: "Outcome") -> float | None:
+    """Return how often the kept weights learned the data; None if the first weights do not say."""
+    passes = outcome.examples * run.draws / len(run.rows)
+    if outcome.kept:
+        passes *= outcome.kept.step / outcome.steps
+    if isinstance(run.start.base, Artifact):
+        earlier = run.start.base.card.provenance.get("passes")
+        return None if earlier is None else round(earlier + passes, 3)
+    return round(passes, 3)
 
 
 def _add_version(

@@ -47,6 +47,8 @@ def test_a_model_that_learned_its_voices_scores_high(judged):
 
     assert bags["real"] == 1.0
     assert bags["generated"] > 0.7
+    assert card["attribution"]["recall"]["unchosen"] > 0.5
+    assert card["passes"] > 1
     assert card["right_voice"]["absent"]["share"] > 0.7
     assert card["right_voice"]["no_context"]["share"] > 0.7
     assert card["nats_per_char"]["tuned"] < 0.5 * card["nats_per_char"]["base"]

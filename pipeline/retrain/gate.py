@@ -15,13 +15,12 @@ from pipeline.evaluation.generation import Size
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
 from pipeline.terminal import print_indented, shown, table
+from pipeline.training.verdict import MIN_PASSES
 
 _MAX_P_VALUE = 0.025
 """Copied lines prevent promotion if chance explains their rise with a lower probability."""
 _LARGE_FALL = 0.15
 """A larger fall prevents promotion even if there are too few turns to be certain."""
-_MIN_PASSES = 0.5
-"""A version that saw less of its training data replaces another one only if it is no worse."""
 _MORE_REPLIES = 5
 """Times as many replies are compared if the first ones are too few to tell."""
 _BAG_SIZES = ("bags_of_10", "bags_of_5", "bags_of_1")
@@ -124,7 +123,7 @@ def decide(
     ]
     if not_compared and needs_comparison and not must_replace:
         reasons.append(not_compared)
-    if not_compared and passes is not None and passes < _MIN_PASSES:
+    if not_compared and passes is not None and passes < MIN_PASSES:
         reasons.append(
             f"it saw {passes:.0%} of its training data once, too little to replace the current "
             "version without a comparison"

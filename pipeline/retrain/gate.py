@@ -11,7 +11,7 @@ from model.artifacts.artifact import Scorecard
 from pipeline.evaluation import paired
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
-from pipeline.terminal import print_indented, shown, table
+from pipeline.terminal import Progress, print_indented, shown, table
 
 _MAX_P_VALUE = 0.025
 """Copied lines prevent promotion if chance explains their rise with a lower probability."""
@@ -103,8 +103,19 @@ def decide(
     return GateDecision(comparisons, tuple(reasons), tuple(voices), len(answers), conversations)
 
 
-def print_decision(decision: GateDecision, new: str, current: str | None, console: Console) -> None:
-    """Print the metrics side by side, and what prevents promotion."""
+def print_decision(
+    decision: GateDecision, new: str, current: str | None, progress: Progress
+) -> None:
+    """Print what prevents promotion, and with --verbose the metrics side by side."""
+    if progress.verbose:
+        _print_comparisons(decision, new, current, progress.console)
+    for reason in decision.reasons:
+        print_indented(reason, progress.console)
+
+
+def _print_comparisons(
+    decision: GateDecision, new: str, current: str | None, console: Console
+) -> None:
     turns = f"{decision.turns:,} held-out turns of {decision.conversations:,} conversations"
     console.print(
         f"  {new} and {current} answered the same {turns}" if current else f"  {new}, on {turns}"
@@ -130,8 +141,6 @@ def print_decision(decision: GateDecision, new: str, current: str | None, consol
         "  All other metrics: lower is better.",
         style="dim",
     )
-    for reason in decision.reasons:
-        print_indented(reason, console)
 
 
 def _choose_bag_size(new: Evaluation, current: Evaluation | None) -> str:

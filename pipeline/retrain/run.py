@@ -190,6 +190,10 @@ def _train_and_promote(
             checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
         )
     watch.begin("train")
+    size, voices = request.evaluation_size, len(plan.dataset.roster.voices)
+    if not current.artifact:  # there is nothing to compare it with
+        size = size.for_minutes(plan.hyperparameters.minutes)
+    watch.later = size.count_tokens(voices) * (2 if current.artifact else 1)
     if checkpoint is None and (unfinished := _find_unfinished(registry, plan)):
         name, loss = unfinished
         text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
@@ -200,9 +204,9 @@ def _train_and_promote(
         )
     delete_killed_versions(registry, kept=name)
     made = registry.open(name)
-    decision, card = _compare_versions(request, dependencies, made, current, plan.dataset)
+    decision, card = _compare_versions(request, size, dependencies, made, current, plan.dataset)
     other = current.artifact.path.name if current.artifact else None
-    gate.print_decision(decision, name, other, watch.console)
+    gate.print_decision(decision, name, other, watch)
     print_paragraph(summarize_result(loss, card), watch.console)
     watch.begin("write")
     receipt = {
@@ -281,6 +285,7 @@ def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] 
 
 def _compare_versions(
     request: RetrainRequest,
+    size: Size,
     dependencies: Dependencies,
     new: Artifact,
     current: CurrentVersion,
@@ -309,14 +314,14 @@ def _compare_versions(
         else:
             problem = "there are no held-out turns that the current version has not seen"
     watch.begin("score")
-    evaluation = evaluate(new, request.evaluation_size)
+    evaluation = evaluate(new, size)
     write_text(
         new.path / SCORECARD, json.dumps(evaluation.card, ensure_ascii=False, indent=1) + "\n"
     )
     if current.artifact is None or problem:
         return gate.decide(evaluation, None, problem), evaluation.card
     watch.begin("compare")
-    needed = replace(request.evaluation_size, with_fit=False)  # the gate does not compare it
+    needed = replace(size, with_fit=False)  # the gate does not compare it
     try:
         return gate.decide(evaluation, evaluate(current.artifact, needed)), evaluation.card
     except ArtifactError as error:  # do not lose hours of training to a damaged version

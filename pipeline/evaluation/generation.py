@@ -15,6 +15,11 @@ _SHARDS = 2  # parallel speakers; fixed, because sampled replies depend on the n
 _BATCH = 4
 """Requests drawn together; with more, copying their attention caches costs more than it saves."""
 
+_FULL_MINUTES, _MIN_REPLIES = 5.0, 3
+"""Minutes of training from which a size is used in full, and the fewest replies per voice."""
+_REPLY_TOKENS, _SCORED_TOKENS, _FIT_TOKENS = 1_200, 700, 2_400
+"""The cost of a generated reply, of a scored turn and of its fit, in tokens that a model reads."""
+
 OnStep = Callable[[], None]
 """Called after each reply or turn."""
 ShowProgress = Callable[[str, int], AbstractContextManager[OnStep]]
@@ -54,6 +59,21 @@ class Size:
             swapped=scaled(self.swapped),
             scored=scaled(self.scored),
         )
+
+    def for_minutes(self, minutes: float) -> "Size":
+        """Return a smaller size, unless it is a full one, after less than five minutes of training.
+
+        What is left shows as well what such a version can do.
+        """
+        if not self.quick or not 0 < minutes < _FULL_MINUTES:
+            return self
+        return self.with_replies(max(_MIN_REPLIES, round(self.replies * minutes / _FULL_MINUTES)))
+
+    def count_tokens(self, voices: int) -> float:
+        """Return what an evaluation costs, in tokens that the model reads."""
+        replies = min(self.replies, self.lines) + self.cold + self.swapped
+        scored = self.scored * (_SCORED_TOKENS + (_FIT_TOKENS if self.with_fit else 0))
+        return voices * (replies * _REPLY_TOKENS + scored)
 
     def with_spoken_lines(self, lines: int, voices: int) -> "Size":
         """Return a size in which the model says at least `lines` lines over all voices.

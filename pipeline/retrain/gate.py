@@ -14,7 +14,7 @@ from pipeline.evaluation import paired
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
-from pipeline.terminal import print_indented, shown, table
+from pipeline.terminal import Progress, print_indented, shown, table
 from pipeline.training.verdict import MIN_PASSES
 
 _MAX_P_VALUE = 0.025
@@ -146,12 +146,14 @@ def enlarge(size: Size, pairs: Iterable[Pair]) -> Size | None:
     return size.with_replies(replies) if replies >= 2 * size.replies else None
 
 
-def print_decision(decision: GateDecision, new: str, current: str | None, console: Console) -> None:
-    """Print the metrics side by side, and what prevents promotion."""
-    if decision.comparisons:
-        _print_comparisons(decision, new, current, console)
+def print_decision(
+    decision: GateDecision, new: str, current: str | None, progress: Progress
+) -> None:
+    """Print what prevents promotion, and with --verbose the metrics side by side."""
+    if progress.verbose and decision.comparisons:
+        _print_comparisons(decision, new, current, progress.console)
     for reason in decision.reasons:
-        print_indented(reason, console)
+        print_indented(reason, progress.console)
 
 
 def _print_comparisons(

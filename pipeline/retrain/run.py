@@ -217,6 +217,10 @@ def _train_and_promote(
     if current.artifact and problem and not unfinished:
         _confirm_no_comparison(problem, request, dependencies, must_replace=must_replace)
     watch.begin("train")
+    size, voices = request.evaluation_size, len(plan.dataset.roster.voices)
+    if not current.artifact:  # there is nothing to compare it with
+        size = size.for_minutes(plan.hyperparameters.minutes)
+    watch.later = size.count_tokens(voices) * (2 if current.artifact and not problem else 1)
     if unfinished:
         name, loss = unfinished
         text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
@@ -228,10 +232,10 @@ def _train_and_promote(
     delete_killed_versions(registry, kept=name)
     made = registry.open(name)
     decision, card = _compare_versions(
-        request, dependencies, made, current, compared, problem, must_replace=must_replace
+        request, size, dependencies, made, current, compared, problem, must_replace=must_replace
     )
     other = None if decision.not_compared else current.name
-    gate.print_decision(decision, name, other, watch.console)
+    gate.print_decision(decision, name, other, watch)
     if card:
         print_paragraph(summarize_result(loss, card), watch.console)
     is_promoted = not decision.reasons or request.force_promotion is not None
@@ -260,18 +264,21 @@ def _train_and_promote(
         message += f"; to promote {number} by hand: {promote}"
         return RetrainResult(message, name, promoted=False, receipt=page)
     message = f"{name} is now the current version, with {facts['new']:,} new messages"
-    if withdrawn := find_withdrawn_by_version(registry):
-        people = dict.fromkeys(person for names in withdrawn.values() for person in names)
-        purge = "; ".join(
-            f"understudy models purge --person {quote(one)}{models}" for one in people
-        )
-        message += (
-            f". Older versions have learned words of {', '.join(people)}, who withdrew; to delete "
-            f"them: {purge}"
-        )
+    if purge := _explain_purge(registry):
+        message += f". {purge}"
     voice = next((person.name for person in made.card.roster.voices), None)
     chat = f"understudy chat --as {quote(voice)}{models}" if voice else None
     return RetrainResult(message, name, promoted=True, receipt=page, next_command=chat)
+
+
+def _explain_purge(registry: Registry) -> str:
+    """Return how to delete versions with words of people who withdrew; "" if there are none."""
+    withdrawn = find_withdrawn_by_version(registry).values()
+    people = dict.fromkeys(person for names in withdrawn for person in names)
+    models = format_models_option(registry.root)
+    purge = "; ".join(f"understudy models purge --person {quote(one)}{models}" for one in people)
+    learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
+    return f"{learned}; to delete them: {purge}" if people else ""
 
 
 def _describe_plan(plan: Plan) -> dict[str, Any]:
@@ -322,6 +329,7 @@ def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] 
 
 def _compare_versions(
     request: RetrainRequest,
+    size: Size,
     dependencies: Dependencies,
     new: Artifact,
     current: CurrentVersion,
@@ -376,8 +384,7 @@ def _compare_versions(
         )
         return decision, evaluation.card
 
-    found = compare(request.evaluation_size)
-    larger = gate.enlarge(request.evaluation_size, dataset.test)
+    found, larger = compare(size), gate.enlarge(size, dataset.test)
     if not found[0].is_uncertain or larger is None:
         return found
     print_indented("These turns are too few to tell: comparing more of them", watch.console)

@@ -44,8 +44,8 @@ def loss_sentence(loss: "HeldOutLoss") -> str:
     if before != after:
         is_lower = loss.whole.tuned < loss.whole.untuned
         change = f"{'fell' if is_lower else 'rose'} from {before} to {after}"
-    replies = f" on {loss.replies:,} replies" if loss.replies else ""
-    return f"Held-out loss {change} nats per character{replies} (lower is better)."
+    replies = f"{loss.replies:,} real replies" if loss.replies else "real replies"
+    return f"Its surprise at {replies} that it never saw {change} per character (lower is better)."
 
 
 def voice_sentence(card: Scorecard) -> str:

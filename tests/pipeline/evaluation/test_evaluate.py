@@ -279,6 +279,15 @@ def test_replies_scale_every_arm():
     assert QUICK.with_replies(1).quick
 
 
+@pytest.mark.parametrize(
+    ("minutes", "replies"), [(0, 10), (60, 10), (5, 10), (2, 4), (1, 3), (0.1, 3)]
+)
+def test_a_short_training_is_evaluated_on_fewer_replies(minutes, replies):
+    assert QUICK.for_minutes(minutes).replies == replies
+    assert QUICK.for_minutes(minutes).count_tokens(5) <= QUICK.count_tokens(5)
+    assert FULL.for_minutes(minutes) == FULL
+
+
 @pytest.mark.parametrize("voices", [1, 2, 5, 40])
 def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
     size = FULL.with_spoken_lines(MIN_LINES, voices)

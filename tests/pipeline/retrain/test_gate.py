@@ -8,6 +8,7 @@ from rich.console import Console
 from pipeline.dataset.pairs import Pair
 from pipeline.evaluation.evaluate import GATE
 from pipeline.retrain.gate import decide, enlarge, print_decision
+from pipeline.terminal import Progress
 from tests.pipeline.chats import NOON
 from tests.pipeline.retrain.retrain_runner import card, judged
 
@@ -121,5 +122,5 @@ def test_a_first_version_s_figures_name_their_chance_and_direction():
 def printed(decision, current):
     shown = io.StringIO()
     console = Console(file=shown, width=80, highlight=False, markup=False)
-    print_decision(decision, "0002-aabbccdd", current, console)
+    print_decision(decision, "0002-aabbccdd", current, Progress(console, verbose=True))
     return shown.getvalue().splitlines()

@@ -37,7 +37,8 @@ def scorecard(share=0.43, low=0.37, ratio=(0.9, 1.1), names=0.4, passes=1.0, bag
 
 def test_the_sentences_name_direction_and_chance_of_each_figure():
     assert summarize_result(losses(1.053, 0.899), scorecard(0.25, 0.14)) == (
-        "Held-out loss fell from 1.05 to 0.90 nats per character on 200 replies (lower is better). "
+        "Its surprise at 200 real replies that it never saw fell from 1.05 to 0.90 per character "
+        "(lower is better). "
         "Classifiers of the friends' real lines recognise the voice in 25% of 143 lines that it "
         "wrote (higher is better, chance 20%, real lines 51%), so it may or may not sound like "
         "them: these lines are too few to tell."
@@ -53,7 +54,9 @@ def test_the_sentences_name_direction_and_chance_of_each_figure():
     ],
 )
 def test_the_verdict_says_that_a_loss_rose_or_stayed(nats, words):
-    assert loss_sentence(losses(*nats)).startswith(f"Held-out loss {words} nats")
+    assert loss_sentence(losses(*nats)).startswith(
+        f"Its surprise at 200 real replies that it never saw {words} per character"
+    )
 
 
 @pytest.mark.parametrize(

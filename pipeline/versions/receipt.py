@@ -162,10 +162,10 @@ def _format_scores(receipt: Receipt) -> Iterator[str]:
 
 
 def _describe_decision(receipt: Receipt) -> Iterator[str]:
-    yield from receipt["reasons"]
-    if (why := receipt["not_compared"]) and why not in receipt["reasons"]:
+    if why := receipt["not_compared"]:
         yield f"not compared: {why}"
-    elif not receipt["reasons"]:
+    yield from (reason for reason in receipt["reasons"] if reason != why)
+    if not why and not receipt["reasons"]:
         is_compared = receipt["compared_with"] is not None
         passed = "no score fell by more than chance explains"
         yield f"passed: {passed if is_compared else 'there was no version to compare with'}"

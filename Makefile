@@ -9,7 +9,7 @@ MINUTES ?= 5
 
 demo: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli demo --base "$(BASE)" --minutes "$(MINUTES)"
-	@echo "6 · The bot, in a group on this machine ────────────────────────────────────────"
+	@echo "5 · The bot, in a group on this machine ────────────────────────────────────────"
 	$(PYTHON) -m bot playground demo/conversation.txt
 	@echo
 	@echo "The model is in artifacts/, where the bot looks for it. Next:"

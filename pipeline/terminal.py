@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console, JustifyMethod
-from rich.live import Live
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     ProgressColumn,
+    SpinnerColumn,
     Task,
-    TaskID,
     TextColumn,
 )
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
@@ -79,11 +78,8 @@ class TrainingProgress:
     examples_per_second: float
 
 
-class Watcher(Protocol):
-    """A callback that gets the progress of a training run."""
-
-    def __call__(self, progress: TrainingProgress) -> None:
-        """Show one finished step."""
+Watcher = Callable[[TrainingProgress], None]
+"""Gets the state of a training run after each step."""
 
 
 def table(
@@ -153,56 +149,41 @@ _MIN_SHARE, _MIN_SECONDS = 0.05, 10.0
 """The time left is shown after this share of a run and these seconds."""
 
 
-class Bar(Protocol):
-    """A display of a training run, with a console for other messages."""
+class Show(Protocol):
+    """Shows how much of a step is done."""
 
-    @property
-    def console(self) -> Console:
-        """Return the console."""
-
-    def __call__(self, progress: TrainingProgress) -> None:
-        """Show one finished step."""
-
-    def close(self) -> None:
-        """Stop updating the bar."""
+    def __call__(self, share: float, note: str = "") -> None:
+        """Show a share from 0 to 1, and a note."""
 
 
-class TrainingBar:
-    """Shows the loss, speed and time left of a training run; a `Bar`."""
+class Progress:
+    """Shows long work step by step; with `verbose`, figures for people who know training too.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._bar = Progress(
-            TextColumn("      "), BarColumn(28), TextColumn("{task.description}"),
-            console=console, auto_refresh=False,
-        )  # fmt: skip
-        self._task: TaskID | None = None
-        self._printed_at = 0.0
+    `later` is what follows a training, in tokens that the model reads: the expected time has it.
+    """
 
-    def __call__(self, progress: TrainingProgress) -> None:
-        """Show one finished step."""
-        text = describe(progress)
-        if not self.console.is_terminal:
-            if time.monotonic() - self._printed_at > _PRINT_SECONDS or progress.share >= 1:
-                self._printed_at = time.monotonic()
-                self.console.print(f"      {text}")
-            return
-        if self._task is None:
-            self._task = self._bar.add_task(text, total=1.0)
-            self._bar.start()
-        self._bar.update(self._task, completed=progress.share, description=text, refresh=True)
+    def __init__(self, console: Console, *, verbose: bool = False, later: float = 0.0) -> None:
+        self.console, self.verbose, self.later = console, verbose, later
 
-    def close(self) -> None:
-        """Stop updating the bar."""
-        self._bar.stop()
+    @contextmanager
+    def step(self, title: str) -> Iterator[Show]:
+        """Show a step while it runs, then how long it took."""
+        with step(self.console, title) as show:
+            yield show
+
+    def detail(self, text: str) -> None:
+        """Print what only `--verbose` shows."""
+        if self.verbose:
+            print_indented(text, self.console)
+
+    def share(self, done: float) -> None:
+        """Take note of how much of all is done, from 0 to 1."""
 
 
 def describe(progress: TrainingProgress) -> str:
-    """Describe a step in about 50 characters."""
+    """Describe a training step for people who know training."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
-    speed = f"{progress.examples_per_second:.1f} per second"
-    left = time_left(progress.share, progress.seconds)
-    return f"{progress.share:4.0%}  loss {loss}  {speed}{f'  {left} left' if left else ''}"
+    return f"loss {loss}  {progress.examples_per_second:.1f} per second"
 
 
 def time_left(share: float, seconds: float) -> str:
@@ -218,11 +199,11 @@ def time_left(share: float, seconds: float) -> str:
 def curve(points: Iterable[Point], kept: Point | None) -> str:
     """Return the validation losses, one per line; the one of the kept weights is marked."""
     lines = [
-        f"    {point.share:4.0%}  step {point.step:,}  {point.nats:.4f}"
+        f"  {point.share:4.0%}  step {point.step:,}  {point.nats:.4f}"
         f"{'  ← these weights are kept' if point == kept else ''}"
         for point in points
     ]
-    return "\n".join(["  Validation loss during training, in nats per character:", *lines])
+    return "\n".join(["Validation loss during training, in nats per character:", *lines])
 
 
 def clock(seconds: float) -> str:
@@ -233,26 +214,42 @@ def clock(seconds: float) -> str:
     return f"{minutes} min" if minutes < _MINUTE else f"{minutes // 60} h {minutes % 60} min"
 
 
+class _TimeLeft(ProgressColumn):
+    """The time left at the average speed so far."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text of the column."""
+        left = "" if task.total is None else time_left(task.completed, task.elapsed or 0.0)
+        return Text(f"about {left} left" if left else "")
+
+
 @contextmanager
-def step(console: Console, title: str) -> Iterator[Callable[[float], None]]:
+def step(console: Console, title: str) -> Iterator[Show]:
     """Show a step while it runs, then how long it took.
 
-    Yields a function that shows how much of the step is done, from 0 to 1.
+    Yields a function that shows how much of it is done. In a terminal the bar moves all the time,
+    also while nobody calls this; elsewhere a call prints a line every half minute.
     """
-    started = drawn = time.monotonic()
-    if console.is_terminal:
-        text = Padding.indent(Text(f"{title} …"), 2)
-        with Live(text, console=console, auto_refresh=False, transient=True) as live:
+    started = printed = time.monotonic()
+    bars = Bars(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16),
+        TextColumn("{task.fields[share]}"), _TimeLeft(), TextColumn("{task.fields[note]}"),
+        console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal,
+    )  # fmt: skip
+    task = bars.add_task(title, total=None, share="", note="")
 
-            def show(share: float) -> None:
-                nonlocal drawn
-                if time.monotonic() - drawn >= _REDRAW:
-                    drawn = time.monotonic()
-                    live.update(Padding.indent(Text(f"{title} … {share:.0%}"), 2), refresh=True)
+    def show(share: float, note: str = "") -> None:
+        nonlocal printed
+        bars.update(task, total=1.0, completed=share, share=f"{share:.0%}", note=note)
+        now = time.monotonic()
+        if not console.is_terminal and now - printed >= _PRINT_SECONDS:
+            printed = now
+            left = time_left(share, now - started)
+            words = (f"{title} … {share:.0%}", f"about {left} left" if left else "", note)
+            print_indented("  ".join(filter(None, words)), console)
 
-            yield show
-    else:
-        yield lambda _: None
+    with bars:
+        yield show
     took = clock(time.monotonic() - started)
     print_indented(Text.assemble(f"{title} ", (f"({took})", "dim")), console)
 
@@ -264,7 +261,7 @@ def file_bar(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     columns = (TextColumn("  "), BarColumn(28), DownloadColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+    with Bars(*columns, console=console, auto_refresh=False, transient=True) as bar:
         size = file.stat().st_size
         task = bar.add_task("", total=size)
         started = drawn = time.monotonic()
@@ -298,32 +295,28 @@ STEPS: Mapping[str, tuple[str, float]] = {
 """The steps in order: a title, and the share of the time that each takes."""
 
 
-class _TimeLeft(ProgressColumn):
-    """The time left at the average speed so far."""
-
-    def render(self, task: Task) -> Text:
-        """Return the text of the column."""
-        left = time_left(task.completed, task.elapsed or 0.0)
-        return Text(f"about {left} left" if left else "")
-
-
-class Watch:
-    """Shows the steps of a retraining and measures their seconds; also a `Bar`.
+class Watch(Progress):
+    """Shows the steps of a retraining and measures their seconds.
 
     `lasted` are the seconds of each step in the last run, used to estimate the time left.
     """
 
-    def __init__(self, console: Console, lasted: Mapping[str, float] | None = None) -> None:
-        self.console = console
+    def __init__(
+        self,
+        console: Console,
+        lasted: Mapping[str, float] | None = None,
+        *,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(console, verbose=verbose)
         self.seconds: dict[str, float] = {}
-        self._training = TrainingBar(console)
         self._shares = _estimate_shares(lasted or {})
         self._done, self._step = 0.0, ""
         self._began = time.monotonic()
-        self._bar = Progress(
+        self._bar = Bars(
             TextColumn("  overall"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
-            *([_TimeLeft()] if lasted else []),
-            console=console, transient=True, auto_refresh=False, disable=not console.is_terminal,
+            *([_TimeLeft()] if lasted else []), console=console, transient=True,
+            refresh_per_second=4, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=1.0)
 
@@ -338,19 +331,10 @@ class Watch:
             self._bar.start()
         self.console.print(f"· {STEPS[step][0]}", style="dim", highlight=False)
 
-    def __call__(self, progress: TrainingProgress) -> None:
-        """Show one finished step."""
-        self._training(progress)
-        self.share(progress.share)
-
     def share(self, done: float) -> None:
         """Show how much of the step is done, 0 to 1."""
         completed = self._done + done * self._shares.get(self._step, 0.0)
         self._bar.update(self._task, completed=completed, refresh=True)
-
-    def close(self) -> None:
-        """Stop updating the bar of the training."""
-        self._training.close()
 
     def stop(self) -> None:
         """Remove the bar at the end."""

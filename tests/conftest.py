@@ -166,6 +166,7 @@ def train_on_habits(folder, family, dataset):
     from model.artifacts.artifact import Decoding
     from model.artifacts.registry import Registry
     from pipeline.dataset.storage import load_dataset
+    from pipeline.terminal import Progress
     from pipeline.training.hyperparameters import Hyperparameters
     from pipeline.training.run import train
     from tests import checkpoints
@@ -175,5 +176,5 @@ def train_on_habits(folder, family, dataset):
     epochs = 8 if family == "encoder-decoder" else 12  # a session is fewer examples than its pairs
     settings = Hyperparameters(epochs=epochs, learning_rate=6e-3, max_reply_tokens=32)
     sure = Decoding(temperature=0.3)  # so small a model misspells a habit now and then
-    quiet = Console(quiet=True)
+    quiet = Progress(Console(quiet=True))
     train(load_dataset(dataset), str(base), Registry(folder / "artifacts"), settings, sure, quiet)

@@ -10,6 +10,7 @@ import os
 import random
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,7 +22,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CLIENT = """\
-#!{python} -IS
 import os, signal, socket, sys
 
 server = socket.socket(socket.AF_UNIX)
@@ -42,13 +42,18 @@ os._exit(status)
 """
 
 
+def write_program(file, *words):
+    """Write a program that runs these words and its own, through sh: `#!` cannot hold a space."""
+    file.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', "utf-8")
+    file.chmod(0o700)
+
+
 @contextmanager
 def forking(*modules):
     """Run a server that has imported these modules; yield the path of its client."""
     with tempfile.TemporaryDirectory() as folder:
         client, address = Path(folder, "python"), f"{folder}/socket"
-        client.write_text(CLIENT.format(python=sys.executable, address=address))
-        client.chmod(0o700)
+        write_program(client, sys.executable, "-ISc", CLIENT.format(address=address))
         command = [sys.executable, "-m", "tests.fork_server", address, *modules]
         root = Path(__file__).parents[1]
         with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as server:

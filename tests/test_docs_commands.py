@@ -33,6 +33,7 @@ from pipeline.training import bases
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.command_line import run_main, understudy
+from tests.fork_server import write_program
 from tests.model.fake_artifacts import make
 from tests.test_docs import CURRENT, ROOT, read_code
 
@@ -200,9 +201,8 @@ def telegram():
 def programs(tmp_path_factory, bot_python):
     """A folder with Python and `understudy-bot`, which start as forks."""
     folder = tmp_path_factory.mktemp("bin")
-    for name, options in (("python", ""), ("understudy-bot", "-m bot")):
-        (folder / name).write_text(f'#!/bin/sh\nexec {bot_python} {options} "$@"\n', "utf-8")
-        (folder / name).chmod(0o700)
+    for name, options in (("python", ()), ("understudy-bot", ("-m", "bot"))):
+        write_program(folder / name, bot_python, *options)
     return folder
 
 

@@ -17,16 +17,16 @@ from model.artifacts.registry import Registry
 from model.version import VERSION
 from pipeline.dataset.sample import write_sample
 from tests.checkpoints import save_llama
+from tests.fork_server import write_program
 from tests.test_docs import find_unknown
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "train_on_colab.ipynb"
 PRETENDING = """\
-#!{python}
 import shlex, sys
 from pathlib import Path
 with Path("commands").open("a") as file:
-    print(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), file=file)
-if sys.argv[1:3] == ["models", "export"]:
+    print(shlex.join(sys.argv[1:]), file=file)
+if sys.argv[2:4] == ["models", "export"]:
     Path(sys.argv[-1]).touch()
 """
 
@@ -39,8 +39,7 @@ def desk(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("pip", "understudy"):
-        (programs / name).write_text(PRETENDING.format(python=sys.executable))
-        (programs / name).chmod(0o755)
+        write_program(programs / name, sys.executable, "-c", PRETENDING, name)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "jupyter"))

@@ -66,6 +66,9 @@ def choose_question(text: str, access: Access, texts: Wording) -> tuple[str, tup
         return texts.no_voices, ()
     if not text.strip():
         return texts.choose_voice, voices
+    namesakes = access.roster.find_namesakes(text)
+    if len(namesakes) > 1:
+        return texts.shared_name, tuple(person for person in voices if person in namesakes)
     near = find_similar_names(text, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
     if _count_first_name(text, access.roster.people) > 1:
@@ -108,7 +111,8 @@ class VoiceHandlers:
             await context.delivery.send_text(place, context.texts.silent_here)
             return
         text = after_command(message)
-        if named := access.roster.match_voice(text):
+        named = access.roster.match_voice(text)
+        if named and len(access.roster.find_namesakes(text)) <= 1:
             is_forced = begins_reply(text.strip(), named[1])
             request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
             request = self._withhold_opening(request, message)

@@ -34,7 +34,7 @@ _MIN_SIMILARITY = 0.6  # difflib's default cut-off for close matches
 
 
 class HasNames(Protocol):
-    """A person with a name and aliases."""
+    """A person with a name, aliases, and the names that Telegram showed, the last one last."""
 
     @property
     def name(self) -> str:
@@ -43,6 +43,10 @@ class HasNames(Protocol):
     @property
     def aliases(self) -> tuple[str, ...]:
         """Return other names that `/as` accepts."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names that Telegram showed."""
 
 
 PersonT = TypeVar("PersonT", bound=HasNames)
@@ -110,23 +114,41 @@ class VoiceMatcher(Generic[PersonT]):
     """Matches the start of a text with the names of people; indexes the names once.
 
     The longest name or alias wins, ignoring case and accents; a first name counts if only one
-    person has it. A name ends at a space, a comma, a colon or the end.
+    person has it. A name ends at a space, a comma, a colon or the end. An alias or a first name
+    that is another person's name in Telegram, too, belongs to both.
     """
 
     def __init__(self, people: Iterable[PersonT]) -> None:
-        self._owners: dict[str, PersonT] = {}
+        self._owners: dict[str, list[PersonT]] = {}
         for label, person in _list_labels(list(people)):
-            self._owners.setdefault(label, person)
+            owners = self._owners.setdefault(label, [])
+            if person not in owners:
+                owners.append(person)
         self._longest = max(map(len, self._owners), default=0)
 
     def match(self, text: str) -> tuple[PersonT, str] | None:
         """Return the person whose name starts a text, and the words after it; or None.
 
+        Of several people with this name, it is the one who has exactly this name in prompts.
+        """
+        label, rest = self._find_label(text)
+        owners = self._owners.get(label, [])
+        if len(owners) == 1 or (owners and fold(owners[0].name) == label):
+            return owners[0], rest
+        return None
+
+    def match_all(self, text: str) -> list[PersonT]:
+        """Return everybody who has the name that starts a text."""
+        return self._owners.get(self._find_label(text)[0], [])
+
+    def _find_label(self, text: str) -> tuple[str, str]:
+        """Return the longest name that starts a text, folded, and the words after it.
+
         It reads only as many characters as the longest name has.
         """
         words = text.strip()
-        best: tuple[PersonT, int] | None = None
-        read, longest = "", 0
+        best = ("", 0)
+        read = ""
         for at, character in enumerate(words[: 4 * self._longest], 1):
             read += _fold_character(character)
             label = read.strip()
@@ -134,9 +156,9 @@ class VoiceMatcher(Generic[PersonT]):
                 break
             if at < len(words) and words[at] not in _NAME_ENDS:
                 continue
-            if len(label) > longest and (person := self._owners.get(label)):
-                best, longest = (person, at), len(label)
-        return (best[0], words[best[1] :].lstrip(_NAME_ENDS)) if best else None
+            if len(label) > len(best[0]) and label in self._owners:
+                best = (label, at)
+        return best[0], words[best[1] :].lstrip(_NAME_ENDS)
 
 
 def find_voice(name: str, people: Iterable[PersonT]) -> PersonT:
@@ -184,13 +206,15 @@ def _compute_similarity(text: str, label: str) -> float:
 
 
 def _list_labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
-    """Return every folded name and alias, then the first names that only one person has.
+    """Return every folded name, then aliases, then the first names that only one person has.
 
+    Then these names again for each other person whom Telegram showed under them. Names in prompts
+    are repeated for the last shown name only: anybody may have joked with a friend's name once.
     Words with which the model chooses who speaks are left out.
     """
-    labels = [
-        (fold(label), person) for person in people for label in (person.name, *person.aliases)
-    ]
+    names = {fold(person.name) for person in people}
+    labels = [(fold(person.name), person) for person in people]
+    labels += [(fold(alias), person) for person in people for alias in person.aliases]
     by_first_name: dict[str, list[PersonT]] = defaultdict(list)
     for person in people:
         by_first_name[fold(person.name).split(" ")[0]].append(person)
@@ -200,6 +224,11 @@ def _list_labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
         for first, owners in by_first_name.items()
         if len(owners) == 1 and first not in taken
     ]
+    others = {label for label, _ in labels} - names
+    for person in people:
+        shown = [fold(clean_name(name)) for name in person.names]
+        shared = {*others.intersection(shown), *names.intersection(shown[-1:])}
+        labels += [(label, person) for label in shared]
     return [(label, person) for label, person in labels if label and label not in ANYONE_WORDS]
 
 

@@ -163,6 +163,10 @@ class Roster:
         """
         return self._all_names.match(text) or self._voice_names.match(text)
 
+    def find_namesakes(self, text: str) -> list[Person]:
+        """Return all voices who have the name that starts a text, as Telegram shows them, too."""
+        return self._voice_names.match_all(text)
+
     def is_withheld_name(self, name: str) -> bool:
         """Whether this is a current or earlier name of somebody with learn = "no"."""
         if person := self.find_by_name(name):

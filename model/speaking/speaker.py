@@ -120,13 +120,15 @@ class Speaker:
         found: list[tuple[str, ...]] = []
         for ask, own in zip(asks, self.candidates(asks, should_stop), strict=True):
             raise_if_stopped(should_stop)
-            if own:
-                table = self.voice_table
-                reply = choose_reply(self.engine, self.codec, own, ask.voice, self.decoding, table)
-                found.append(reply.messages)
-            else:
-                found.append(())
+            found.append(self.choose(ask.voice, own))
         return found
+
+    def choose(self, voice: str, replies: Sequence[Reply]) -> tuple[str, ...]:
+        """Return the messages of the best of these candidates; empty without a candidate."""
+        if not replies:
+            return ()
+        table = self.voice_table
+        return choose_reply(self.engine, self.codec, replies, voice, self.decoding, table).messages
 
     def candidates(
         self, asks: Sequence[Ask], should_stop: ShouldStop | None = None

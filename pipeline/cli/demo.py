@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.errors import TrainingError
@@ -16,7 +14,7 @@ from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
 from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import QUICK, evaluate
-from pipeline.terminal import print_paragraph, step
+from pipeline.terminal import Progress, clock, print_paragraph
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start, checkpoint_of, train
 from pipeline.training.verdict import summarize_result
@@ -29,7 +27,7 @@ def run_demo(
     base: str,
     minutes: float,
     registry: Registry,
-    console: Console,
+    progress: Progress,
     should_resume: Callable[[Path | None], bool],
 ) -> None:
     """Promote a model in the registry, and write a held-out conversation for the playground.
@@ -46,28 +44,31 @@ def run_demo(
             f"{registry.root}, and the demo would replace it: run the demo in another clone"
         )
     make_folder(folder)
+    console, verbose = progress.console, progress.verbose
     console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
-    with step(console, f"Writing {folder / 'export' / 'result.json'}"):
+    with progress.step(f"Writing {folder / 'export' / 'result.json'}"):
         export = write_sample(folder / "export")
     console.rule("2 · A dataset of contexts and replies", align="left")
-    with step(console, "Building"):
+    with progress.step("Building"):
         summary = build([export], folder / "dataset", BuildOptions(public=True))
-    print_summary(summary, console)
-    console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
+    print_summary(summary, console, verbose=verbose)
+    console.rule(f"3 · Training {base} for {clock(60 * minutes)}", align="left")
     dataset = load_dataset(folder / "dataset")
     resume = should_resume(checkpoint_of(dataset, Start(base), registry))
     settings = Hyperparameters(minutes=minutes, reserve_judge_sessions=True)
-    trained = train(dataset, base, registry, settings, Decoding(), console, resume=resume)
+    size = QUICK.for_minutes(minutes)
+    progress.later = size.count_tokens(len(dataset.roster.voices))
+    trained = train(dataset, base, registry, settings, Decoding(), progress, resume=resume)
     registry.promote(trained.name)
     lines = opening_lines("held-out", str(dataset.folder), dataset.window.size, seed=1)
     write_text(folder / CONVERSATION, "".join(f"{line}\n" for line in lines))
-    console.rule("4 · Loss on held-out replies", align="left")
-    print_losses(trained.loss, console)
-    console.print(f"\n  {trained.name} is the current version now", highlight=False)
-    console.rule("5 · Its scorecard: does it sound like them?", align="left")
+    if verbose:
+        print_losses(trained.loss, console)
+    console.print(f"  {trained.name} is the current version now", highlight=False)
+    console.rule("4 · Its scorecard: does it sound like them?", align="left")
     version = registry.open()
-    card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
-    print_headline(card, console)
+    card = evaluate(version, dataset, registry.root / "bases", size, 0, console)
+    print_headline(card, console, verbose=verbose)
     print_paragraph(summarize_result(trained.loss, card), console)
     console.print(
         f"\n  Full scorecard: {version.path / SCORECARD}", highlight=False, soft_wrap=True

@@ -23,6 +23,7 @@ from pipeline.cli.options import (
     training_option,
 )
 from pipeline.dataset.split import HeldOutSplit
+from pipeline.terminal import Progress
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters, by_recipe
 from pipeline.training.processes import count_processes
@@ -43,6 +44,7 @@ def train(
     models_dir: ModelsDir = MODELS,
     resume: options.Resume = False,
     restart: options.Restart = False,
+    verbose: options.Verbose = False,
     temperature: Annotated[float, sampling_option("temperature")] = DECODING.temperature,
     top_k: Annotated[int, sampling_option("top_k")] = DECODING.top_k,
     top_p: Annotated[float, sampling_option("top_p")] = DECODING.top_p,
@@ -118,7 +120,7 @@ def train(
     from pipeline.training.processes import join_processes
 
     with join_processes(shards=shard) as processes:
-        console = Console(quiet=not processes.is_main)
+        progress = Progress(Console(quiet=not processes.is_main), verbose=verbose)
         registry = Registry(models_dir)
         pairs = load_dataset(dataset)
 
@@ -133,10 +135,10 @@ def train(
 
         resumes = processes.broadcast_from_main(ask)
         trained = run.train(
-            pairs, base, registry, settings, decoding, console,
+            pairs, base, registry, settings, decoding, progress,
             resume=resumes, processes=processes,
         )  # fmt: skip
-        tables.print_outcome(trained, models_dir, console)
+        tables.print_outcome(trained, models_dir, progress)
         if push_to_hub and processes.is_main:
             models.push_version(registry, trained.name, push_to_hub, public=public)
 
@@ -232,6 +234,7 @@ def demo(
     models_dir: ModelsDir = MODELS,
     resume: options.Resume = False,
     restart: options.Restart = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Build, train, evaluate and promote a model from a sample chat."""
     options.check_resume(resume=resume, restart=restart)
@@ -242,7 +245,8 @@ def demo(
     def should_resume(checkpoint: Path | None) -> bool:
         return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
 
-    run_demo(folder, base, minutes, Registry(models_dir), Console(), should_resume)
+    progress = Progress(Console(), verbose=verbose)
+    run_demo(folder, base, minutes, Registry(models_dir), progress, should_resume)
 
 
 def check_processes(command: str) -> None:

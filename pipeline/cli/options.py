@@ -62,6 +62,9 @@ Version = Annotated[
         autocompletion=complete_version,
     ),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Also print losses, speeds and the settings chosen")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a stopped training")]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Discard the checkpoint of a stopped training")

@@ -64,6 +64,7 @@ def retrain(
     restart: options.Restart = False,
     yes: Annotated[bool, typer.Option("--yes", help="Answer yes to every question")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the result")] = False,
+    verbose: options.Verbose = False,
     min_messages: Annotated[
         int | None,
         typer.Option(
@@ -181,7 +182,7 @@ def retrain(
     def ask(question: str) -> bool:
         return yes or options.ask(question)
 
-    watch = Watch(console, _seconds_of_last_run(folder))
+    watch = Watch(console, _seconds_of_last_run(folder), verbose=verbose)
     try:
         result = run(request, Dependencies(watch, ask, print_findings, print_summary))
     except KeyboardInterrupt:

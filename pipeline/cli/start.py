@@ -112,6 +112,7 @@ def start(
     skip_bot: Annotated[
         bool, typer.Option("--skip-bot", help="Stop before the bot", rich_help_panel=_BOT)
     ] = False,
+    verbose: options.Verbose = False,
     epochs: Annotated[float | None, training_option("epochs")] = None,
     max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,
 ) -> None:
@@ -147,7 +148,7 @@ def start(
 
     dependencies = Dependencies(
         asker=make_asker(console, takes_defaults=yes),
-        retrain=lambda wanted, ask: retrain(wanted, ask, console),
+        retrain=lambda wanted, ask: retrain(wanted, ask, Watch(console, verbose=verbose)),
         show_samples=lambda artifact, seed: print_samples(artifact, seed, console),
         write_env=write_env,
         run_bot=run_bot,
@@ -161,14 +162,11 @@ def start(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def retrain(
-    request: "RetrainRequest", ask: Callable[[str], bool], console: Console
-) -> "RetrainResult":
+def retrain(request: "RetrainRequest", ask: Callable[[str], bool], watch: Watch) -> "RetrainResult":
     """Train a version; its modules are imported here, because that takes seconds."""
     from pipeline.retrain.request import Dependencies as RetrainDependencies
     from pipeline.retrain.run import retrain as run_retraining
 
-    watch = Watch(console)
     return run_retraining(request, RetrainDependencies(watch, ask, print_findings, print_summary))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from model.artifacts.artifact import Scorecard
@@ -22,6 +23,7 @@ from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
 from pipeline.terminal import (
+    Progress,
     format_models_option,
     nats_note,
     print_indented,
@@ -215,31 +217,33 @@ def print_summary(
     console: Console,
     roster: str = "the dataset's roster.toml, then train",
     command: str = "",
+    *,
+    verbose: bool = True,
 ) -> None:
     """Print a dataset's figures, what was left out, and who has not agreed yet.
 
     `command` applies a change of `roster`; it is printed in a line of its own, to be copied.
+    Without `verbose`, how the chat is divided for training is left out.
     """
     chats = ", ".join(
         make_printable_name(chat.title) or str(chat.chat_id) for chat in summary.chats
     )
     print_indented(
         f"{chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
-        f"conversations, {summary.pairs:,} pairs",
+        f"conversations{f', {summary.pairs:,} pairs' if verbose else ''}",
         console,
     )
-    splits = table("split", "conversations", "messages", "pairs", "seen", "from", "to")
-    for part in summary.splits:
-        figures = (part.sessions, part.lines, part.pairs, part.seen)
-        days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
-        splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
-    console.print(Padding.indent(splits, 2))
-    voices = table("voice", "lines", "train", "validation", "test", "may be imitated")
+    if verbose:
+        console.print(Padding.indent(_list_splits(summary), 2))
+    voices = table("voice", "messages", "train", "validation", "test", "may be imitated")
+    if not verbose:
+        voices = table("voice", "messages", "may be imitated")
     for voice in summary.voices:
         counts = (voice.lines, voice.train, voice.validation, voice.test)
-        voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
+        shown = [f"{n:,}" for n in (counts if verbose else counts[:1])]
+        voices.add_row(Text(voice.name), *shown, voice.imitate)
     console.print(Padding.indent(voices, 2))
-    for line in _notes(summary):
+    for line in _notes(summary, verbose=verbose):
         print_indented(line, console)
     if summary.silent:
         print_indented(
@@ -253,7 +257,16 @@ def print_summary(
             console.print(f"  {make_printable(command)}", soft_wrap=True, highlight=False)
 
 
-def _notes(summary: Summary) -> Iterator[str]:
+def _list_splits(summary: Summary) -> Table:
+    splits = table("split", "conversations", "messages", "pairs", "seen", "from", "to")
+    for part in summary.splits:
+        figures = (part.sessions, part.lines, part.pairs, part.seen)
+        days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
+        splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
+    return splits
+
+
+def _notes(summary: Summary, *, verbose: bool) -> Iterator[str]:
     """Yield what was left out or repaired, and the results of the leak check."""
     for about, counts in (
         ("Redacted", summary.redacted),
@@ -272,6 +285,8 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield f"{summary.repeated:,} repeated messages are only context in training"
     if summary.removed:
         yield f"{summary.removed:,} pairs that you marked in the review are left out"
+    if not verbose:
+        return
     yield f"Left out between the splits: {summary.gap:,} messages, {summary.dropped:,} pairs"
     leaks = summary.leaks
     yield (
@@ -300,9 +315,11 @@ def print_losses(loss: "HeldOutLoss", console: Console) -> None:
     console.print(nats_note(loss.replies), style="dim")
 
 
-def print_outcome(trained: "Trained", models_dir: Path, console: Console) -> None:
+def print_outcome(trained: "Trained", models_dir: Path, progress: Progress) -> None:
     """Print the losses of a new version, whether it was promoted, and the next command."""
-    print_losses(trained.loss, console)
+    console = progress.console
+    if progress.verbose:
+        print_losses(trained.loss, console)
     number, models = trained.name.split("-")[0], format_models_option(models_dir)
     state = "is the current version now"
     if not trained.promoted:
@@ -317,6 +334,7 @@ def print_outcome(trained: "Trained", models_dir: Path, console: Console) -> Non
 _ARMS = {
     "real": "real replies",
     "generated": "tuned",
+    "unchosen": "tuned, not chosen",
     "cold": "tuned, cold",
     "swapped": "tuned, as somebody else",
     "markov": "Markov chain",
@@ -328,7 +346,7 @@ _COMPARED = ("real", "generated", "markov", "nearest")
 
 def print_scorecard(card: Scorecard, console: Console) -> None:
     """Print the headline, then all sections, with 95 % intervals in brackets."""
-    print_headline(card, console)
+    print_headline(card, console, verbose=True)
     judges = f"judges of {card['attribution']['judge_sessions']} conversations"
     for title, lines in (
         (f"Whose lines are these? Macro-F1, {judges}", _attribution),
@@ -345,8 +363,8 @@ def print_scorecard(card: Scorecard, console: Console) -> None:
         print_indented(line, console)
 
 
-def print_headline(card: Scorecard, console: Console) -> None:
-    """Print the main scores beside those of the baselines."""
+def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
+    """Print the main scores beside those of the baselines; with `verbose` also how they came."""
     found = card["headline"]
     rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
     has_bags = found["bags"] >= MIN_BAGS
@@ -376,15 +394,16 @@ def print_headline(card: Scorecard, console: Console) -> None:
     else:
         note = TOO_FEW_LINES
     print_indented(note, console, "dim")
-    right = card["right_voice"]
-    for key, what in (
-        ("absent", "speaker absent, among absent names"),
-        ("no_context", "without context, among all names"),
-    ):
-        share, chance = right[key]["share"], right[key]["chance"]
-        print_indented(f"Right voice, {what}: {share:.0%} (chance {chance:.0%})", console)
-    if (auc := found.get("auc_with_context")) is not None:
-        print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
+    if verbose:
+        right = card["right_voice"]
+        for key, what in (
+            ("absent", "speaker absent, among absent names"),
+            ("no_context", "without context, among all names"),
+        ):
+            share, chance = right[key]["share"], right[key]["chance"]
+            print_indented(f"Right voice, {what}: {share:.0%} (chance {chance:.0%})", console)
+        if (auc := found.get("auc_with_context")) is not None:
+            print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
     lines = card["personal_data_lines"]
     print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
     if card["quick"]:

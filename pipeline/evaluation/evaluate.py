@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
 from model.artifacts.artifact import SCORECARD, Artifact
 from model.errors import BaseError, DatasetError
@@ -46,7 +43,7 @@ from pipeline.evaluation.scorecard import (
     compute_scorecard,
 )
 from pipeline.evaluation.scorer import Request, Score, score_replies
-from pipeline.terminal import clock, step
+from pipeline.terminal import step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.machine import reuse_freed_memory
@@ -124,11 +121,7 @@ def evaluate_turns(
         select_half(dataset.train, judges=True) if is_reserved else dataset.train
     )
     voices = _list_voices(artifact, dataset, pairs, training, for_judges, split)
-    if not artifact.weights.is_dir():
-        raise BaseError(
-            f"{artifact.path.name} came without the weights that an evaluation needs: export it "
-            "again with --with-weights"
-        )
+    check_weights(artifact)
     turns = [
         turn for turn in make_turns(sample_evenly(pairs, len(pairs), seed)) if turn.voice in voices
     ]
@@ -139,8 +132,8 @@ def evaluate_turns(
         on_progress((finished_parts + share) / _PARTS)
         finished_parts += share == 1
 
-    show_progress = partial(_show_progress, console, on_part_progress)
-    arms = generate_answers(artifact, turns, size, seed, show_progress)
+    show = partial(show_progress, console, on_part_progress)
+    arms = generate_answers(artifact, turns, size, seed, show)
     with step(console, "Baselines"):
         asked = [answer.asked for answer in arms[GENERATED]]
         arms[REAL] = tuple(make_real_answers(asked))
@@ -158,21 +151,21 @@ def evaluate_turns(
         untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
 
         def score(requests: Sequence[Request]) -> list[list[Score]]:
-            with show_progress("Fit under the untuned base", len(requests)) as on_step:
+            with show("Fit under the untuned base", len(requests)) as on_step:
                 return score_replies(untuned, requests, limit, on_step)
 
         ranked = rank_candidates(questions, score)
     else:
         on_part_progress(1)
     tuned = _prepare(open_tuned(artifact))
-    with show_progress("Real turns under every name", 3 * len(chosen)) as on_step:
+    with show("Real turns under every name", 3 * len(chosen)) as on_step:
         measured = measure_turns(
             [answer.asked for answer in compared[REAL]],
             voices,
             lambda requests: score_replies(tuned, requests, limit, on_step),
         )
     canaries = [canary["text"] for canary in artifact.card.provenance.get("canaries") or ()]
-    with show_progress("Planted canaries and decoys", len(canaries)) as on_step:
+    with show("Planted canaries and decoys", len(canaries)) as on_step:
         exposures = _measure_exposures(tuned, canaries, voices, seed, on_step)
     with step(console, "Scoring"):
         evidence = Evidence(
@@ -187,11 +180,25 @@ def evaluate_turns(
             "dataset": dataset.content_hash,
             "held_out": str(split),
             "decoding": asdict(artifact.card.decoding),
+            "passes": artifact.card.provenance.get("passes"),
             "quick": size.quick,
             "seed": seed,
             **compute_scorecard(evidence, seed),
         }
         return Evaluation(card, collect_outcomes(evidence))
+
+
+def check_weights(artifact: Artifact) -> None:
+    """Check that a version has the weights that an evaluation needs.
+
+    Raises:
+        BaseError: It came without weights.
+    """
+    if not artifact.weights.is_dir():
+        raise BaseError(
+            f"{artifact.path.name} came without the weights that an evaluation needs: export it "
+            "again with --with-weights"
+        )
 
 
 def has_unseen_judges(artifact: Artifact) -> bool:
@@ -307,26 +314,21 @@ def _measure_exposures(
 
 
 @contextmanager
-def _show_progress(
-    console: Console, on_progress: Callable[[float], None], title: str, total: int
+def show_progress(
+    console: Console, on_progress: Callable[[float], object], title: str, total: int
 ) -> Iterator[OnStep]:
-    """Show a bar for `total` steps, then a line with the time they took."""
-    started = time.monotonic()
-    columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())
-    bar = Progress(
-        *columns, console=console, transient=True, auto_refresh=False,
-        disable=not console.is_terminal,
-    )  # fmt: skip
-    task = bar.add_task(title, total=total)
+    """Show how many of `total` steps are done, then the time that they took."""
+    if not total:
+        yield lambda: None
+    else:
+        with step(console, f"{title}: {total:,}") as show:
+            done = 0
 
-    def advance() -> None:
-        bar.advance(task)
-        bar.refresh()
-        on_progress(min(_ALMOST, bar.tasks[task].percentage / 100))
+            def advance() -> None:
+                nonlocal done
+                done += 1
+                show(done / total)
+                on_progress(min(_ALMOST, done / total))
 
-    with bar:
-        yield advance
+            yield advance
     on_progress(1)
-    took = clock(time.monotonic() - started)
-    if total:
-        console.print(Text.assemble(f"  {title}: {total:,} ", (f"({took})", "dim")))

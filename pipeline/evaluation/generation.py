@@ -1,5 +1,6 @@
 """Generate the replies that the scorecard measures."""
 
+import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -8,11 +9,16 @@ from dataclasses import dataclass, replace
 from model.artifacts.artifact import Artifact
 from model.speaking.speaker import Ask, open_speaker
 from pipeline.evaluation.heldout import Answer, Turn, silence_voice, swap_voice, take_turns
-from pipeline.evaluation.scorecard import COLD, GENERATED, SWAPPED
+from pipeline.evaluation.scorecard import COLD, GENERATED, SWAPPED, UNCHOSEN
 
 _SHARDS = 2  # parallel speakers; fixed, because sampled replies depend on the number
 _BATCH = 4
 """Requests drawn together; with more, copying their attention caches costs more than it saves."""
+
+_FULL_MINUTES, _MIN_REPLIES = 5.0, 3
+"""Minutes of training from which a size is used in full, and the fewest replies per voice."""
+_REPLY_TOKENS, _SCORED_TOKENS, _FIT_TOKENS = 1_200, 700, 2_400
+"""The cost of a generated reply, of a scored turn and of its fit, in tokens that a model reads."""
 
 OnStep = Callable[[], None]
 """Called after each reply or turn."""
@@ -54,6 +60,21 @@ class Size:
             scored=scaled(self.scored),
         )
 
+    def for_minutes(self, minutes: float) -> "Size":
+        """Return a smaller size, unless it is a full one, after less than five minutes of training.
+
+        What is left shows as well what such a version can do.
+        """
+        if not self.quick or not 0 < minutes < _FULL_MINUTES:
+            return self
+        return self.with_replies(max(_MIN_REPLIES, round(self.replies * minutes / _FULL_MINUTES)))
+
+    def count_tokens(self, voices: int) -> float:
+        """Return what an evaluation costs, in tokens that the model reads."""
+        replies = min(self.replies, self.lines) + self.cold + self.swapped
+        scored = self.scored * (_SCORED_TOKENS + (_FIT_TOKENS if self.with_fit else 0))
+        return voices * (replies * _REPLY_TOKENS + scored)
+
     def with_spoken_lines(self, lines: int, voices: int) -> "Size":
         """Return a size in which the model says at least `lines` lines over all voices.
 
@@ -66,10 +87,11 @@ class Size:
 def generate_answers(
     artifact: Artifact, turns: Sequence[Turn], size: Size, seed: int, show_progress: ShowProgress
 ) -> dict[str, tuple[Answer, ...]]:
-    """Reply to real turns in at most three arms: as they are, cold, and swapped.
+    """Reply to real turns in at most four arms: as they are, unchosen, cold, and swapped.
 
-    Cold contexts have no line of the voice. Swapped replies are in a voice without a line in the
-    context, and count as that voice's.
+    The unchosen reply to a turn is one of its candidates at random. Cold contexts have no line of
+    the voice. Swapped replies are in a voice without a line in the context, and count as that
+    voice's.
     """
     names = sorted({turn.voice for turn in turns})
     silenced = filter(None, map(silence_voice, turns))
@@ -82,16 +104,21 @@ def generate_answers(
     found = {}
     for arm, (title, asked) in arms.items():
         with show_progress(title, len(asked)) as on_step:
-            answered = tuple(_answer_turns(artifact, asked, seed, on_step)) if asked else ()
+            answered = _answer_turns(artifact, asked, seed, on_step) if asked else []
         if answered or arm == GENERATED:
-            found[arm] = answered
+            found[arm] = tuple(chosen for chosen, _ in answered)
+        if arm == GENERATED:
+            found[UNCHOSEN] = tuple(unchosen for _, unchosen in answered)
     return found
 
 
 def _answer_turns(
     artifact: Artifact, asked: Sequence[Turn], seed: int, on_step: OnStep
-) -> list[Answer]:
-    """Reply to turns, several at a time; prompts of equal length together are fastest."""
+) -> list[tuple[Answer, Answer]]:
+    """Reply to turns, several at a time; return the chosen candidate and one at random.
+
+    Prompts of equal length together are fastest.
+    """
     speakers = [open_speaker(artifact, seed=seed) for _ in range(_SHARDS)]
     codec, limit = speakers[0].codec, artifact.card.max_prompt_tokens
     lengths = [
@@ -101,12 +128,14 @@ def _answer_turns(
     order = sorted(range(len(asked)), key=lengths.__getitem__)
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
-    def answer(shard: int) -> dict[int, Answer]:
-        found = {}
+    def answer(shard: int) -> dict[int, tuple[Answer, Answer]]:
+        found, speaker, rng = {}, speakers[shard], random.Random(seed)
         for batch in batches[shard::_SHARDS]:
             asks = [Ask(asked[n].context, asked[n].voice) for n in batch]
-            for number, messages in zip(batch, speakers[shard].replies(asks), strict=True):
-                found[number] = Answer(asked[number], messages)
+            for number, own in zip(batch, speaker.candidates(asks), strict=True):
+                turn, unchosen = asked[number], rng.choice(own).messages if own else ()
+                chosen = speaker.choose(turn.voice, own)
+                found[number] = Answer(turn, chosen), Answer(turn, unchosen)
                 on_step()
         return found
 

@@ -31,9 +31,11 @@ from pipeline.evaluation.realism import measure_realism
 from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap, split_words
 
 GENERATED, COLD, SWAPPED = "generated", "cold", "swapped"
+UNCHOSEN = "unchosen"
+"""Generated replies of which no classifier chose the best: judges are akin to the chooser."""
 REAL, MARKOV, NEAREST = "real", "markov", "nearest"
 TUNED = (GENERATED, COLD, SWAPPED)
-"""The arms in which the tuned model speaks."""
+"""The arms of replies that the bot would send."""
 COMPARED = (REAL, GENERATED, MARKOV, NEAREST)
 """The arms that answer the same turns."""
 LARGEST = SIZES[-1]
@@ -121,6 +123,7 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
                 for size, found in attributed[BOTH].items()
             },
             "relative": {arm: one.relative for arm, one in attribution.items()},
+            "relative_of_1": {arm: one.relative for arm, one in attributed[BOTH][1].items()},
             **{
                 judge: {arm: one.f1 for arm, one in attributed[judge][LARGEST].items()}
                 for judge in (CHARACTERS, WORDS)

@@ -89,11 +89,15 @@ _MESSAGES = """
 SELECT entry.id, author, name, text, at, topic, reply, flags
 FROM ordered CROSS JOIN entry ON entry.chat = ? AND entry.id = ordered.id ORDER BY ordered.rowid
 """
-_AUTHORS = """
-SELECT author, count(*), min((flags & 6) != 0),
-  sum((flags & 7) = 0 AND text != '' AND text NOT LIKE '[%]' AND text NOT LIKE '/%')
+_OWN_WORDS = "(flags & 7) = 0 AND text != '' AND text NOT LIKE '[%]' AND text NOT LIKE '/%'"
+_AUTHORS = f"""
+SELECT author, count(*), min((flags & 6) != 0), sum({_OWN_WORDS})
 FROM entry WHERE chat = ? AND kind = 0 GROUP BY author ORDER BY count(*) DESC, author
-"""
+"""  # noqa: S608
+_RECENT = f"""
+SELECT text FROM entry WHERE chat = ? AND kind = 0 AND author = ? AND {_OWN_WORDS}
+ORDER BY at DESC, id DESC LIMIT ?
+"""  # noqa: S608
 _NAMES = """
 SELECT author, name FROM entry WHERE chat = ? AND kind = 0
 GROUP BY author, name ORDER BY max(at), max(id)
@@ -271,6 +275,11 @@ class Spool:
             )
             for author, count, is_bot, own in self._base.execute(_AUTHORS, (chat,))
         ]
+
+    def recent_texts(self, chat: int, author: int, count: int) -> list[str]:
+        """Return an author's last texts in a chat, without forwards and commands, oldest first."""
+        rows = self._base.execute(_RECENT, (chat, author, count)).fetchall()
+        return [text for (text,) in reversed(rows)]
 
     def find_repeated(
         self, chat: int, most: int, start: Position = START

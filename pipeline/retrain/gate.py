@@ -1,6 +1,7 @@
 """Decide whether a new version may replace the current one."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,15 +9,20 @@ from rich.console import Console
 from rich.padding import Padding
 
 from model.artifacts.artifact import Scorecard
+from pipeline.dataset.pairs import Pair
 from pipeline.evaluation import paired
+from pipeline.evaluation.generation import Size
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
-from pipeline.terminal import print_indented, shown, table
+from pipeline.terminal import Progress, print_indented, shown, table
+from pipeline.training.verdict import MIN_PASSES
 
 _MAX_P_VALUE = 0.025
 """Copied lines prevent promotion if chance explains their rise with a lower probability."""
 _LARGE_FALL = 0.15
 """A larger fall prevents promotion even if there are too few turns to be certain."""
+_MORE_REPLIES = 5
+"""Times as many replies are compared if the first ones are too few to tell."""
 _BAG_SIZES = ("bags_of_10", "bags_of_5", "bags_of_1")
 _MIN_BAGS = 4
 """Minimum bags per voice: with two, the score changes in steps of a quarter."""
@@ -28,7 +34,8 @@ class Comparison:
     """A metric of the new version and of the current one.
 
     `low` and `high` are the 95 % interval of the difference, new minus current. `chance` is the
-    expected value of a random guess. `fault` says why the metric prevents promotion, if it does.
+    expected value of a random guess. `fault` says why the metric prevents promotion, if it does;
+    `is_uncertain` says that chance may explain the fault.
     """
 
     metric: str
@@ -38,6 +45,7 @@ class Comparison:
     high: float | None = None
     chance: float | None = None
     fault: str | None = None
+    is_uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,8 @@ class GateDecision:
     """All comparisons, and the reasons against promoting the new version, if any.
 
     `voices` are the right-voice shares by voice. `turns` and `conversations` count the held-out
-    turns and conversations that were answered.
+    turns and conversations that were answered. `not_compared` says why the new version was not
+    compared with the current one, if there is one.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -53,16 +62,33 @@ class GateDecision:
     voices: tuple[Comparison, ...] = ()
     turns: int = 0
     conversations: int = 0
+    not_compared: str | None = None
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether more turns could show that a fault is due to chance."""
+        return any(comparison.is_uncertain for comparison in self.comparisons)
 
 
 def decide(
-    new: Evaluation, current: Evaluation | None, incomparable: str | None = None
+    new: Evaluation,
+    current: Evaluation | None,
+    not_compared: str | None = None,
+    *,
+    needs_comparison: bool = True,
+    must_replace: bool = False,
+    passes: float | None = None,
 ) -> GateDecision:
-    """Compare two versions on the same held-out turns, or evaluate a first version alone.
+    """Compare two versions on the same held-out turns, or evaluate a version alone.
 
     The new version may be promoted if attribution and right voice did not fall, if the answers with
-    copied lines did not increase beyond chance, and if its lines hold no private data. If there is
-    a current version that has no outcomes, `incomparable` says why.
+    copied lines did not increase beyond chance, and if its lines hold no private data. If it must
+    replace the current version, which has learned withdrawn words, only a fall beyond chance
+    counts.
+
+    If there is a current version that is not compared, `not_compared` says why. That prevents
+    promotion if a comparison is needed, and if the new version saw less than half of its training
+    data: `passes` is how often it saw it, None if that is unknown.
     """
     answers, turns = new.outcomes.answers, len(new.outcomes.turns)
     size = _choose_bag_size(new, current)
@@ -92,19 +118,47 @@ def decide(
         nats,
         _compare("distance of habits", "habits.distance.generated", new, current),
     )
-    reasons = [comparison.fault for comparison in comparisons if comparison.fault]
-    reasons += [incomparable] if incomparable else []
+    reasons = [
+        one.fault for one in comparisons if one.fault and not (must_replace and one.is_uncertain)
+    ]
+    if not_compared and needs_comparison and not must_replace:
+        reasons.append(not_compared)
+    if not_compared and passes is not None and passes < MIN_PASSES:
+        reasons.append(
+            f"it saw {passes:.0%} of its training data once, too little to replace the current "
+            "version without a comparison"
+        )
     current_shares = current.card["right_voice"]["absent"]["voices"] if current else {}
     voices = (
         Comparison(name, share, current_shares.get(name), chance=right_voice.chance)
         for name, share in new.card["right_voice"]["absent"]["voices"].items()
     )
     conversations = len({answer.session for answer in answers})
-    return GateDecision(comparisons, tuple(reasons), tuple(voices), len(answers), conversations)
+    return GateDecision(
+        comparisons, tuple(reasons), tuple(voices), len(answers), conversations, not_compared
+    )
 
 
-def print_decision(decision: GateDecision, new: str, current: str | None, console: Console) -> None:
-    """Print the metrics side by side, and what prevents promotion."""
+def enlarge(size: Size, pairs: Iterable[Pair]) -> Size | None:
+    """Return a larger size, or None if there are not twice as many held-out replies."""
+    most = max(Counter(pair.voice for pair in pairs).values(), default=0)
+    replies = min(most, _MORE_REPLIES * size.replies)
+    return size.with_replies(replies) if replies >= 2 * size.replies else None
+
+
+def print_decision(
+    decision: GateDecision, new: str, current: str | None, progress: Progress
+) -> None:
+    """Print what prevents promotion, and with --verbose the metrics side by side."""
+    if progress.verbose and decision.comparisons:
+        _print_comparisons(decision, new, current, progress.console)
+    for reason in decision.reasons:
+        print_indented(reason, progress.console)
+
+
+def _print_comparisons(
+    decision: GateDecision, new: str, current: str | None, console: Console
+) -> None:
     turns = f"{decision.turns:,} held-out turns of {decision.conversations:,} conversations"
     console.print(
         f"  {new} and {current} answered the same {turns}" if current else f"  {new}, on {turns}"
@@ -130,8 +184,6 @@ def print_decision(decision: GateDecision, new: str, current: str | None, consol
         "  All other metrics: lower is better.",
         style="dim",
     )
-    for reason in decision.reasons:
-        print_indented(reason, console)
 
 
 def _choose_bag_size(new: Evaluation, current: Evaluation | None) -> str:
@@ -177,7 +229,8 @@ def _refuse_fall(found: Comparison, turns: int) -> Comparison:
         return replace(found, fault=f"{text}, more than chance explains")
     if found.new - found.current < -_LARGE_FALL:
         few = f"{turns:,} turns are too few to tell whether by chance"
-        return replace(found, fault=f'{text}; {few}: pass with --force-promotion "REASON"')
+        fault = f'{text}; {few}: pass with --force-promotion "REASON"'
+        return replace(found, fault=fault, is_uncertain=True)
     return found
 
 

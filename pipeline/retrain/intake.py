@@ -37,8 +37,8 @@ from pipeline.versions.erasure import contains_words_of, delete_dataset, list_da
 from pipeline.versions.ledger import DumpNotes
 from pipeline.versions.lineage import (
     disable_excluded_people,
+    explain_withdrawn_words,
     find_dataset,
-    find_versions_trained_on,
     record_erasure,
 )
 from pipeline.versions.receipt import TrainingRecord, read_receipt
@@ -56,20 +56,23 @@ class Sources:
 class CurrentVersion:
     """The current version, if there is one; `problem` says why it cannot be used.
 
-    `chat` is the chat of the models folder, if it can be determined.
+    `name` is its name even if it is not used, as the demo's. `chat` is the chat of the models
+    folder, if it can be determined.
     """
 
     artifact: Artifact | None = None
     record: TrainingRecord | None = None
     chat: Chat | None = None
     problem: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """A merged and stored chat, its people, and how much of it is new to the current version.
 
-    `total` counts all messages, `new` those sent after the current version's newest, `untrained`
+    `withdrawn_words` says which withdrawn words the current version has learned, if any. `total`
+    counts all messages, `new` those sent after the current version's newest, `untrained`
     those that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of
     pairs that the user removed from its dataset.
     """
@@ -82,6 +85,7 @@ class Intake:
     total: int
     deleted: int
     removed_pairs: frozenset[str]
+    withdrawn_words: str | None = None
 
 
 def load_sources(files: Sequence[Path]) -> Sources:
@@ -102,7 +106,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     Without a current version the chat is that of the only stored history, if there is one: an
     earlier run may have ended before it made a version.
     """
-    found, problem = None, None
+    name, found, problem = None, None, None
     try:
         if name := registry.current:
             found = registry.open(name)
@@ -113,10 +117,10 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     if found is None:
         stored = [history.header for history in list_histories(registry.root) if history.header]
         chat = Chat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
-        return CurrentVersion(chat=chat, problem=problem)
+        return CurrentVersion(chat=chat, problem=problem, name=name)
     record = _load_training_record(registry.root, found)
     chat = find_successor(registry.root, found.card.chats[0]) if found.card.chats else None
-    return CurrentVersion(found, record, chat)
+    return CurrentVersion(found, record, chat, name=name)
 
 
 def find_models_folder(root: Path, files: Sequence[Path], wanted: str | None = None) -> Path:
@@ -205,7 +209,12 @@ def update_history(
         print_indented(erased, dependencies.watch.console)
     dependencies.watch.begin("keep")
     _store_history(merged)
-    return _make_intake(merged, people, file, current.record, removed_pairs)
+    intake = _make_intake(merged, people, file, current.record, removed_pairs)
+    if current.artifact is None:
+        return intake
+    name = current.artifact.path.name
+    why = explain_withdrawn_words(Registry(request.root), name, merged.ledger)
+    return replace(intake, withdrawn_words=f"{name} {why}" if why else None)
 
 
 def _read_removed_pairs(root: Path, current: CurrentVersion, merged: MergedChat) -> frozenset[str]:
@@ -245,7 +254,7 @@ def _make_intake(
 
 
 def explain_too_few_messages(
-    request: RetrainRequest, registry: Registry, current: CurrentVersion, intake: Intake
+    request: RetrainRequest, current: CurrentVersion, intake: Intake
 ) -> str | None:
     """Return why training is not worthwhile, or None if it is."""
     is_forced = request.force_training or intake.new >= request.min_new_messages
@@ -255,12 +264,8 @@ def explain_too_few_messages(
         f"{f'only {intake.new:,}' if intake.new else 'no'} new messages since "
         f"{current.record.through:%Y-%m-%d %H:%M} UTC, {request.min_new_messages:,} are needed"
     )
-    for one in intake.merged.ledger.withdrawn:
-        if (name := registry.current) in find_versions_trained_on(registry, one.ids, one.name):
-            return (
-                f"{text}. But {one.name} withdrew, and {name} has learned their words: "
-                "train with --force-training"
-            )
+    if intake.withdrawn_words:
+        return f"{text}. But {intake.withdrawn_words}: train with --force-training"
     return f"{text}: wait, or train with --force-training"
 
 

@@ -190,7 +190,8 @@ def _build_dataset(
     file = intake.roster_file
     models = format_models_option(request.root)
     command = f"understudy models roster current {quote(file)}{models}"
-    dependencies.print_summary(summary, dependencies.watch.console, str(file), command)
+    watch = dependencies.watch
+    dependencies.print_summary(summary, watch.console, str(file), command, verbose=watch.verbose)
     content = summary.content_hash + (building / ROSTER_FILE).read_text("utf-8")
     folder = building.with_name(hashlib.sha256(content.encode()).hexdigest()[:_NAME_DIGITS])
     if folder.exists():

@@ -16,7 +16,7 @@ from pipeline.evaluation.evaluate import GATE, evaluate_turns
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
-from pipeline.terminal import Bar, Watch
+from pipeline.terminal import Progress, Watch
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import HeldOutLoss
 from pipeline.training.run import Start, make_version
@@ -66,7 +66,7 @@ class Train(Protocol):
         registry: Registry,
         settings: Hyperparameters,
         decoding: Decoding,
-        bar: Bar,
+        progress: Progress,
         *,
         resume: bool = False,
     ) -> tuple[str, HeldOutLoss]:

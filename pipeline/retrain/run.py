@@ -11,13 +11,14 @@ from typing import Any
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
-from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
+from model.errors import ArtifactError, BaseError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
 from model.version import VERSION
 from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.storage import Dataset
+from pipeline.evaluation.evaluate import check_weights
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.merging import count_messages
@@ -45,6 +46,7 @@ from pipeline.versions.erasure import (
     delete_old_versions,
     list_killed_versions,
 )
+from pipeline.versions.lineage import find_withdrawn_by_version
 from pipeline.versions.receipt import write_receipt
 
 _EVALUATION_SEED = 0
@@ -82,7 +84,7 @@ def _retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResu
     request = replace(request, min_messages=request.min_messages or min_messages)
     delete_leftovers(registry)
     try:
-        prepared = _prepare(request, dependencies, registry, current, sources)
+        prepared = _prepare(request, dependencies, current, sources)
     except ExportError:
         _apply_dumps(request, dependencies, current, sources)
         raise
@@ -94,7 +96,6 @@ def _retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResu
 def _prepare(
     request: RetrainRequest,
     dependencies: Dependencies,
-    registry: Registry,
     current: CurrentVersion,
     sources: Sources,
 ) -> tuple[Plan, dict[str, Any]] | RetrainResult:
@@ -109,7 +110,7 @@ def _prepare(
             return RetrainResult(
                 f"check {intake.roster_file}, ask your friends, and run the same command again"
             )
-        if reason := explain_too_few_messages(request, registry, current, intake):
+        if reason := explain_too_few_messages(request, current, intake):
             return RetrainResult(reason)
         dependencies.watch.begin("build")
         plan = make_plan(request, dependencies, current, intake)
@@ -173,6 +174,26 @@ def _confirm_roster(intake: Intake, request: RetrainRequest, dependencies: Depen
         )
 
 
+def _confirm_no_comparison(
+    problem: str, request: RetrainRequest, dependencies: Dependencies, *, must_replace: bool
+) -> None:
+    """Ask whether to train although the new version cannot be compared with the current one.
+
+    Raises:
+        TrainingError: The user did not confirm it, or cannot be asked.
+    """
+    if must_replace or request.force_promotion:
+        text = f"{problem}. The new version is promoted without a comparison"
+        print_indented(text, dependencies.watch.console)
+        return
+    text = f"{problem}. Without a comparison, the new version is kept but not promoted"
+    with dependencies.watch.paused():
+        if not dependencies.ask(f"{text}. Train it?"):
+            raise TrainingError(
+                f'{text}: to train it, give --yes, or --force-promotion "REASON" to promote it too'
+            )
+
+
 def _train_and_promote(
     request: RetrainRequest,
     dependencies: Dependencies,
@@ -184,13 +205,23 @@ def _train_and_promote(
 ) -> RetrainResult:
     watch = dependencies.watch
     decoding = current.artifact.card.decoding if current.artifact else Decoding()
+    withdrawn_words = facts["withdrawn_words"]
+    must_replace = withdrawn_words is not None
+    compared, problem = _choose_turns(current, plan.dataset)
     with watch.paused():
         checkpoint = checkpoint_of(plan.dataset, plan.start, registry)
         resume = may_resume(
             checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
         )
+    unfinished = None if checkpoint else _find_unfinished(registry, plan)
+    if current.artifact and problem and not unfinished:
+        _confirm_no_comparison(problem, request, dependencies, must_replace=must_replace)
     watch.begin("train")
-    if checkpoint is None and (unfinished := _find_unfinished(registry, plan)):
+    size, voices = request.evaluation_size, len(plan.dataset.roster.voices)
+    if not current.artifact:  # there is nothing to compare it with
+        size = size.for_minutes(plan.hyperparameters.minutes)
+    watch.later = size.count_tokens(voices) * (2 if current.artifact and not problem else 1)
+    if unfinished:
         name, loss = unfinished
         text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
         print_indented(text, watch.console)
@@ -200,10 +231,16 @@ def _train_and_promote(
         )
     delete_killed_versions(registry, kept=name)
     made = registry.open(name)
-    decision, card = _compare_versions(request, dependencies, made, current, plan.dataset)
-    other = current.artifact.path.name if current.artifact else None
-    gate.print_decision(decision, name, other, watch.console)
-    print_paragraph(summarize_result(loss, card), watch.console)
+    decision, card = _compare_versions(
+        request, size, dependencies, made, current, compared, problem, must_replace=must_replace
+    )
+    other = None if decision.not_compared else current.name
+    gate.print_decision(decision, name, other, watch)
+    if card:
+        print_paragraph(summarize_result(loss, card), watch.console)
+    is_promoted = not decision.reasons or request.force_promotion is not None
+    number, models = name.split("-", maxsplit=1)[0], format_models_option(request.root)
+    promote = f"understudy models promote {number}{models}"
     watch.begin("write")
     receipt = {
         **_describe_plan(plan),
@@ -211,27 +248,37 @@ def _train_and_promote(
         **facts,
         "base": made.card.base,
         "compared_with": other,
+        "next_command": None if is_promoted else promote,
         "forced": request.force_promotion if decision.reasons else None,
         "seconds": watch.seconds,
     }
     page = write_receipt(request.root, name, receipt)
-    is_promoted = not decision.reasons or request.force_promotion is not None
     if is_promoted:
         watch.begin("promote")
         registry.promote(name)
     watch.begin("tidy")
     delete_old_versions(registry, request.keep, started)
-    models = format_models_option(request.root)
     if not is_promoted:
-        message = (
-            f"{name} is not promoted: {'; '.join(decision.reasons)}; to promote it by hand: "
-            f"understudy models promote {name.split('-')[0]}{models}"
-        )
+        message = f"{name} is not promoted: {'; '.join(decision.reasons)}"
+        message += f". {withdrawn_words}, and stays in use" if withdrawn_words else ""
+        message += f"; to promote {number} by hand: {promote}"
         return RetrainResult(message, name, promoted=False, receipt=page)
     message = f"{name} is now the current version, with {facts['new']:,} new messages"
+    if purge := _explain_purge(registry):
+        message += f". {purge}"
     voice = next((person.name for person in made.card.roster.voices), None)
     chat = f"understudy chat --as {quote(voice)}{models}" if voice else None
     return RetrainResult(message, name, promoted=True, receipt=page, next_command=chat)
+
+
+def _explain_purge(registry: Registry) -> str:
+    """Return how to delete versions with words of people who withdrew; "" if there are none."""
+    withdrawn = find_withdrawn_by_version(registry).values()
+    people = dict.fromkeys(person for names in withdrawn for person in names)
+    models = format_models_option(registry.root)
+    purge = "; ".join(f"understudy models purge --person {quote(one)}{models}" for one in people)
+    learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
+    return f"{learned}; to delete them: {purge}" if people else ""
 
 
 def _describe_plan(plan: Plan) -> dict[str, Any]:
@@ -257,6 +304,7 @@ def _describe_decision(decision: gate.GateDecision) -> dict[str, Any]:
             for one in decision.voices
         ],
         "reasons": list(decision.reasons),
+        "not_compared": decision.not_compared,
     }
 
 
@@ -281,13 +329,22 @@ def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] 
 
 def _compare_versions(
     request: RetrainRequest,
+    size: Size,
     dependencies: Dependencies,
     new: Artifact,
     current: CurrentVersion,
     dataset: Dataset,
-) -> tuple[gate.GateDecision, Scorecard]:
-    """Compare both versions on the same held-out turns; return the new one's scorecard too."""
-    watch, problem = dependencies.watch, None
+    problem: str | None,
+    *,
+    must_replace: bool,
+) -> tuple[gate.GateDecision, Scorecard | None]:
+    """Compare both versions on a dataset's held-out turns; return the new one's scorecard too.
+
+    `problem` says why they cannot be compared. If the turns are too few to tell, more of them are
+    compared. A version that cannot be evaluated is a reason not to promote: hours of training must
+    not be lost.
+    """
+    watch = dependencies.watch
 
     def evaluate(artifact: Artifact, size: Size) -> Evaluation:
         return dependencies.evaluate(
@@ -300,28 +357,55 @@ def _compare_versions(
             on_progress=watch.share,
         )
 
-    if current.artifact and current.record:
-        names = {person.name for person in current.artifact.card.roster.voices}
-        since = current.record.held_out_since
-        common = tuple(p for p in dataset.test if p.voice in names and p.sent_at > since)
-        if common:
-            dataset = replace(dataset, test=common)
-        else:
-            problem = "there are no held-out turns that the current version has not seen"
-    watch.begin("score")
-    evaluation = evaluate(new, request.evaluation_size)
-    write_text(
-        new.path / SCORECARD, json.dumps(evaluation.card, ensure_ascii=False, indent=1) + "\n"
-    )
-    if current.artifact is None or problem:
-        return gate.decide(evaluation, None, problem), evaluation.card
-    watch.begin("compare")
-    needed = replace(request.evaluation_size, with_fit=False)  # the gate does not compare it
+    def compare(size: Size) -> tuple[gate.GateDecision, Scorecard | None]:
+        watch.begin("score")
+        try:
+            evaluation = evaluate(new, size)
+        except UnderstudyError as error:
+            reason = f"it cannot be evaluated: {error}"
+            return gate.GateDecision((), (reason,), not_compared=reason), None
+        text = json.dumps(evaluation.card, ensure_ascii=False, indent=1)
+        write_text(new.path / SCORECARD, text + "\n")
+        other, not_compared = None, problem
+        if current.artifact and not problem:
+            watch.begin("compare")
+            try:
+                needed = replace(size, with_fit=False)  # the gate does not compare it
+                other = evaluate(current.artifact, needed)
+            except UnderstudyError as error:
+                not_compared = f"{current.name} cannot be evaluated: {error}"
+        decision = gate.decide(
+            evaluation,
+            other,
+            not_compared,
+            needs_comparison=current.artifact is not None,
+            must_replace=must_replace,
+            passes=new.card.provenance.get("passes"),
+        )
+        return decision, evaluation.card
+
+    found, larger = compare(size), gate.enlarge(size, dataset.test)
+    if not found[0].is_uncertain or larger is None:
+        return found
+    print_indented("These turns are too few to tell: comparing more of them", watch.console)
+    return compare(larger)
+
+
+def _choose_turns(current: CurrentVersion, dataset: Dataset) -> tuple[Dataset, str | None]:
+    """Return a dataset with the held-out turns to compare, and why the versions cannot be."""
+    if current.artifact is None or current.record is None:
+        public = f"{current.name} was trained on a public chat" if current.name else None
+        return dataset, current.problem or public
+    names = {person.name for person in current.artifact.card.roster.voices}
+    since = current.record.held_out_since
+    common = tuple(p for p in dataset.test if p.voice in names and p.sent_at > since)
+    if not common:
+        return dataset, "there are no held-out turns that the current version has not seen"
     try:
-        return gate.decide(evaluation, evaluate(current.artifact, needed)), evaluation.card
-    except ArtifactError as error:  # do not lose hours of training to a damaged version
-        problem = f"{current.artifact.path.name} cannot be evaluated: {error}"
-        return gate.decide(evaluation, None, problem), evaluation.card
+        check_weights(current.artifact)
+    except BaseError as error:
+        return replace(dataset, test=common), str(error)
+    return replace(dataset, test=common), None
 
 
 def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
@@ -376,6 +460,7 @@ def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
             }
             for withdrawal in merged.ledger.withdrawn
         ],
+        "withdrawn_words": intake.withdrawn_words,
         "newcomers": [person.name for person in intake.people.newcomers],
         "forgotten": len(merged.ledger.forgotten_words),
         "forgotten_ids": len(merged.ledger.forgotten),

@@ -15,8 +15,9 @@ FILE = "start.json"
 class Answers:
     """The answers, and which steps are done; None and False are open.
 
-    `version` is the trained version, `messages` the number of messages in the chat. The bot's token
-    is not among them: it is stored only in .env.
+    `consented` is the number of people who were asked about before Ctrl-C. `version` is the trained
+    version, `messages` the number of messages in the chat. The bot's token is not among them: it is
+    stored only in .env.
     """
 
     export: str | None = None
@@ -25,6 +26,7 @@ class Answers:
     messages: int = 0
     min_messages: int = 0
     has_people: bool = False
+    consented: int | None = None
     base: str | None = None
     minutes: float | None = None
     lora: bool = False

@@ -1,10 +1,19 @@
 """Ask who the people of a chat are and who agreed, and write roster.toml."""
 
-from collections.abc import Collection, Iterable, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from model.chat.names import ANYONE_WORDS, clean_name, fold, make_printable_name
+from model.chat.names import (
+    ANYONE_WORDS,
+    clean_name,
+    fold,
+    make_printable,
+    make_printable_name,
+)
 from model.chat.roster import Decision, Imitate, Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
@@ -22,6 +31,7 @@ from pipeline.start.asking import Asker, allow_back, join_names, number_lines
 
 _LOWER_MINIMUMS = (100, 50, 20, 10)
 _MIN_VOICES = _TWO = 2
+_MAX_SHOWN = 5  # people with examples before a question
 _CONSENT = """
 May the bot speak as them? Telegram's terms ask for their consent.
   y      they have agreed
@@ -31,7 +41,13 @@ May the bot speak as them? Telegram's terms ask for their consent.
   Enter  the answer in brackets"""
 _STRICTEST: tuple[Imitate, ...] = ("no", "ask", "yes")
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
+_EXAMPLES, _MAX_EXAMPLE = 2, 70
+"""Messages that show whose an account is, and their maximum characters."""
 _CONSENT_WORDS = {"-": "", "not yet": "", "yes": "y", "s": "y", "sim": "y", "no": "n", "não": "n"}
+
+
+Show = Callable[[Person], None]
+"""Prints the last messages of a person's accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +73,26 @@ def choose_minimum(authors: Iterable[Author], wanted: int = 0) -> int:
     return next((n for n in (MIN_MESSAGES, *_LOWER_MINIMUMS) if n <= second), MIN_MESSAGES)
 
 
-def ask_people(
+def ask_people(  # noqa: PLR0913  about whom to ask, where to write, and how to continue
     asker: Asker,
     authors: Sequence[Author],
     file: Path,
     beside: Path,
     min_messages: int,
     consent: Consent,
+    *,
+    recent_texts: Callable[[int, int], Iterable[str]] = lambda _author, _count: (),
+    answered: int | None = None,
+    on_stop: Callable[[int], object] = lambda _: None,
 ) -> Roster:
     """Write a roster with the person's answers about each author, and return it.
 
     Without an answer nobody is imitated. An existing roster, in `file` or `beside` the export, is
-    used as it is, or its answers are the defaults.
+    used as it is, or its answers are the defaults. `recent_texts` returns the last texts of an
+    account.
+
+    Ctrl-C among the questions about consent writes the answers so far, and `on_stop` gets their
+    number. With this number as `answered`, the questions continue there.
 
     Raises:
         GoBack: The answer to the first question was `back`.
@@ -80,14 +104,22 @@ def ask_people(
     _print_people(asker, roster, authors)
 
     def ask(asker: Asker) -> Roster:
+        show = partial(_show_examples, asker, recent_texts)
+        if existing and answered is not None and not asker.takes_defaults:
+            asker.say(f"Continuing with the answers in {file}.")
+            return _ask_consent(asker, roster, authors, show, keep, answered)
         if (existing and _may_keep(asker, existing, known)) or asker.takes_defaults:
             return roster
-        named = mark_quiet(_ask_identities(asker, roster, authors), authors, min_messages)
-        return _ask_consent(asker, named, authors)
+        named = mark_quiet(_ask_identities(asker, roster, authors, show), authors, min_messages)
+        return _ask_consent(asker, named, authors, show, keep)
 
-    answered = apply_consent(roster, consent) if consent.is_given else allow_back(asker, ask)
-    write_roster(answered, file, authors)
-    return answered
+    def keep(unfinished: Roster, count: int) -> None:
+        write_roster(unfinished, file, authors)
+        on_stop(count)
+
+    finished = apply_consent(roster, consent) if consent.is_given else allow_back(asker, ask)
+    write_roster(finished, file, authors)
+    return finished
 
 
 def apply_consent(roster: Roster, consent: Consent) -> Roster:
@@ -162,12 +194,32 @@ def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> No
         asker.say(f"Too few messages to be a voice: {join_names(quiet)}", "dim")
 
 
+def _show_examples(
+    asker: Asker, recent_texts: Callable[[int, int], Iterable[str]], person: Person
+) -> None:
+    """Print the last messages of a person's accounts."""
+    lines = []
+    for number in person.ids:
+        lines.append(f"{person.name} (id {number})")
+        for text in recent_texts(number, _EXAMPLES):
+            words = " ".join(make_printable(text).split())
+            lines.append(f"  {words if len(words) <= _MAX_EXAMPLE else f'{words[:_MAX_EXAMPLE]}…'}")
+    asker.say("\n".join(lines), "dim")
+
+
+def _find_namesakes(people: Iterable[Person]) -> set[str]:
+    """Return the names in prompts of people whom Telegram shows under the same name."""
+    shown = {person.name: {fold(name) for name in person.names[-1:]} for person in people}
+    counts = Counter(name for names in shown.values() for name in names)
+    return {name for name, own in shown.items() if any(counts[one] > 1 for one in own)}
+
+
 def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
     asker.say(f"{file} says who they are; {describe_consent(existing)}.")
     return asker.confirm("Keep these answers?", default=True)
 
 
-def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
+def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author], show: Show) -> Roster:
     """Ask the questions about accounts, then whether the names are right."""
     asked: set[tuple[str, Collection[int]]] = set()
     while True:
@@ -180,11 +232,17 @@ def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author]) -> 
         if question is None:
             break
         asked.add((question.kind, frozenset(n for p in question.people for n in p.ids)))
+        for person in question.people[:_MAX_SHOWN]:
+            show(person)
         roster = _ask_identity(asker, roster, question)
     if asker.confirm("Are these the names to use after /as?", default=True):
         return roster
+    namesakes = _find_namesakes(roster.people)
     for person in [one for one in roster.people if not one.quiet]:
-        roster = _rename(asker, roster, person)
+        if person.name in namesakes:
+            show(person)
+        name = _ask_name(asker, f"{_describe(person)}: name", person.name)
+        roster = _renamed(asker, roster, person, name)
     return roster
 
 
@@ -201,7 +259,7 @@ def _ask_identity(asker: Asker, roster: Roster, question: Question) -> Roster:
                 return replace(roster, people=people, bots=roster.bots | set(first.ids))
         case "who":
             asker.say(f"{_describe(first)}: {question.text}")
-            answer = asker.ask("A name from the list above, or a new one", first.name)
+            answer = _ask_name(asker, "A name from the list above, or a new one", first.name)
             if (known := roster.find_by_name(answer)) and known.name != first.name:
                 return merge_people(roster, (known, first))
             return _renamed(asker, roster, first, answer)
@@ -223,10 +281,6 @@ def _ask_same(asker: Asker, question: Question) -> list[Person]:
         asker.say(f"Type numbers from 1 to {len(people)}.", "yellow")
 
 
-def _rename(asker: Asker, roster: Roster, person: Person) -> Roster:
-    return _renamed(asker, roster, person, asker.ask(f"{_describe(person)}: name", person.name))
-
-
 def _renamed(asker: Asker, roster: Roster, person: Person, name: str) -> Roster:
     """Return a roster with another name for a person; ask again while it cannot be used."""
     while True:
@@ -237,34 +291,62 @@ def _renamed(asker: Asker, roster: Roster, person: Person, name: str) -> Roster:
                 f"/as {new} lets the model choose who speaks: choose a different name.", "yellow"
             )
         elif other is None or other.name == person.name:
-            renamed = replace(person, name=new, aliases=_keep_name(person, new))
+            renamed = replace(person, name=new, aliases=_keep_name(roster, person, new))
             people = (renamed if p.name == person.name else p for p in roster.people)
             return replace(roster, people=tuple(people))
         else:
             asker.say(f"There is another {new}: choose a different name.", "yellow")
-        name = asker.ask(f"{_describe(person)}: name", person.name)
+        name = _ask_name(asker, f"{_describe(person)}: name", person.name)
 
 
-def _keep_name(person: Person, new: str) -> tuple[str, ...]:
-    """Return the aliases of a person with a new name: friends may still type the old one."""
-    names = (*person.aliases, person.name)
+def _ask_name(asker: Asker, question: str, default: str) -> str:
+    """Return a name; one of punctuation only, such as a ? that asks for help, is asked again."""
+    while True:
+        answer = asker.ask(question, default)
+        if answer == default or any(unicodedata.category(one)[0] not in "PZ" for one in answer):
+            return answer
+        asker.say(f"{answer} is no name: type letters, or only Enter.", "yellow")
+
+
+def _keep_name(roster: Roster, person: Person, new: str) -> tuple[str, ...]:
+    """Return the aliases of a person with a new name: friends may still type the old one.
+
+    They do not if it was the name of several, which a number distinguished.
+    """
+    is_shared = person.name in _find_namesakes(roster.people)
+    names = person.aliases if is_shared else (*person.aliases, person.name)
     return tuple(name for name in dict.fromkeys(names) if fold(name) != fold(new))
 
 
-def _ask_consent(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
-    """Ask about each person who could be a voice, then about the others together."""
+def _ask_consent(
+    asker: Asker,
+    roster: Roster,
+    authors: Sequence[Author],
+    show: Show,
+    keep: Callable[[Roster, int], None],
+    answered: int = 0,
+) -> Roster:
+    """Ask about each person who could be a voice, then about the others together.
+
+    The first `answered` people were asked before. `keep` stores the answers if Ctrl-C stops it.
+    """
     asker.say(_CONSENT)
-    counts = count_messages(authors)
-    people = []
-    for person in roster.people:
-        answered = person
-        if not person.quiet:
-            answered = _ask_about(asker, person, total_messages(person, counts))
-        people.append(answered)
-    quiet = [one for one in people if one.quiet and one.learn == "yes"]
-    text = f"May the model learn from the {len(quiet)} who wrote less? They get no voice."
-    if quiet and not asker.confirm(text, default=True):
-        people = [replace(one, learn="no") if one.quiet else one for one in people]
+    counts, namesakes = count_messages(authors), _find_namesakes(roster.people)
+    people = sorted(roster.people, key=lambda one: -total_messages(one, counts))  # as in the file
+    try:
+        for person in people[answered:]:
+            if not person.quiet:
+                if person.name in namesakes:
+                    show(person)
+                people[answered] = _ask_about(asker, person, total_messages(person, counts))
+            answered += 1
+        quiet = [one for one in people if one.quiet and one.learn == "yes"]
+        text = f"May the model learn from the {len(quiet)} who wrote less? They get no voice."
+        if quiet and not asker.confirm(text, default=True):
+            people = [replace(one, learn="no") if one.quiet else one for one in people]
+    except (EOFError, KeyboardInterrupt):
+        keep(replace(roster, people=tuple(people)), answered)
+        raise
     return replace(roster, people=tuple(people))
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -319,8 +320,11 @@ class _Steps:
             "understudy", "inspect", _folder_of(export), f"--chat={chat_id}", "--roster", file
         )
         roster = ask_people(
-            self._ask, authors, file, export.with_name(ROSTER_FILE), minimum, self._request.consent
-        )
+            self._ask, authors, file, export.with_name(ROSTER_FILE), minimum, self._request.consent,
+            recent_texts=partial(archive.spool.recent_texts, chat_id),
+            answered=self._answers.consented,
+            on_stop=lambda answered: self._save(consented=answered, min_messages=minimum),
+        )  # fmt: skip
         summary = describe_consent(roster)
         self._ask.say(f"{summary[:1].upper()}{summary[1:]}.")
         self._ask.say(f"Wrote {file}. You can edit it at any time, then train again.")
@@ -330,7 +334,10 @@ class _Steps:
                 "sends it /optin. On this machine you can try all voices.",
                 "yellow",
             )
-        self._save(has_people=True, min_messages=minimum, version=None, has_seen_samples=False)
+        self._save(
+            has_people=True, consented=None, min_messages=minimum, version=None,
+            has_seen_samples=False,
+        )  # fmt: skip
 
     def _choose_base(self) -> bool:
         given, known = self._request, self._answers

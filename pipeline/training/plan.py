@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from pipeline.terminal import clock
 from pipeline.training.bases import Base
 from pipeline.training.encoding import Collator
 from pipeline.training.hyperparameters import Hyperparameters
@@ -23,6 +24,10 @@ _MIN_STEPS = 1_000
 _LONG_ENOUGH = 3.0  # seconds of measurement
 _SHARE = 0.01  # of the time limit, if that is shorter
 _MIN_BATCHES = 3
+_MEASURED_BATCHES = 5  # when nothing is known about the speed
+_TRAINING_COST = 3.0  # of a token, if reading it costs 1: forward, and twice that backward
+_VALIDATION_SHARE = 0.05  # of the training, at most; see `RunCallback`
+_CONVERSIONS = 2.0  # seconds of a conversion and its check, if loading takes 1
 _CPU_ROWS = 2  # the speed of a CPU in tokens hardly depends on the batch size
 
 
@@ -54,6 +59,39 @@ class Plan:
             f"Plan: {self.minutes:g} min at about {_round(self.tokens_per_second):,} tokens/s: "
             f"about {_round(self.steps):,} steps of {self.batch_size} {rows} ({share})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long it took here to load a base, and to test it on this number of tokens, in seconds."""
+
+    load: float
+    test: float
+    tokens: int
+
+    def expect(
+        self, settings: Hyperparameters, lengths: Sequence[int], draws: int, evaluation: float
+    ) -> float:
+        """Return the seconds that are still to come, as busy as the machine is now.
+
+        `lengths` are the tokens of the rows, which hold the data `draws` times; `evaluation` is
+        the cost of the evaluation in tokens that the model reads.
+        """
+        token = self.test / max(1, self.tokens)
+        trained = _TRAINING_COST * token
+        seconds = settings.epochs * sum(lengths) / draws * trained
+        if settings.minutes:
+            measured = _MEASURED_BATCHES * _CPU_ROWS * fmean(lengths) * trained
+            seconds = min(seconds, settings.minutes * 60) + measured
+        validated = _VALIDATION_SHARE * seconds if settings.evaluations else 0.0
+        return seconds + validated + self.test + _CONVERSIONS * self.load + evaluation * token
+
+
+def describe_time(seconds: float, minutes: float) -> str:
+    """Return what a training will take in all, beside the minutes that it was given."""
+    whole = f"This will take about {clock(seconds)} in all on this machine, as busy as it is now"
+    share = f"{clock(minutes * 60)} of training, the rest for loading, testing and converting"
+    return f"{whole}: {share}." if minutes else f"{whole}."
 
 
 def make_plan(

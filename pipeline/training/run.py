@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,7 @@ from model.version import VERSION
 from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, read_session_lines
-from pipeline.terminal import Bar, TrainingBar, clock, curve, print_indented, step
+from pipeline.terminal import Progress, TrainingProgress, clock, curve, describe, print_indented
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.checkpoints import find_checkpoint
@@ -36,6 +37,7 @@ from pipeline.training.kinds import check_length
 from pipeline.training.losses import HeldOutLoss, HeldOutReplies
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.name_loss import NameLoss
+from pipeline.training.plan import Pace, Plan, describe_time
 from pipeline.training.processes import SINGLE_PROCESS, Processes
 from pipeline.training.repeats import learn_lines_once, learn_pairs_once
 
@@ -43,11 +45,10 @@ if TYPE_CHECKING:
     import datasets
 
     from pipeline.training.device import Precision
-    from pipeline.training.plan import Plan
     from pipeline.training.trainer import Outcome
 
 
-_TEST_PAIRS_PER_VOICE = 20
+_TEST_PAIRS_PER_VOICE, _MIN_TEST_PAIRS_PER_VOICE = 20, 4
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _MIN_NAME_PASSES = 1.0
@@ -100,7 +101,7 @@ def train(
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
-    console: Console,
+    progress: Progress,
     *,
     resume: bool = False,
     processes: Processes = SINGLE_PROCESS,
@@ -121,7 +122,7 @@ def train(
             '"no" for them in its roster.toml and build it again'
         )
     name, loss = make_version(
-        dataset, Start(base), registry, settings, decoding, TrainingBar(console),
+        dataset, Start(base), registry, settings, decoding, progress,
         resume=resume, processes=processes,
     )  # fmt: skip
 
@@ -139,7 +140,7 @@ def make_version(
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
-    bar: Bar,
+    progress: Progress,
     *,
     resume: bool = False,
     processes: Processes = SINGLE_PROCESS,
@@ -166,8 +167,9 @@ def make_version(
                 shutil.rmtree(leftover)
         processes.wait()
         return _train_and_add(
-            dataset, start, registry, settings, decoding, bar, resume=resume, processes=processes
-        )
+            dataset, start, registry, settings, decoding, progress,
+            resume=resume, processes=processes,
+        )  # fmt: skip
 
 
 def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
@@ -254,7 +256,7 @@ def _train_and_add(
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
-    bar: Bar,
+    progress: Progress,
     *,
     resume: bool,
     processes: Processes,
@@ -263,26 +265,26 @@ def _train_and_add(
     from pipeline.training.trainer import PRECISION
 
     reuse_freed_memory()
-    console = bar.console
+    console, began = progress.console, time.monotonic()
     if not (dataset.folder / CONVERSATIONS).is_file():
         text = "This dataset does not say who answers whom, so the bot never joins unprompted"
         print_indented(text, console)
-    with step(console, f"Loading {start.name}"), processes.main_process_first():
+    with progress.step(f"Loading {start.name}"), processes.main_process_first():
         run = _prepare(dataset, start, registry, settings, processes)
     _divide_model(run, console)
     precision = processes.broadcast_from_main(
         lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
     )
-    print_indented(f"Precision: {precision.reason}", console)
+    progress.detail(f"Precision: {precision.reason}")
     if processes.is_main:
         if not resume:
             shutil.rmtree(run.work, ignore_errors=True)
         make_folder(run.work)
-    tested = sample_evenly(run.dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
-    replies = HeldOutReplies(tested, run.encode(tested))
+    tested = sample_evenly(run.dataset.test, _count_tested(settings.minutes), settings.seed)
+    replies, loaded = HeldOutReplies(tested, run.encode(tested)), time.monotonic()
 
     def measure(title: str) -> dict[str, float]:
-        with step(console, title) as show:
+        with progress.step(title) as show:
             return replies.measure(
                 run.base, bf16=precision.bf16, on_share=show, processes=processes
             )
@@ -291,16 +293,20 @@ def _train_and_add(
         lambda: replies.load(run.work / _UNTUNED_LOSS) if resume else None
     )
     if before is None:
-        before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
+        before = measure(f"Testing {start.description}")
         if processes.is_main:
             replies.save(before, run.work / _UNTUNED_LOSS)
-    outcome = _run_trainer(run, precision, bar, resume=resume)
+        now = time.monotonic()
+        pace = Pace(loaded - began, now - loaded, sum(one.length for one in replies.examples))
+        seconds = pace.expect(run.settings, list(run.rows["length"]), run.draws, progress.later)
+        print_indented(describe_time(now - began + seconds, settings.minutes), console)
+    outcome = _run_trainer(run, precision, progress, resume=resume)
     with _explain_interrupt():
-        loss = replies.compare(before, measure("Loss of the tuned model on the same replies"))
+        loss = replies.compare(before, measure("Testing the trained model"))
         run = _gather_model(run)
 
         def add() -> str:
-            with step(console, "Converting for the bot, checked against the original") as show:
+            with progress.step("Converting for the bot") as show:
                 return _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
 
         name = processes.broadcast_from_main(add)
@@ -361,7 +367,19 @@ def _gather_model(run: _TrainingRun) -> _TrainingRun:
     return replace(run, base=replace(run.base, weights=weights))
 
 
-def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume: bool) -> "Outcome":
+def _count_tested(minutes: float) -> int:
+    """Return the held-out replies per voice on which a training of these minutes is tested.
+
+    After a short training the difference is large, and a slow machine needs minutes for them.
+    """
+    if not minutes:
+        return _TEST_PAIRS_PER_VOICE
+    return min(_TEST_PAIRS_PER_VOICE, max(_MIN_TEST_PAIRS_PER_VOICE, round(2 * minutes)))
+
+
+def _run_trainer(
+    run: _TrainingRun, precision: "Precision", progress: Progress, *, resume: bool
+) -> "Outcome":
     """Train, with a progress bar.
 
     Raises:
@@ -379,26 +397,29 @@ def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume:
     names = NameLoss(
         run.base, run.learned, settings, _MIN_NAME_PASSES / draws, shards=run.processes.shards
     )
-    print_indented(f"Training on {len(run.rows) // draws:,} {run.example_name}", bar.console)
-    try:
+    progress.detail(f"Training on {len(run.rows) // draws:,} {run.example_name}")
+    with progress.step("Training") as show:
+
+        def on_progress(state: TrainingProgress) -> None:
+            progress.share(state.share)
+            show(state.share, describe(state) if progress.verbose else "")
+
         outcome = trainer.train(
             run.base, run.rows, paced, run.work, precision=precision,
             held_out=run.encode_sample(run.dataset.validation, settings.validation_pairs),
-            name_loss=names if names.is_used else None,
-            resume=resume, on_progress=bar, on_interrupt=partial(_print_stopping, bar.console),
-            on_plan=partial(_print_plan, bar.console, run.example_name, draws),
+            name_loss=names if names.is_used else None, resume=resume, on_progress=on_progress,
+            on_interrupt=partial(_print_stopping, progress.console),
+            on_plan=partial(_print_plan, progress, run.example_name, draws),
             processes=run.processes,
         )  # fmt: skip
-    finally:
-        bar.close()
     done = f"{outcome.steps} steps, {outcome.examples:,} {run.example_name}"
     if outcome.interrupted:
         raise TrainingError(
             f"stopped after {done} with a checkpoint: repeat the command to continue"
         )
-    print_indented(f"Trained {done}, {clock(outcome.seconds)}", bar.console)
+    progress.detail(f"Trained {done}, {clock(outcome.seconds)}")
     if outcome.curve:
-        bar.console.print(curve(outcome.curve, outcome.kept), highlight=False)
+        progress.detail(curve(outcome.curve, outcome.kept))
     return outcome
 
 
@@ -490,9 +511,9 @@ def _print_stopping(console: Console) -> None:
     print_indented("Stopping after this step, with a checkpoint; please wait", console)
 
 
-def _print_plan(console: Console, kind: str, draws: int, plan: "Plan") -> None:
+def _print_plan(progress: Progress, kind: str, draws: int, plan: Plan) -> None:
     """Print a plan; a pass over the rows is a pass over every draw."""
-    print_indented(replace(plan, passes=plan.passes * draws).describe(kind), console)
+    progress.detail(replace(plan, passes=plan.passes * draws).describe(kind))
 
 
 def _make_card(
@@ -519,6 +540,7 @@ def _make_card(
                 replace(settings, batch_size=outcome.batch_size, name_loss=outcome.name_loss)
             ),
             "steps": outcome.steps,
+            "passes": _count_passes(run, outcome),
             "seconds": round(outcome.seconds, 1),
             "training_loss": round(outcome.loss, 4),
             "began_with": start.name,
@@ -529,6 +551,17 @@ def _make_card(
             "requested": asdict(run.requested),  # what a retraining inherits
         },
     )
+
+
+def _count_passes(run: _TrainingRun, outcome: "Outcome") -> float | None:
+    """Return how often the kept weights learned the data; None if the first weights do not say."""
+    passes = outcome.examples * run.draws / len(run.rows)
+    if outcome.kept:
+        passes *= outcome.kept.step / outcome.steps
+    if isinstance(run.start.base, Artifact):
+        earlier = run.start.base.card.provenance.get("passes")
+        return None if earlier is None else round(earlier + passes, 3)
+    return round(passes, 3)
 
 
 def _add_version(

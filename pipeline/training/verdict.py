@@ -1,6 +1,7 @@
-"""Summarise the result of a training in one sentence."""
+"""Say in plain sentences what a training achieved."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from model.artifacts.artifact import Scorecard
 
@@ -12,8 +13,23 @@ MIN_BAGS = 5
 
 TOO_FEW_LINES = "Too few lines to say whether ten of them sound right"
 
-_UNLIKE = "does not yet sound like anyone"
-_UNCERTAIN = "may or may not sound like them: these lines are too few to tell"
+MIN_PASSES = 0.5
+"""Passes over the training messages; after fewer, a voice is that of the base model."""
+
+MIN_RATIO = 0.9
+"""Lines are as recognisable as real ones if the ratio's interval lies above this."""
+
+Likeness = Literal["untrained", "unlike", "uncertain", "beginning", "alike"]
+"""How much a version sounds like the friends; see `judge_likeness`."""
+
+_SENTENCES: Mapping[Likeness, str] = {
+    "untrained": "but it has learned from only {passes:.0%} of the training messages: such a model "
+    "writes short messages that often do not fit, and sounds like nobody yet. Train for longer.",
+    "unlike": "so it does not yet sound like anyone.",
+    "uncertain": "so it may or may not sound like them: these lines are too few to tell.",
+    "beginning": "so it begins to sound like them.",
+    "alike": "so it sounds like them.",
+}
 
 
 def summarize_result(loss: "HeldOutLoss", card: Scorecard) -> str:
@@ -28,31 +44,51 @@ def loss_sentence(loss: "HeldOutLoss") -> str:
     if before != after:
         is_lower = loss.whole.tuned < loss.whole.untuned
         change = f"{'fell' if is_lower else 'rose'} from {before} to {after}"
-    replies = f" on {loss.replies:,} replies" if loss.replies else ""
-    return f"Held-out loss {change} nats per character{replies} (lower is better)."
+    replies = f"{loss.replies:,} real replies" if loss.replies else "real replies"
+    return f"Its surprise at {replies} that it never saw {change} per character (lower is better)."
 
 
 def voice_sentence(card: Scorecard) -> str:
-    """Return a sentence on how many lines a classifier attributes to the right voice.
-
-    A version sounds like someone if two intervals are above chance: that of the macro-F1 over
-    single lines, and that of the right voice. The first alone would not do, because replies are
-    chosen by a similar classifier.
-    """
-    found = card["attribution"]
-    lines, chance = card["replies"]["generated"]["lines"], found["chance"]
+    """Return a sentence on how many lines judges attribute to the right voice, and the verdict."""
+    found, lines = card["attribution"], card["replies"]["unchosen"]["lines"]
     if not lines:
         return "It said nothing that could be evaluated."
-    share, real = (found["recall"][arm] for arm in ("generated", "real"))
-    low, _ = card["intervals"]["attribution.bags_of_1.generated"]
-    likeness = _describe_likeness(share, low, chance, real)
-    if not _knows_names(card) and likeness != _UNLIKE:
-        likeness = f"{_UNLIKE}: for the model itself, the right name is not likelier than others"
+    share, real = (found["recall"][arm] for arm in ("unchosen", "real"))
+    verdict = _SENTENCES[judge_likeness(card)].format(passes=card["passes"] or 0.0)
     return (
-        f"Classifiers of the friends' real lines recognise the voice in {share:.0%} of "
-        f"its {lines:,} lines (higher is better, chance {chance:.0%}, real replies {real:.0%}), so "
-        f"it {likeness}."
+        f"Classifiers of the friends' real lines recognise the voice in {share:.0%} of {lines:,} "
+        f"lines that it wrote (higher is better, chance {found['chance']:.0%}, real lines "
+        f"{real:.0%}), {verdict}"
     )
+
+
+def judge_likeness(card: Scorecard) -> Likeness:
+    """Return how much a version sounds like the friends; the first rule that applies counts.
+
+    - untrained: it learned from less than half of the training messages (`MIN_PASSES`).
+    - unlike: no more lines are recognised than by chance, or the model itself finds the right name
+      no likelier than others for real turns, by the lower end of the interval.
+    - uncertain: the interval of the macro-F1 reaches down to chance.
+    - beginning: fewer are recognised than real lines, by the upper end of the ratio's interval.
+    - alike: about as many are (by the lower end, `MIN_RATIO`), and there are enough lines.
+    - uncertain: otherwise.
+
+    The lines are not those that the bot would send but candidates drawn at random. A classifier
+    akin to the judges chooses the former, so the judges recognise more of them than people would.
+    """
+    found, intervals = card["attribution"], card["intervals"]
+    if card["passes"] is not None and card["passes"] < MIN_PASSES:
+        return "untrained"
+    if found["recall"]["unchosen"] <= found["chance"] or not _knows_names(card):
+        return "unlike"
+    low, _ = intervals["attribution.bags_of_1.unchosen"]
+    if low <= found["chance"]:
+        return "uncertain"
+    low, high = intervals["attribution.relative_of_1.unchosen"]
+    if high < 1:
+        return "beginning"
+    is_enough = card["headline"]["bags"] >= MIN_BAGS
+    return "alike" if low >= MIN_RATIO and is_enough else "uncertain"
 
 
 def _knows_names(card: Scorecard) -> bool:
@@ -63,13 +99,3 @@ def _knows_names(card: Scorecard) -> bool:
             low, _ = card["intervals"][f"right_voice.{way}.share"]
             return bool(low > found["chance"])
     return False
-
-
-def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:
-    if share <= chance:
-        return _UNLIKE
-    if low <= chance:
-        return _UNCERTAIN
-    if share < (chance + real) / 2:
-        return "begins to sound like them"
-    return "sounds like them"

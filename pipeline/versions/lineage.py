@@ -40,15 +40,32 @@ def find_versions_trained_on(registry: Registry, ids: Collection[int], name: str
     return [one for one in registry.names if _has_learned(registry, one, ids, name)]
 
 
+def explain_withdrawn_words(registry: Registry, version: str, ledger: ConsentLedger) -> str | None:
+    """Return which withdrawn words a version has learned, as a predicate; None if there are none.
+
+    Receipts do not say which messages a version was trained on. So every message that was forgotten
+    since counts as learned.
+    """
+    names = [
+        person.name
+        for person in ledger.withdrawn
+        if _has_learned(registry, version, person.ids, person.name)
+    ]
+    if names:
+        return f"has learned words of {', '.join(names)}, who withdrew"
+    record = read_receipt(registry.root, version)
+    if record and len(ledger.forgotten_words) > record.forgotten_words:
+        return "has learned messages that must be forgotten"
+    return None
+
+
 def explain_why_not_continue(registry: Registry, version: str, ledger: ConsentLedger) -> str | None:
     """Return why training must not continue from a version, or None if it may.
 
-    Receipts do not say which messages a version was trained on. So every message that was deleted
-    or forgotten since counts as learned.
+    Every message that was deleted or forgotten since counts as learned, even the bot's own.
     """
-    for person in ledger.withdrawn:
-        if _has_learned(registry, version, person.ids, person.name):
-            return f"has learned words of {person.name}, who withdrew"
+    if reason := explain_withdrawn_words(registry, version, ledger):
+        return reason
     record = read_receipt(registry.root, version)
     if len(ledger.forgotten) > (record.forgotten if record else 0):
         return "has learned messages that must be forgotten"

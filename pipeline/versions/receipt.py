@@ -33,8 +33,9 @@ class TrainingRecord:
     The version was trained on messages up to `through`, and only evaluated on messages since
     `held_out_since`. `min_messages` is the minimum for a voice, `learned_from` holds the ids of the
     people in its training set. `forgotten` and `deleted` count the message ids that were forgotten
-    and the messages that were deleted before it was made. `started_from` names the base or version
-    that training started from, `step_seconds` holds the duration of each step.
+    and the messages that were deleted before it was made; `forgotten_words` are those of the
+    forgotten that people wrote. `started_from` names the base or version that training started
+    from, `step_seconds` holds the duration of each step.
     """
 
     through: datetime
@@ -42,6 +43,7 @@ class TrainingRecord:
     min_messages: int = MIN_MESSAGES
     learned_from: frozenset[int] = frozenset()
     forgotten: int = 0
+    forgotten_words: int = 0
     deleted: int = 0
     started_from: str = ""
     step_seconds: Mapping[str, float] = field(default_factory=dict)
@@ -71,6 +73,7 @@ def read_receipt(root: Path, version: str) -> TrainingRecord | None:
             int(value.get("min_messages", MIN_MESSAGES)),
             frozenset(number for person in value["people"] for number in person["ids"]),
             int(value.get("forgotten_ids", value["forgotten"])),
+            int(value["forgotten"]),
             int(value.get("deleted_before", 0)),
             str(value["started_from"]),
             {str(step): float(seconds) for step, seconds in value["seconds"].items()},
@@ -147,6 +150,9 @@ def _describe_training(receipt: Receipt) -> Iterator[str]:
 
 
 def _format_scores(receipt: Receipt) -> Iterator[str]:
+    if not receipt["scores"]:
+        yield "none"
+        return
     other = receipt["compared_with"]
     yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}{'chance':>10}"
     voices = ({**one, "metric": f"right voice of {one['name']}"} for one in receipt["voices"])
@@ -156,11 +162,16 @@ def _format_scores(receipt: Receipt) -> Iterator[str]:
 
 
 def _describe_decision(receipt: Receipt) -> Iterator[str]:
-    if receipt["reasons"]:
-        yield from receipt["reasons"]
-    elif receipt["compared_with"]:
-        yield "passed: no score fell by more than chance explains"
-    else:
-        yield "passed: there was no version to compare with"
+    if why := receipt["not_compared"]:
+        yield f"not compared: {why}"
+    yield from (reason for reason in receipt["reasons"] if reason != why)
+    if not why and not receipt["reasons"]:
+        is_compared = receipt["compared_with"] is not None
+        passed = "no score fell by more than chance explains"
+        yield f"passed: {passed if is_compared else 'there was no version to compare with'}"
     if receipt["forced"]:
         yield f"promoted anyway: {make_printable(receipt['forced'])}"
+    if words := receipt["withdrawn_words"]:
+        yield f"{words}; it {'stays in use' if receipt['next_command'] else 'is replaced'}"
+    if receipt["next_command"]:
+        yield f"to promote it by hand: {receipt['next_command']}"

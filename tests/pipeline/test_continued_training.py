@@ -10,11 +10,11 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.errors import BaseError
 from pipeline.dataset.storage import load_dataset
-from pipeline.terminal import TrainingBar
+from pipeline.terminal import Progress
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start, make_version
 
-QUIET = Console(quiet=True)
+QUIET = Progress(Console(quiet=True))
 
 
 def test_training_on_begins_where_the_version_ended(trained, tmp_path, habits_dataset):
@@ -23,7 +23,7 @@ def test_training_on_begins_where_the_version_ended(trained, tmp_path, habits_da
 
     name, loss = make_version(
         load_dataset(habits_dataset), Start(artifact), registry, settings, Decoding(),
-        TrainingBar(QUIET),
+        QUIET,
     )  # fmt: skip
 
     card, before = registry.open(name).card, artifact.card.scores["nats_per_character"]["whole"]

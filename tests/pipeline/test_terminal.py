@@ -1,14 +1,14 @@
 """The progress display shows the time left once it can be estimated."""
 
 import re
+import time
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from pipeline.terminal import (
-    TrainingProgress,
-    describe,
+    Progress,
     file_bar,
     print_indented,
     step,
@@ -32,27 +32,59 @@ def test_no_time_left_is_shown_before_it_can_be_estimated(share, seconds, left):
     assert time_left(share, seconds) == left
 
 
-def test_a_training_s_first_steps_show_no_time_left():
-    first, later = (
-        describe(TrainingProgress(share, 20.0, 1, None, 3.0)) for share in (0.0002, 0.25)
-    )
-
-    assert first == "  0%  loss …  3.0 per second"
-    assert later == " 25%  loss …  3.0 per second  1 min left"
-
-
-def test_a_step_shows_how_much_of_it_is_done(monkeypatch):
-    monkeypatch.setattr("pipeline.terminal._REDRAW", 0)
+def test_a_step_shows_how_much_of_it_is_done_and_the_time_left(monkeypatch):
+    monkeypatch.setattr("pipeline.terminal._MIN_SECONDS", 0.0)
     said = StringIO()
 
     with step(Console(file=said, force_terminal=True, width=80), "Counting") as show:
-        show(0.25)
-        show(0.5)
+        show(0.5, "half of them")
+        wait_for(said, "50%", "left", "half of them")
 
     text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", said.getvalue())
-    assert "Counting … 25%" in text
-    assert "Counting … 50%" in text
     assert text.rstrip().endswith("Counting (0 s)")
+    assert max(map(len, re.split("[\r\n]+", text))) <= 80
+
+
+def test_a_step_that_says_nothing_keeps_moving():
+    said = StringIO()
+
+    with step(Console(file=said, force_terminal=True, width=80), "Judging"):
+        first = said.getvalue()
+        wait_for(said, first, "Judging", longer_than=len(first))
+
+
+def wait_for(file, *words, longer_than=0):
+    """Wait until a bar, which redraws itself, has written these words."""
+    for _ in range(1_000):
+        if all(word in file.getvalue() for word in words) and len(file.getvalue()) > longer_than:
+            return
+        time.sleep(0.02)
+    raise AssertionError(file.getvalue())
+
+
+def test_a_pipe_gets_a_line_every_half_minute(monkeypatch):
+    now = iter((0.0, 10.0, 31.0, 40.0, 62.0, 70.0))
+    monkeypatch.setattr("pipeline.terminal.time.monotonic", lambda: next(now))
+    said = StringIO()
+
+    with step(Console(file=said, width=80), "Training") as show:
+        for share in (0.2, 0.5, 0.6, 0.9):
+            show(share)
+
+    assert said.getvalue().splitlines() == [
+        "  Training … 50%  about 31 s left",
+        "  Training … 90%  about 7 s left",
+        "  Training (1 min)",
+    ]
+
+
+def test_details_are_for_those_who_ask():
+    said = StringIO()
+
+    Progress(Console(file=said)).detail("bf16")
+    Progress(Console(file=said), verbose=True).detail("macro-F1")
+
+    assert said.getvalue() == "  macro-F1\n"
 
 
 def test_a_long_text_keeps_its_indent():

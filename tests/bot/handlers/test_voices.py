@@ -225,6 +225,38 @@ class TestNames:
         assert question["text"] == "Several friends have that name. Who do you mean?"
         assert button["text"] == "Hugo Silva"
 
+    @pytest.mark.parametrize(
+        ("names", "aliases"),
+        [
+            (("Tom", "Tom 2"), ()),
+            (("Tom Berg", "Hill"), ("Tom",)),
+            (("Tom Berg", "Hill"), ()),
+        ],
+        ids=["as in Telegram", "an alias", "a first name"],
+    )
+    async def test_a_name_that_telegram_shows_for_two_gets_buttons(
+        self, stage, group, joao, names, aliases
+    ):
+        first, second, *others = stage.card.roster.people
+        toms = (
+            replace(first, name=names[0], names=("Tom",), aliases=aliases),
+            replace(second, name=names[1], names=("Tom",)),
+        )
+        async with stage.running(replace(stage.card, roster=Roster((*toms, *others)))):
+            question = await stage.answer(group, joao, "/as Tom what about Friday?")
+            said = len(stage.speaker.asked)
+            answer = await stage.press(question, joao, "as:12")
+            other = await stage.answer(group, joao, f"/as {names[1]} and you?")
+
+        assert question["text"] == "Several friends have that name. Who do you mean?"
+        [row] = question["reply_markup"]["inline_keyboard"]
+        assert [(button["text"], button["callback_data"]) for button in row] == [
+            (names[0], "as:11"), (names[1], "as:12"),
+        ]  # fmt: skip
+        assert said == 0
+        assert answer["text"].startswith(f"🎭 {names[1]}\n")
+        assert other["text"].startswith(f"🎭 {names[1]}\n")
+
     async def test_a_slip_gets_the_nearest_name(self, live, group, zoe):
         question = await live.answer(group, zoe, "/as Joaozinho")
 

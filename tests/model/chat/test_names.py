@@ -64,6 +64,35 @@ def test_an_alias_wins_over_a_first_name_and_a_longer_name_over_both():
     assert VoiceMatcher([ana_maria, rui]).match("ana maria hello") == (ana_maria, "hello")
 
 
+BERG = Person("Tom Berg", (8,), names=("Tom",), aliases=("Tom", "Tommy"))
+HILL = Person("Hill", (9,), names=("Tom", "T. Hill"))
+TOM, TOM_2 = Person("Tom", (8,), names=("Tom",)), Person("Tom 2", (9,), names=("Hill", "Tom"))
+
+
+def test_an_alias_or_first_name_that_telegram_shows_for_two_matches_nobody():
+    no_alias = Person("Tom Berg", (8,), names=("Tom",))
+
+    assert VoiceMatcher([BERG, HILL]).match("tom hello") is None
+    assert VoiceMatcher([BERG, HILL]).match_all("tom hello") == [BERG, HILL]
+    assert VoiceMatcher([BERG, HILL]).match("tommy hello") == (BERG, "hello")
+    assert VoiceMatcher([BERG, ANA]).match("tom hello") == (BERG, "hello")
+    assert VoiceMatcher([no_alias, HILL]).match("tom hello") is None
+
+
+def test_a_name_in_prompts_matches_its_owner_although_telegram_shows_it_for_two():
+    matcher = VoiceMatcher([TOM, TOM_2])
+
+    assert (matcher.match("tom hi"), matcher.match("tom 2 hi")) == ((TOM, "hi"), (TOM_2, "hi"))
+    assert (matcher.match_all("tom hi"), matcher.match_all("tom 2")) == ([TOM, TOM_2], [TOM_2])
+    assert VoiceMatcher([TOM, HILL]).match_all("tom") == [TOM]  # Hill was called Tom once
+
+
+def test_an_alias_of_two_matches_nobody():
+    other = Person("Rui", (6,), aliases=("jb",))
+
+    assert VoiceMatcher([JOAO, other]).match("jb hello") is None
+
+
 @given(person=st.sampled_from(EVERYBODY), words=st.text(max_size=20))
 def test_a_full_name_before_any_words_matches_its_owner(person, words):
     found = VoiceMatcher(EVERYBODY).match(f"{person.name.upper()}, {words}")

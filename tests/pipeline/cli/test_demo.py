@@ -17,6 +17,7 @@ from pipeline.cli.demo import run_demo
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import Progress
 from pipeline.training.checkpoints import STATE
 from pipeline.training.run import Start, work_folder
 from tests.checkpoints import save_llama
@@ -36,8 +37,8 @@ def shown(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.cli.demo.write_sample", lambda place: write_export(place, 55))
         patch.chdir(folder)
-        console = Console(file=said, width=80)
-        run_demo(Path("demo"), str(base), 0.02, registry, console, bool)
+        progress = Progress(Console(file=said, width=80))
+        run_demo(Path("demo"), str(base), 0.02, registry, progress, bool)
     return registry, said.getvalue().splitlines()
 
 
@@ -59,7 +60,7 @@ def test_the_demo_never_takes_the_place_of_one_s_own_version(tmp_path):
     own = registry.promote(registry.add(make(tmp_path / "own")))
 
     with pytest.raises(TrainingError, match="trained on your own group"):
-        run_demo(tmp_path / "demo", "smollm2", 1, registry, Console(quiet=True), bool)
+        run_demo(tmp_path / "demo", "smollm2", 1, registry, Progress(Console(quiet=True)), bool)
 
     assert registry.current == own
     assert not (tmp_path / "demo").exists()
@@ -97,6 +98,15 @@ def test_the_demo_shows_what_the_scorecard_says_in_80_columns(shown):
     figures = f"{fit['value']:.2f} +{fit['low']:.2f} {fit['high']:.2f}"
     assert re.search(rf"fits the conversation .* +{figures} ", text)
     assert f"Private data: in 0 of {card['personal_data_lines']} lines" in text
+
+
+def test_the_demo_says_how_long_it_will_take_and_no_word_of_the_trade(shown):
+    text = " ".join(" ".join(shown[1]).split())
+
+    assert "This will take about" in text
+    assert text.index("This will take about") < text.index("Training (")
+    for word in ("bf16", "macro-F1", "tokens/s", "pairs", "seen", "AUC", "loss", "nats"):
+        assert not re.search(rf"\b{word}\b", text), word
 
 
 def test_the_steps_are_numbered_through_from_here_to_the_bot(shown):

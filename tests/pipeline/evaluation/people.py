@@ -81,6 +81,7 @@ def evidence(spoken=answers, **changes):
     cold = tuple(filter(None, map(silence_voice, asked)))
     arms = {
         "generated": spoken(asked, 4),
+        "unchosen": spoken(asked, 8),
         "cold": spoken(cold, 5),
         "swapped": answers(asked[:30], 6),
         "real": tuple(make_real_answers(asked)),

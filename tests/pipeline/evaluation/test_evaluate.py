@@ -47,6 +47,8 @@ def test_a_model_that_learned_its_voices_scores_high(judged):
 
     assert bags["real"] == 1.0
     assert bags["generated"] > 0.7
+    assert card["attribution"]["recall"]["unchosen"] > 0.5
+    assert card["passes"] > 1
     assert card["right_voice"]["absent"]["share"] > 0.7
     assert card["right_voice"]["no_context"]["share"] > 0.7
     assert card["nats_per_char"]["tuned"] < 0.5 * card["nats_per_char"]["base"]
@@ -275,6 +277,15 @@ def test_replies_scale_every_arm():
     assert (doubled.cold, doubled.scored) == (2 * FULL.cold, 2 * FULL.scored)
     assert QUICK.with_replies(1).scored == 1
     assert QUICK.with_replies(1).quick
+
+
+@pytest.mark.parametrize(
+    ("minutes", "replies"), [(0, 10), (60, 10), (5, 10), (2, 4), (1, 3), (0.1, 3)]
+)
+def test_a_short_training_is_evaluated_on_fewer_replies(minutes, replies):
+    assert QUICK.for_minutes(minutes).replies == replies
+    assert QUICK.for_minutes(minutes).count_tokens(5) <= QUICK.count_tokens(5)
+    assert FULL.for_minutes(minutes) == FULL
 
 
 @pytest.mark.parametrize("voices", [1, 2, 5, 40])

@@ -10,13 +10,15 @@ from rich.console import Console
 from pipeline.cli.tables import print_scorecard
 from pipeline.evaluation.heldout import Answer
 from pipeline.evaluation.scorecard import compute_scorecard
-from tests.pipeline.evaluation.people import VOICES, answers, evidence, next_voice
+from pipeline.training.verdict import judge_likeness
+from tests.pipeline.evaluation.people import VOICES, answers, evidence, next_voice, turns
 
 KEYS = (
     *(f"attribution.bags_of_{n}.{arm}" for n in (1, 5, 10)
       for arm in ("generated", "real", "cold", "markov", "nearest", "swapped")),
     *(f"attribution.{kind}.{arm}" for kind in ("characters", "words_and_habits", "relative")
       for arm in ("generated", "cold")),
+    "attribution.relative_of_1.unchosen",
     *(f"fit.{kind}.{arm}" for kind in ("recall", "relative")
       for arm in ("generated", "real", "markov", "nearest")),
     "right_voice.absent.share", "right_voice.no_context.share",
@@ -68,6 +70,19 @@ def test_a_perfect_model_scores_as_the_real_replies_do(good):
     assert good["attribution"]["judge_sessions"] == "unseen"
 
 
+def test_only_a_model_that_writes_as_its_people_do_sounds_like_them(good):
+    def stray(share):
+        def speak(asked, seed):
+            pairs = zip(answers(asked, seed), answers(asked, seed, next_voice), strict=True)
+            return tuple(pair[n % 10 < share] for n, pair in enumerate(pairs))
+
+        return compute_scorecard(evidence(arms={"unchosen": speak(turns(40, 2), 4)}), seed=0)
+
+    found = [judge_likeness(card | {"passes": 1.0}) for card in (good, stray(4), stray(10))]
+
+    assert found == ["alike", "beginning", "unlike"]
+
+
 def test_a_bad_models_figures_say_so(good):
     def leak(asked, seed):
         spoken = answers(asked, seed, next_voice)
@@ -116,7 +131,8 @@ def test_a_quick_card_has_no_cold_and_no_swapped_replies():
     made = evidence()
     arms = {arm: own for arm, own in made.arms.items() if arm not in {"cold", "swapped"}}
 
-    card = compute_scorecard(replace(made, arms=arms), seed=0) | {"quick": True, "held_out": "test"}
+    card = compute_scorecard(replace(made, arms=arms), seed=0)
+    card |= {"quick": True, "held_out": "test", "passes": 1.0}
     shown = io.StringIO()
     print_scorecard(card, Console(file=shown, width=80, highlight=False, markup=False))
 

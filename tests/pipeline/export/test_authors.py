@@ -3,6 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipeline.export.archive import open_exports
 from tests.pipeline.chats import chat, entry, write
 from tests.pipeline.export.reading import read
 
@@ -48,6 +49,16 @@ def test_an_anonymous_admin_and_a_channel_are_authors(tmp_path, name):
     ]
 
     assert authors(tmp_path, *entries).keys() == {GROUP, -1_000_000_000_005}
+
+
+def test_the_last_texts_of_an_account_are_its_own_words(tmp_path):
+    texts = ["first", "second", "third", "/as Hugo hi", "[photo]", ""]
+    entries = [entry(n, 1, text, n) for n, text in enumerate(texts, 1)]
+    forwarded = entry(8, 1, "not mine", 8, forwarded_from="Ana")
+    file = write(tmp_path, chat(*entries, forwarded, entry(9, 2, "other", 9)))
+
+    with open_exports([file]) as archive:
+        assert archive.spool.recent_texts(GROUP, 1, 2) == ["second", "third"]
 
 
 def test_people_who_share_a_name_are_two(tmp_path):

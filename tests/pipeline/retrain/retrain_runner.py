@@ -56,15 +56,17 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
         place[last] = figure
     sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
     value["attribution"]["bags_of_a_voice"] = sizes
-    value["attribution"]["recall"] = {"generated": attribution, "real": 1.0}
+    value["attribution"]["recall"] = {"unchosen": attribution, "real": 1.0}
     value["intervals"] = {
-        "attribution.bags_of_1.generated": [attribution - 0.05, attribution + 0.05],
+        "attribution.bags_of_1.unchosen": [attribution - 0.05, attribution + 0.05],
+        "attribution.relative_of_1.unchosen": [attribution - 0.1, attribution + 0.1],
         "right_voice.absent.share": [right_voice - 0.1, right_voice + 0.1],
     }
     value["right_voice"]["absent"]["turns"] = 48
     value["attribution"]["chance"] = value["right_voice"]["absent"]["chance"] = 0.5
     value["personal_data"] = private
-    value["replies"] = {"generated": {"lines": lines}}
+    value["replies"] = {"unchosen": {"lines": lines}}
+    value["headline"], value["passes"] = {"bags": bags}, 1.0
     value["right_voice"]["absent"]["voices"] = {"Friend 1": right_voice, "Friend 2": right_voice}
     return value
 
@@ -94,8 +96,9 @@ def judged(card, turns=48, seed=0):
 class RetrainRunner:
     """Runs retrainings in one folder; records what its fake trainer and evaluator were asked.
 
-    `cards` are the scorecards by a version's number, or why there is none, `killed` is the step at
-    which a run breaks off, `about` what else the first version's export says of its chat.
+    `cards` are the scorecards or evaluations by a version's number, or why there is none, `killed`
+    is the step at which a run breaks off, `about` what else the first version's export says of its
+    chat, `passes` how often versions see their training data.
     """
 
     folder: Path
@@ -106,6 +109,7 @@ class RetrainRunner:
     judged: list = field(default_factory=list)
     killed: str | None = None
     agrees: bool = True
+    passes: float = 1.0
 
     def __post_init__(self):
         self.root = self.folder / "models"
@@ -160,6 +164,7 @@ class RetrainRunner:
                 "trained_at": "2024-01-01T00:00:00+00:00",
                 "requested": used,
                 "began_with": start.name,
+                "passes": self.passes,
             },
             scores={"nats_per_character": asdict(LOSS)},
         )
@@ -173,7 +178,7 @@ class RetrainRunner:
         found = self.cards.get(int(artifact.path.name.split("-")[0]), card())
         if isinstance(found, Exception):
             raise found
-        return judged(found)
+        return found if isinstance(found, Evaluation) else judged(found)
 
 
 LOSS = HeldOutLoss(Nats(1.0, 0.5), None, {})

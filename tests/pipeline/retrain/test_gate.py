@@ -5,7 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.retrain.gate import decide, print_decision
+from pipeline.dataset.pairs import Pair
+from pipeline.evaluation.evaluate import GATE
+from pipeline.retrain.gate import decide, enlarge, print_decision
+from pipeline.terminal import Progress
+from tests.pipeline.chats import NOON
 from tests.pipeline.retrain.retrain_runner import card, judged
 
 
@@ -69,6 +73,22 @@ def test_a_current_version_that_cannot_be_compared_is_a_reason():
     assert decision.reasons == ("nothing is held out",)
 
 
+@pytest.mark.parametrize(("fall", "turns", "passes"), [(0.365, 8, True), (0.365, 96, False)])
+def test_only_a_certain_fall_keeps_withdrawn_words_in_use(fall, turns, passes):
+    new, current = judged(card(attribution=0.632 - fall), turns, seed=1), judged(card(0.632), turns)
+
+    assert (decide(new, current, must_replace=True).reasons == ()) is passes
+
+
+@pytest.mark.parametrize(("replies", "larger"), [(40, None), (48, 48), (999, 120)])
+def test_twice_as_many_turns_are_worth_a_second_comparison(replies, larger):
+    pairs = [Pair(1, (), (), "Ana", (), (), NOON)] * replies
+
+    found = enlarge(GATE, pairs)
+
+    assert (found and found.replies) == larger
+
+
 def test_a_first_version_is_judged_alone():
     decision = decide(judged(card(copied=0.5)), None)
 
@@ -102,5 +122,5 @@ def test_a_first_version_s_figures_name_their_chance_and_direction():
 def printed(decision, current):
     shown = io.StringIO()
     console = Console(file=shown, width=80, highlight=False, markup=False)
-    print_decision(decision, "0002-aabbccdd", current, console)
+    print_decision(decision, "0002-aabbccdd", current, Progress(console, verbose=True))
     return shown.getvalue().splitlines()

@@ -1,17 +1,20 @@
 """Which version serves in the end, which stay, and what their receipts say."""
 
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 
 from model.artifacts.artifact import Chat
 from model.chat.roster import Person, Roster
-from model.errors import ArtifactError
+from model.errors import ArtifactError, BaseError, DatasetError, TrainingError
+from pipeline.evaluation.evaluate import GATE
 from pipeline.versions.erasure import list_datasets
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played
-from tests.pipeline.retrain.retrain_runner import CHAT, NEW, Killed, card
+from tests.pipeline.retrain.retrain_runner import CHAT, NEW, Killed, card, judged
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_the_receipt_says_all_and_no_word_of_a_message(running):
     assert told["seconds"].keys() >= {"read", "build", "train", "score", "compare"}
     assert told["machine"]
     assert "Friend 2: not learned from, since 2024-03-01, by /optout" in page
-    assert "words " not in str(told)
+    assert not re.search(r"words \d", str(told))
     assert all(len(line) <= 80 for line in page.splitlines())
     assert all(text not in page for text in ("words 7", "words 300"))
 
@@ -143,15 +146,129 @@ def test_without_new_messages_only_a_reason_promotes(runner, tmp_path):
     assert forced.promoted
 
 
-def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(running):
-    running.cards[1] = ArtifactError("it is damaged")
+@pytest.mark.parametrize("kind", [ArtifactError, BaseError, DatasetError])
+def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(running, kind):
+    running.cards[1] = kind("it is damaged")
 
     result = running.run(chat(*NEW), no_live_bot=True)
     running.run(chat(*NEW), no_live_bot=True)
 
     assert not result.promoted
     assert re.search("0001-.* cannot be evaluated: it is damaged", result.message)
+    assert "cannot be evaluated: it is damaged" in " ".join(result.receipt.read_text().split())
     assert result.version in running.registry.names
+    assert (running.receipt(2)["compared_with"], len(running.receipt(2)["scores"])) == (None, 6)
+
+
+def test_a_new_version_that_cannot_be_evaluated_waits_and_is_not_lost(running):
+    running.cards[2] = DatasetError("nobody may be imitated")
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+
+    assert not result.promoted
+    assert "it cannot be evaluated: nobody may be imitated" in result.message
+    assert "Held-out loss fell" in running.shown.getvalue()
+    assert "it cannot be evaluated: nobody may be imitated" in result.receipt.read_text()
+    assert result.version in running.registry.names
+
+
+class TestCurrentVersionWithoutWeights:
+    @pytest.fixture
+    def running(self, running):
+        shutil.rmtree(running.registry.open().weights)
+        running.judged.clear()
+        return running
+
+    def test_is_asked_about_before_the_training(self, running):
+        running.agrees = False
+
+        with pytest.raises(
+            TrainingError, match=r"0001-\w+ came without the weights .*: to train it, give --yes"
+        ):
+            running.run(chat(*NEW), no_live_bot=True)
+
+        [question] = running.asked
+        assert question.endswith("the new version is kept but not promoted. Train it?")
+        assert len(running.trained) == 1
+
+    def test_leaves_a_new_version_that_waits_with_a_receipt(self, running):
+        result = running.run(chat(*NEW), no_live_bot=True)
+
+        assert not result.promoted
+        assert f"understudy models promote {result.version[:4]} " in result.message
+        page = " ".join(result.receipt.read_text("utf-8").split())
+        assert "export it again with --with-weights to promote it by hand: understudy mod" in page
+        assert running.receipt(2)["compared_with"] is None
+        assert [name for name, *_ in running.judged] == [result.version]
+
+    def test_is_replaced_for_a_reason_without_a_question(self, running):
+        running.agrees = False
+
+        result = running.run(chat(*NEW), no_live_bot=True, force_promotion="new laptop")
+
+        assert result.promoted
+        assert "promoted without a comparison" in " ".join(running.shown.getvalue().split())
+
+    def test_is_replaced_without_a_question_if_it_has_learned_withdrawn_words(self, running):
+        running.agrees = False
+
+        assert running.run(chat(*NEW), dump(decisions=[decision(2, "optout")])).promoted
+
+
+class TestWithdrawnWords:
+    """The current version has learned words of Friend 2, who withdrew since."""
+
+    @pytest.fixture
+    def retrain(self, running):
+        return lambda **more: running.run(
+            chat(*NEW), dump(decisions=[decision(2, "optout")]), **more
+        )
+
+    def test_stay_in_use_if_the_new_version_is_refused_and_that_is_said(self, running, retrain):
+        running.cards[2] = card(attribution=0.1)
+
+        result = retrain()
+
+        current = running.registry.current
+        stays = f"{current} has learned words of Friend 2, who withdrew"
+        assert current.startswith("0001-")
+        assert f"{stays}, and stays in use; to promote 0002 by hand: under" in result.message
+        page = " ".join(result.receipt.read_text("utf-8").split())
+        assert f"{stays}; it stays in use to promote it by hand: understudy models pro" in page
+
+    def test_are_replaced_if_chance_may_explain_that_the_new_version_is_worse(
+        self, running, retrain
+    ):
+        running.cards[1] = judged(card(0.632), 8)
+        running.cards[2] = judged(card(attribution=0.267), 8, seed=1)
+
+        result = retrain()
+
+        assert result.promoted
+        assert "understudy models purge --person 'Friend 2' --models" in result.message
+        assert "who withdrew; it is replaced" in " ".join(result.receipt.read_text().split())
+
+    def test_are_replaced_although_the_versions_cannot_be_compared(self, running, retrain):
+        running.cards[1] = BaseError("it is damaged")
+
+        assert retrain().promoted
+
+    def test_are_not_replaced_by_a_version_that_hardly_trained(self, running, retrain):
+        running.cards[1], running.passes = BaseError("it is damaged"), 0.1
+
+        assert "it saw 10% of its training data" in retrain().message
+
+
+def test_if_turns_are_too_few_to_tell_more_of_them_are_compared(running):
+    running.cards[1] = judged(card(0.632), 8)
+    running.cards[2] = judged(card(attribution=0.267), 8, seed=1)
+    running.judged.clear()
+
+    running.run(chat(*NEW), no_live_bot=True, evaluation_size=replace(GATE, replies=2, scored=2))
+
+    assert [(name[:4], size.replies, size.scored) for name, _, size in running.judged] == [
+        ("0002", 2, 2), ("0001", 2, 2), ("0002", 10, 10), ("0001", 10, 10),
+    ]  # fmt: skip
 
 
 def test_a_current_version_of_another_prompt_is_replaced(running):

@@ -66,6 +66,28 @@ def test_the_demo_s_version_is_no_version_of_one_s_own_group(runner, tmp_path):
     assert runner.registry.names[1] == runner.registry.current
 
 
+@pytest.mark.parametrize(("passes", "is_promoted"), [(0.49, False), (0.5, True)])
+def test_the_demo_s_version_is_not_replaced_by_one_that_hardly_trained(
+    runner, tmp_path, passes, is_promoted
+):
+    demo = make(tmp_path / "demo", chats=(Chat(-(10**12 + 8), "Five friends"),), public=True)
+    runner.registry.promote(runner.registry.add(demo))
+    runner.passes = passes
+
+    first = runner.first()
+
+    assert first.promoted is is_promoted
+    assert ("it saw 49% of its training data once" in first.message) is not is_promoted
+    assert ("understudy models promote 0002 " in first.message) is not is_promoted
+    assert "was trained on a public chat" in " ".join(first.receipt.read_text("utf-8").split())
+
+
+def test_a_first_version_is_promoted_however_little_it_trained(runner):
+    runner.passes = 0.01
+
+    assert runner.first().promoted
+
+
 def test_the_roster_beside_a_first_export_is_taken(runner):
     (file,) = runner.put(chat(*OLD))
     (file.parent / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))
@@ -83,8 +105,8 @@ def test_a_fresh_export_and_a_dump_make_the_next_version(running):
     assert result.promoted
     assert result.message.endswith("is now the current version, with 300 new messages")
     assert result.next_command.startswith("understudy chat --as 'Friend 1' --models ")
-    assert "Held-out loss fell from 1.00 to 0.50" in running.shown.getvalue()
-    assert "in 60% of its 200 lines" in running.shown.getvalue()
+    assert "saw fell from 1.00 to 0.50" in running.shown.getvalue()
+    assert "in 60% of 200 lines" in running.shown.getvalue()
     assert running.registry.names[-1] == running.registry.current == result.version
     assert [name[:4] for name, *_ in running.judged] == ["0001", "0002", "0001"]
 
@@ -175,6 +197,7 @@ def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(runner
         tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
         provenance={"trained_at": NOON.isoformat()},
     )  # fmt: skip
+    (made / "weights").mkdir()
     runner.registry.promote(runner.registry.add(made))
 
     result = runner.run(chat(*NEW), no_live_bot=True)

@@ -1,5 +1,7 @@
 """Who the people are, and who agreed, asked one by one."""
 
+from contextlib import suppress
+
 import pytest
 
 from model.chat.roster import Person, Roster
@@ -16,11 +18,14 @@ HUGO, ANA, OTHER = Author(7, ("Hugo",), 900), Author(8, ("Ana",), 400), Author(9
 def ask(tmp_path, script):
     """Ask about authors with these answers; return the roster file and what was printed."""
 
-    def run(*answers, authors=(HUGO, ANA, OTHER), consent=None, **more):
+    def run(*answers, authors=(HUGO, ANA, OTHER), consent=None, texts=None, **more):
         typed = script(*answers, **more)
         file = tmp_path / "roster.toml"
         beside = tmp_path / "export" / "roster.toml"
-        ask_people(typed.asker, authors, file, beside, MIN_MESSAGES, consent or Consent())
+        ask_people(
+            typed.asker, authors, file, beside, MIN_MESSAGES, consent or Consent(),
+            recent_texts=lambda number, count: (texts or {}).get(number, ())[-count:],
+        )  # fmt: skip
         assert not typed.left
         return read_roster(file), typed
 
@@ -83,6 +88,64 @@ def test_the_old_name_of_a_renamed_person_still_works(ask):
 
     assert roster.match_voice("hugo are you there?")[0].name == "Huguinho"
     assert roster.find_by_name("Ana").aliases == ()
+
+
+TOMS = (Author(7, ("Tom",), 900), Author(8, ("Tom",), 400))
+
+
+def test_two_with_one_name_are_told_apart_by_their_last_messages(ask):
+    texts = {7: ["old", "at nine\x1b[31m\nthen", "x" * 99], 8: ["\u202eno idea", "so?"]}
+
+    _, typed = ask("n", "n", "Tom Berg", "Tom Hill", "", "", authors=TOMS, texts=texts)
+
+    berg = f"  Tom (id 7)\n    at nine[31m then\n    {'x' * 70}…\n"
+    hill = "  Tom 2 (id 8)\n    no idea\n    so?\n"
+    said = "".join(f"{line.rstrip()}\n" for line in typed.said.splitlines())
+    assert said.split("  Two people are called Tom")[0].endswith(berg + hill)
+    assert f"{berg}  Tom: name [Tom]: Tom Berg\n{hill}  Tom 2, also Tom: name" in said
+    assert f"{hill.replace('Tom 2', 'Tom Hill')}  Tom Hill (400 messages)" in said
+    assert "old" not in said
+    assert "\x1b" not in said
+
+
+def test_a_name_of_two_is_no_alias_of_either(ask):
+    roster, _ = ask("n", "n", "Tom Berg", "Hill", "", "", authors=TOMS)
+
+    assert [person.aliases for person in roster.people] == [(), ()]
+    assert roster.match_voice("Tom, hello") is None
+
+
+def test_a_question_mark_is_no_name(ask):
+    deleted = Author(6, (), 600)
+
+    roster, typed = ask("?", "Hugo", "n", "??", "", "", "", "", authors=(HUGO, ANA, deleted))
+
+    assert [(one.name, one.ids) for one in roster.people] == [("Hugo", (7, 6)), ("Ana", (8,))]
+    assert typed.said.count("? is no name: type letters, or only Enter.") == 2
+
+
+def test_ctrl_c_among_the_questions_about_consent_keeps_the_answers(script, tmp_path):
+    file, stopped = tmp_path / "roster.toml", []
+
+    def ask(*answers, **more):
+        typed = script(*answers)
+        with suppress(EOFError):
+            ask_people(
+                typed.asker, (HUGO, ANA, OTHER), file, tmp_path / "none", MIN_MESSAGES, Consent(),
+                on_stop=stopped.append, **more,
+            )  # fmt: skip
+        return typed, [(person.learn, person.imitate) for person in read_roster(file).people]
+
+    _, first = ask("", "y")
+    second, then = ask("x", answered=1)
+    third, last = ask("n", answered=3)
+
+    assert stopped == [1, 3]
+    assert first == [("yes", "yes"), ("yes", "ask"), ("yes", "ask")]
+    assert then == [("yes", "yes"), ("no", "no"), ("yes", "ask")]
+    assert last == [("yes", "yes"), ("no", "no"), ("no", "ask")]
+    assert [question.split(" (")[0] for question in second.questions] == ["Ana", "[Y/n]"]
+    assert len(third.questions) == 1
 
 
 def test_back_at_the_first_question_leaves_the_dialogue(ask):

@@ -212,7 +212,8 @@ def test_stopped_at_any_question_it_continues_there(known, run, world, folder, t
     steps = {"export": 1, "chat": 1, "people": 4, "base": 1, "minutes": 1, "listened": 2, "bot": 2}
     left, answers = list(ANSWERS), []
     for step, count in steps.items():
-        answers += [] if unasked[step] else left[:count]
+        first = 2 + done.consented if step == "people" and done.consented is not None else 0
+        answers += [] if unasked[step] else left[first:count]
         left = left[count:]
     if (folder / ".env").is_file() and "ADMINS=7" in (folder / ".env").read_text("utf-8"):
         left = left[2:]
@@ -222,6 +223,33 @@ def test_stopped_at_any_question_it_continues_there(known, run, world, folder, t
     assert world.started == 1
     assert len(world.trained) == 1
     assert "Continuing where you stopped" in typed.said
+
+
+def test_after_ctrl_c_among_the_questions_about_consent_only_the_others_are_asked(
+    run, folder, telegram
+):
+    before = run(*ANSWERS[:5])
+    kept = read_roster(folder / "artifacts" / "roster.toml")
+    after = run("n")
+
+    assert [person.imitate for person in kept.people] == ["yes", "ask"]
+    assert before.questions[-1].startswith("Friend 2")
+    assert "Continuing with the answers in" in after.said
+    assert after.questions[0].startswith("Friend 2")
+    assert after.questions[1].startswith("Which base")
+    people = read_roster(folder / "artifacts" / "roster.toml").people
+    assert [person.imitate for person in people] == ["yes", "no"]
+    assert load_answers(folder / "artifacts").consented is None
+
+
+def test_each_account_in_a_question_is_shown_with_its_last_messages(run, telegram):
+    said = run(*ANSWERS[:3]).said
+
+    shown = said[said.index("Friend 1 (id 1)") : said.index("Two people have the first name")]
+    first, second = shown.split("Friend 2 (id 2)")
+    last = [one["text"] for one in conversation(40)]
+    assert [text for text in last if f"    {text}\n" in first] == [last[-3], last[-1]]
+    assert len(second.strip().splitlines()) == 2
 
 
 def test_a_training_that_stops_is_started_again_without_a_question_before_it(run, world, telegram):

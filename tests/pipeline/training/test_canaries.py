@@ -10,6 +10,7 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import Progress
 from pipeline.training.canaries import CANARY_TIMES, make_secret, plant_canaries
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import train
@@ -49,7 +50,12 @@ def test_a_model_with_canaries_names_them_and_never_serves(tmp_path, habits_data
     base = str(save_llama(tmp_path / "base"))
 
     made = train(
-        load_dataset(habits_dataset), base, registry, settings, Decoding(), Console(quiet=True)
+        load_dataset(habits_dataset),
+        base,
+        registry,
+        settings,
+        Decoding(),
+        Progress(Console(quiet=True)),
     )
 
     told = registry.open(made.name).card.provenance["canaries"]

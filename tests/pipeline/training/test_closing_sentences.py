@@ -3,36 +3,45 @@
 import pytest
 
 from pipeline.training.losses import HeldOutLoss, Nats
-from pipeline.training.verdict import loss_sentence, summarize_result, voice_sentence
+from pipeline.training.verdict import (
+    judge_likeness,
+    loss_sentence,
+    summarize_result,
+    voice_sentence,
+)
 
 
 def losses(untuned, tuned, replies=200):
     return HeldOutLoss(Nats(untuned, tuned), None, {}, replies)
 
 
-def scorecard(share, low, real=0.51, lines=143, names=0.4):
-    """Return a card of five voices; `names` is the lower bound of right voice."""
+def scorecard(share=0.43, low=0.37, ratio=(0.9, 1.1), names=0.4, passes=1.0, bags=5, lines=143):
+    """Return a card of five voices; `low` and `names` are the lower ends of intervals."""
     return {
+        "passes": passes,
+        "headline": {"bags": bags},
         "right_voice": {
             "absent": {"turns": 25, "chance": 0.25},
             "no_context": {"turns": 25, "chance": 0.2},
         },
-        "attribution": {"chance": 0.2, "recall": {"generated": share, "real": real}},
-        "replies": {"generated": {"lines": lines}},
+        "attribution": {"chance": 0.2, "recall": {"unchosen": share, "real": 0.51}},
+        "replies": {"unchosen": {"lines": lines}},
         "intervals": {
-            "attribution.bags_of_1.generated": [low, 1.0],
+            "attribution.bags_of_1.unchosen": [low, 1.0],
+            "attribution.relative_of_1.unchosen": ratio,
             "right_voice.absent.share": [names, 1.0],
             "right_voice.no_context.share": [names, 1.0],
         },
     }
 
 
-def test_the_verdict_names_direction_and_chance_of_each_figure():
+def test_the_sentences_name_direction_and_chance_of_each_figure():
     assert summarize_result(losses(1.053, 0.899), scorecard(0.25, 0.14)) == (
-        "Held-out loss fell from 1.05 to 0.90 nats per character on 200 replies (lower is better). "
-        "Classifiers of the friends' real lines recognise the voice in 25% of its 143 lines "
-        "(higher is better, chance 20%, real replies 51%), so it may or may not sound like them: "
-        "these lines are too few to tell."
+        "Its surprise at 200 real replies that it never saw fell from 1.05 to 0.90 per character "
+        "(lower is better). "
+        "Classifiers of the friends' real lines recognise the voice in 25% of 143 lines that it "
+        "wrote (higher is better, chance 20%, real lines 51%), so it may or may not sound like "
+        "them: these lines are too few to tell."
     )
 
 
@@ -45,30 +54,44 @@ def test_the_verdict_names_direction_and_chance_of_each_figure():
     ],
 )
 def test_the_verdict_says_that_a_loss_rose_or_stayed(nats, words):
-    assert loss_sentence(losses(*nats)).startswith(f"Held-out loss {words} nats")
+    assert loss_sentence(losses(*nats)).startswith(
+        f"Its surprise at 200 real replies that it never saw {words} per character"
+    )
 
 
 @pytest.mark.parametrize(
-    ("share", "low", "words"),
+    ("changes", "likeness"),
     [
-        (0.15, 0.05, "does not yet sound like anyone"),
-        (0.30, 0.19, "may or may not sound like them: these lines are too few to tell"),
-        (0.30, 0.24, "begins to sound like them"),
-        (0.43, 0.37, "sounds like them"),
+        ({}, "alike"),
+        ({"passes": 0.5}, "alike"),
+        ({"passes": 0.499}, "untrained"),
+        ({"passes": None}, "alike"),  # continued from a version that does not say
+        ({"share": 0.2}, "unlike"),
+        ({"names": 0.25}, "unlike"),
+        ({"names": 0.251}, "alike"),
+        ({"low": 0.2}, "uncertain"),
+        ({"low": 0.201}, "alike"),
+        ({"ratio": (0.9, 0.999)}, "beginning"),
+        ({"ratio": (0.6, 0.999)}, "beginning"),
+        ({"ratio": (0.899, 1.0)}, "uncertain"),
+        ({"ratio": (0.899, 1.6)}, "uncertain"),
+        ({"bags": 4}, "uncertain"),
+        ({"bags": 4, "ratio": (0.6, 0.999)}, "beginning"),
     ],
 )
-def test_it_sounds_like_somebody_only_if_the_interval_is_above_chance(share, low, words):
-    assert voice_sentence(scorecard(share, low)).endswith(f"so it {words}.")
+def test_the_likeness_at_the_border_of_each_rule(changes, likeness):
+    assert judge_likeness(scorecard(**changes)) == likeness
 
 
-def test_a_model_that_cannot_tell_the_names_apart_sounds_like_nobody():
-    said = voice_sentence(scorecard(0.49, 0.42, names=0.22))
+def test_after_less_than_half_a_pass_the_sentence_says_what_such_a_model_can_do():
+    said = voice_sentence(scorecard(0.57, 0.5, ratio=(0.9, 1.2), passes=0.12))
 
+    assert "sounds like them" not in said
     assert said.endswith(
-        "so it does not yet sound like anyone: for the model itself, the right name is not "
-        "likelier than others."
+        "but it has learned from only 12% of the training messages: such a model writes short "
+        "messages that often do not fit, and sounds like nobody yet. Train for longer."
     )
 
 
 def test_the_verdict_of_a_version_without_lines():
-    assert "said nothing" in voice_sentence(scorecard(0.0, 0.0, lines=0))
+    assert "said nothing" in voice_sentence(scorecard(lines=0))

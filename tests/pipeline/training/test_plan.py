@@ -10,7 +10,7 @@ from pipeline.training.bases import open_base
 from pipeline.training.device import Precision
 from pipeline.training.encoding import Collator, encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.plan import Plan, Speed, make_plan, measure_speed
+from pipeline.training.plan import Pace, Plan, Speed, describe_time, make_plan, measure_speed
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
@@ -155,3 +155,21 @@ def test_a_resumed_training_keeps_the_batch_size_of_its_plan(base, tmp_path, mon
 
     assert outcome.batch_size == 16
     assert outcome.steps == 4
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(2.0, 158), (0.0, 523), (60.0, 536)])
+def test_the_whole_time_is_expected_from_a_first_test(minutes, seconds):
+    pace = Pace(load=4.0, test=10.0, tokens=10_000)
+    settings = Hyperparameters(minutes=minutes, epochs=4)
+
+    found = pace.expect(settings, [400] * 200, draws=2, evaluation=1_000)
+
+    assert found == pytest.approx(seconds, abs=1)
+
+
+def test_the_expected_time_names_the_share_of_training():
+    assert describe_time(760, 2) == (
+        "This will take about 13 min in all on this machine, as busy as it is now: 2 min of "
+        "training, the rest for loading, testing and converting."
+    )
+    assert describe_time(760, 0).endswith("as busy as it is now.")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from functools import cached_property
+from itertools import count
 
 import pytest
 from rich.console import Console
@@ -17,6 +18,7 @@ from model.artifacts.registry import Registry
 from model.errors import TrainingError
 from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import Progress
 from pipeline.training import trainer
 from pipeline.training.bases import open_base
 from pipeline.training.device import Precision
@@ -70,18 +72,14 @@ class Training:
         """The version of a training in one process, from beginning to end."""
         return self.train_in_one_process("whole")
 
-    def train_in_one_process(self, models, on_progress=None, **options):
+    def train_in_one_process(self, models, on_share=lambda _: None, **options):
         """Train in this process; return the version."""
         registry = Registry(self.folder / models)
-        console = Console(quiet=True)
         settings = Hyperparameters(**self._settings)
-        with pytest.MonkeyPatch.context() as patch:
-            if on_progress:
-                patch.setattr("pipeline.training.run.TrainingBar", lambda _: Bar(on_progress))
-            train(
-                load_dataset(self.dataset), str(self.base), registry, settings, Decoding(),
-                console, **options,
-            )  # fmt: skip
+        train(
+            load_dataset(self.dataset), str(self.base), registry, settings, Decoding(),
+            Interrupting(on_share), **options,
+        )  # fmt: skip
         return registry.open("current")
 
     def command(self, models, *options):
@@ -117,15 +115,12 @@ class Training:
         return Registry(self.folder / models).open("current"), printed
 
 
-class Bar:
-    def __init__(self, on_progress):
-        self.console, self._on_progress = Console(quiet=True), on_progress
+class Interrupting(Progress):
+    """Calls a function at each step of the training."""
 
-    def __call__(self, progress):
-        self._on_progress(progress)
-
-    def close(self):
-        pass
+    def __init__(self, on_share):
+        super().__init__(Console(quiet=True))
+        self.share = on_share
 
 
 def start_command(*words):
@@ -145,8 +140,10 @@ def start_command(*words):
 
 
 def interrupt_at(step):
-    def press(progress):
-        if progress.step == step:
+    steps = count(1)
+
+    def press(_):
+        if next(steps) == step:
             os.kill(os.getpid(), signal.SIGINT)
 
     return press
@@ -251,7 +248,7 @@ def test_a_model_with_lora_is_not_divided(tmp_path, habits_dataset):
     with pytest.raises(TrainingError, match="omit --lora"):
         train(
             load_dataset(habits_dataset), "base", registry, settings, Decoding(),
-            Console(quiet=True), processes=Processes(2, shards=True),
+            Progress(Console(quiet=True)), processes=Processes(2, shards=True),
         )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from pipeline.cli.main import app
 from pipeline.dataset.pairs import sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
+from pipeline.terminal import Progress
 from pipeline.training.checkpoints import STATE
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import HeldOutReplies
@@ -37,7 +38,11 @@ from tests.checkpoints import save_decoder, save_llama
 from tests.habits import CHAT_ID, HABITS
 from tests.pipeline.chats import pair
 
-QUIET = Console(quiet=True)
+QUIET = Progress(Console(quiet=True))
+
+
+def verbose(file):
+    return Progress(Console(file=file, width=200), verbose=True)
 
 
 def raise_interrupt(*_):
@@ -121,7 +126,7 @@ def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
     settings = Hyperparameters(epochs=0.02, examples="pairs", reserve_judge_sessions=True)
     base, dataset = str(save_llama(tmp_path / "base")), load_dataset(habits_dataset)
 
-    train(dataset, base, registry, settings, Decoding(), Console(file=told, width=200))
+    train(dataset, base, registry, settings, Decoding(), verbose(told))
 
     own = select_half(dataset.train, judges=False)
     assert 0 < len(own) < len(dataset.train)
@@ -173,7 +178,7 @@ def test_a_time_limit_prints_a_plan_before_training(tmp_path, habits_dataset):
 
     train(
         load_dataset(habits_dataset), base, registry, Hyperparameters(minutes=0.01), Decoding(),
-        Console(file=told, width=200),
+        verbose(told),
     )  # fmt: skip
 
     said = told.getvalue()
@@ -201,7 +206,7 @@ def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
     settings = Hyperparameters(epochs=0.02, batch_size=8)
     base = str(save_llama(tmp_path / "base"))
 
-    train(load_dataset(folder), base, registry, settings, Decoding(), Console(width=200))
+    train(load_dataset(folder), base, registry, settings, Decoding(), Progress(Console(width=200)))
 
     assert read_propensity(registry.open().path) is None
     assert "does not say who answers whom" in capsys.readouterr().out
@@ -214,7 +219,7 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
     settings = Hyperparameters(epochs=0.2, batch_size=8)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
     monkeypatch.setattr("pipeline.training.device.measure_bf16_gain", lambda: 4.0)
-    monkeypatch.setattr("pipeline.training.run.TrainingBar.__call__", interrupt)
+    monkeypatch.setattr(Progress, "share", interrupt)
     with pytest.raises(TrainingError, match="repeat the command to continue"):
         train(dataset, base, registry, settings, Decoding(), QUIET)
     monkeypatch.undo()
@@ -227,12 +232,12 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
 
     original = HeldOutReplies.measure
     monkeypatch.setattr(HeldOutReplies, "measure", measure)
-    said = Console(file=StringIO(), width=80)
+    said = StringIO()
 
-    trained = train(dataset, base, registry, settings, Decoding(), said, resume=True)
+    trained = train(dataset, base, registry, settings, Decoding(), verbose(said), resume=True)
 
-    assert "Precision: bf16, as in the interrupted run" in said.file.getvalue()
-    assert "untuned base" not in said.file.getvalue()
+    assert "Precision: bf16, as in the interrupted run" in said.getvalue()
+    assert "Testing the untuned base" not in said.getvalue()
     assert len(taken) == 1  # the tuned model's alone
     assert trained.loss.whole.untuned != trained.loss.whole.tuned
 

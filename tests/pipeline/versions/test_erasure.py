@@ -75,9 +75,18 @@ def test_it_is_erased_even_where_too_little_is_new_to_train(runner):
     result = runner.run(dump(decisions=[decision(1, "optout")]))
 
     assert result.version is None
-    assert "Friend 1 withdrew, and 0002" in result.message
-    assert "train with --force-training" in result.message
+    assert "has learned words of Friend 1, who withdrew: train with --force" in result.message
     assert found(runner.root, "zebra") == []
+
+
+def test_words_forgotten_since_are_a_reason_to_train_on_few_messages_the_bot_s_lines_are_none(
+    runner,
+):
+    line = runner.run(dump(forgotten=[77_000]))
+    words = runner.run(dump(forgotten=[3]))
+
+    assert line.message.endswith(": wait, or train with --force-training")
+    assert "has learned messages that must be forgotten: train with" in words.message
 
 
 @pytest.mark.parametrize("export", [chat(*OLD[:99]), chat(*OLD, name="Work", id=8)])

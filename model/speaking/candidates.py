@@ -104,8 +104,8 @@ def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
 def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
     """Whether a candidate repeats neither the conversation nor itself.
 
-    A single word or emoji may occur twice in the context, but not twice in a row. Of the demo chat's
-    lines of one word, 6.1 % stand in the ten lines before them already; of longer lines, 0.1 %.
+    A single word or emoji may occur twice in the context, but not twice in a row. In the demo's
+    chat, 6.1 % of lines of one word repeat one of the ten lines before, and 0.1 % of longer lines.
     """
 
     def split(message: str) -> list[str]:

@@ -127,7 +127,10 @@ export class Log {
 
   render(message) {
     const { group } = this;
-    const time = new Date(message.date * 1000).toLocaleTimeString([], {
+    const date = new Date(message.date * 1000);
+    const isToday = date.toDateString() === new Date().toDateString();
+    const time = date.toLocaleString([], {
+      ...(isToday ? {} : { day: "numeric", month: "short" }),
       hour: "2-digit",
       minute: "2-digit",
     });

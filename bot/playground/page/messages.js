@@ -1,6 +1,6 @@
 // The messages of the group: bubbles, quotes, pictures, buttons, quizzes and reactions.
 
-import { colourOf, find, initial, make } from "./elements.js";
+import { appendTo, colourOf, find, initial, make } from "./elements.js";
 
 const VOICE = /^🎭 ([^\n]+)\n([^]*)$/u;
 const COMMAND = /(^|[\s(])(\/[a-z_]+)/g;
@@ -228,7 +228,8 @@ export class Log {
       const command = match[2];
       const start = match.index + match[1].length;
       const write = () => this.actions.write(`${command} `);
-      shown.append(
+      appendTo(
+        shown,
         text.slice(end, start),
         message.from.is_bot
           ? make("button", { type: "button", class: "command", onclick: write }, command)
@@ -236,7 +237,7 @@ export class Log {
       );
       end = start + command.length;
     }
-    shown.append(text.slice(end));
+    appendTo(shown, text.slice(end));
     return [shown];
   }
 

@@ -439,6 +439,18 @@ def test_without_its_dataset_a_version_has_a_report_of_its_own(trained, tmp_path
     assert "side by side" not in page.text
 
 
+def test_for_an_export_it_names_the_command_that_makes_a_dataset(tmp_path):
+    (tmp_path / "Chat Export").mkdir()
+    file = tmp_path / "Chat Export" / "result.json"
+    file.write_text("{}", "utf-8")
+
+    for source in (file, file.parent):
+        result = understudy("report", source, cwd=tmp_path)
+
+        assert result.returncode == 1
+        assert f"`understudy build '{source}' --out dataset`" in result.stderr
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium")
 def test_a_phone_shows_all_of_it_and_the_policy_is_kept(dataset, figures, agreed, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -120,8 +120,8 @@ def _print_authors(one: ChatReport, console: Console) -> None:
     if len(authors) > _MAX_AUTHORS:
         console.print(f"  … and {len(authors) - _MAX_AUTHORS:,} more with fewer messages (--json)")
     print_indented(
-        f"A voice needs {one.min_messages:,} messages, without commands and forwards "
-        "(--min-messages).",
+        f"Messages in a person's own words: no commands, forwards and media without a caption. A "
+        f"voice needs {one.min_messages:,} (--min-messages).",
         console,
         "dim",
     )
@@ -225,7 +225,7 @@ def print_summary(
     console.print(Padding.indent(splits, 2))
     voices = table("voice", "messages", "train", "validation", "test", "may be imitated")
     for voice in summary.voices:
-        counts = (voice.lines, voice.train, voice.validation, voice.test)
+        counts = (voice.messages, voice.train, voice.validation, voice.test)
         voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
     console.print(Padding.indent(voices, 2))
     for line in _notes(summary):

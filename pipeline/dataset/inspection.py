@@ -87,7 +87,7 @@ def inspect(
         chat_step = step if len(chats) <= MAX_LISTED else lambda _: None
         reports = [inspect_chat(archive.spool, chat, choices, chat_step) for chat in chats]
         if roster_path:
-            authors = archive.spool.authors(chats[0].chat_id, own_words=True)
+            authors = archive.spool.authors(chats[0].chat_id)
             make_folder(Path(os.path.realpath(roster_path)).parent)
             write_roster(make_roster(authors, min_messages=min_messages), roster_path, authors)
     return sorted(reports, key=lambda report: -report.messages)
@@ -103,9 +103,7 @@ def inspect_chat(
     def count_scripts(message: Message) -> None:
         scripts.update({found for character in set(message.text) if (found := _script(character))})
 
-    roster = make_roster(
-        spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
-    )
+    roster = make_roster(spool.authors(chat.chat_id), min_messages=choices.min_messages)
 
     def read_messages() -> Iterator[Message]:
         for message in ChatMessages(spool, chat, roster, choices):

@@ -27,7 +27,8 @@ START: Position = (0, -(2**62))
 class Author:
     """An account that wrote in a chat.
 
-    `names` are all names that Telegram showed, oldest first; a deleted account has none. A bot
+    `names` are all names that Telegram showed, oldest first; a deleted account has none. `messages`
+    counts those in the person's own words. A bot
     (`is_bot`) sent every message through a bot or with a bot's buttons. Accounts are known only
     `by_name` in old exports without ids, or with ids that are not Telegram's.
     """
@@ -90,9 +91,10 @@ SELECT entry.id, author, name, text, at, topic, reply, flags
 FROM ordered CROSS JOIN entry ON entry.chat = ? AND entry.id = ordered.id ORDER BY ordered.rowid
 """
 _AUTHORS = """
-SELECT author, count(*), min((flags & 6) != 0),
-  sum((flags & 7) = 0 AND text != '' AND text NOT LIKE '[%]' AND text NOT LIKE '/%')
-FROM entry WHERE chat = ? AND kind = 0 GROUP BY author ORDER BY count(*) DESC, author
+SELECT author, min((flags & 6) != 0) AS is_bot,
+  sum((at, id) >= (?, ?) AND (is_bot OR (flags & 7) = 0 AND text != ''
+    AND text NOT LIKE '[%]' AND text NOT LIKE '/%')) AS own
+FROM entry WHERE chat = ? AND kind = 0 GROUP BY author ORDER BY own DESC, count(*) DESC, author
 """
 _NAMES = """
 SELECT author, name FROM entry WHERE chat = ? AND kind = 0
@@ -246,11 +248,11 @@ class Spool:
             last=None if last is None else datetime.fromtimestamp(last, UTC),
         )
 
-    def authors(self, chat: int, *, own_words: bool = False) -> list[Author]:
+    def authors(self, chat: int, start: Position = START) -> list[Author]:
         """Return the authors of a chat, most messages first.
 
-        With `own_words`, forwards, commands, messages sent through a bot, and media without a
-        caption do not count.
+        Only messages from `start` on, in a person's own words, count: no forwards, commands,
+        messages sent through a bot, and media without a caption.
         """
         shown: dict[int, list[str]] = defaultdict(list)
         names = list(self.names)
@@ -261,12 +263,12 @@ class Spool:
             Author(
                 author_id=author,
                 names=tuple(shown[author]),
-                messages=own if own_words else count,
+                messages=own,
                 is_bot=bool(is_bot),
                 by_name=is_name_based_id(author)
                 or (is_non_telegram_id(author) and bool(shown[author])),
             )
-            for author, count, is_bot, own in self._base.execute(_AUTHORS, (chat,))
+            for author, is_bot, own in self._base.execute(_AUTHORS, (*start, chat))
         ]
 
     def find_repeated(

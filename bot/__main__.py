@@ -146,7 +146,7 @@ def playground(
     open the page. With PATH, plays a conversation in the terminal instead.
     """
     from bot.playground.browser import play_in_browser
-    from bot.playground.show import read_conversation, show
+    from bot.playground.show import read_conversations, show
 
     def print_address(greeting: str, address: str) -> None:
         console.print(f"{greeting}\n", markup=False)
@@ -158,11 +158,11 @@ def playground(
     console = Console(highlight=False)
     artifact, folder = Registry(models_dir).open("current"), str(models_dir.resolve())
     if conversation:
-        lines = read_conversation(conversation)
+        *_, lines = read_conversations(conversation) or [[]]
         asyncio.run(show(artifact, folder, lines, console))
     else:
-        lines = read_conversation(start_with) if start_with else []
-        asyncio.run(play_in_browser(artifact, folder, lines, port, print_address))
+        conversations = read_conversations(start_with) if start_with else []
+        asyncio.run(play_in_browser(artifact, folder, conversations, port, print_address))
 
 
 def dump(

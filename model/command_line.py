@@ -113,14 +113,20 @@ def make_app(
 
 
 def add_commands(
-    app: typer.Typer, commands: Iterable[tuple[Callable[..., None], str]], **names: str
+    app: typer.Typer,
+    commands: Iterable[tuple[Callable[..., None], str]],
+    panel: str | None = None,
+    **names: str,
 ) -> None:
     """Add functions as commands, each with an example.
 
-    `names` gives a command's name if it differs from the function's.
+    `panel` is the title above them in the help. `names` gives a command's name if it differs from
+    the function's.
     """
     for function, example in commands:
-        app.command(names.get(function.__name__), cls=Command, epilog=example)(function)
+        app.command(
+            names.get(function.__name__), cls=Command, epilog=example, rich_help_panel=panel
+        )(function)
 
 
 def number(
@@ -213,9 +219,11 @@ def _print_help(command: Any, ctx: Any) -> None:  # noqa: ANN401
         panels.setdefault(title, []).append((Text(label_parameter(param)), _describe(param)))
     if isinstance(command, TyperGroup):
         found = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
-        panels["Commands"] = [
-            (Text(name), Text((one.help or "").partition("\n")[0])) for name, one in found if one
-        ]
+        for name, one in found:
+            if one:
+                title = getattr(one, "rich_help_panel", None) or "Commands"
+                row = (Text(name), Text((one.help or "").partition("\n")[0]))
+                panels.setdefault(title, []).append(row)
     for title, rows in panels.items():
         if rows:
             table = Table.grid(Column(style="cyan", no_wrap=True), "", padding=(0, 2))

@@ -22,6 +22,7 @@ from bot.store.database import database_file
 from model.artifacts.archive import write_bundle
 from model.version import VERSION
 from tests import habits
+from tests.command_line import understudy
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bot", "migrations", "model", "pipeline")
@@ -112,6 +113,15 @@ def test_a_command_that_trains_says_what_to_install(tmp_path):
 
     assert done.stdout == f"understudy {VERSION}\nstatus 0\nstatus 1\n"
     assert done.stderr == "understudy: this needs the training extra: pip install '.[train]'\n"
+
+
+def test_the_help_names_the_commands_that_need_the_training_extra(tmp_path):
+    *_, without = run_without_extras(tmp_path, ("--help",)).stdout.partition("pip install")
+    needing, _, others = without.partition("╰")
+
+    assert all(f"│ {name} " in needing for name in ("start", "build", "train", "report"))
+    assert all(f"│ {name} " in others for name in ("chat", "doctor", "models"))
+    assert "pip install" not in understudy("--help", cwd=tmp_path).stdout
 
 
 def test_a_version_speaks_on_another_machine_where_only_the_bot_is_installed(trained, tmp_path):

@@ -42,7 +42,8 @@ async def playground(trained, folder, *options):
 
 async def test_the_real_bot_answers_in_the_browser(trained, tmp_path):
     lines = tmp_path / "lines.txt"
-    lines.write_text(f"Tiago: hello there {HABITS['Tiago']}\nZoe: hello\n", "utf-8")
+    yesterday, now = "Tiago: good night", f"Tiago: hello there {HABITS['Tiago']}\nZoe: hello"
+    lines.write_text(f"{yesterday}\n\n{now}\n", "utf-8")
     async with playground(trained, tmp_path, "--port", "0", "--start-with", lines) as started:
         process, address = started
         url, _, token = address.partition("#")
@@ -71,7 +72,9 @@ async def test_the_real_bot_answers_in_the_browser(trained, tmp_path):
             last = [event["kind"] async for event in events][-1]
 
         texts = [message.get("text") for message in group["messages"]]
-        assert texts[-1] == "hello"
+        assert texts[-3:] == ["good night", f"hello there {HABITS['Tiago']}", "hello"]
+        before, first, _ = (message["date"] for message in group["messages"][-3:])
+        assert first - before >= 86_400
         assert "Zoe" in [person["name"] for person in group["people"]]
         assert urlsplit(url).hostname == "127.0.0.1"
         assert (voice, HABITS["Hugo"] in words) == ("Hugo", True)

@@ -12,10 +12,12 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +36,7 @@ from model.artifacts.artifact import Artifact
 
 GREETING_SECONDS = 30.0
 HEARTBEAT_SECONDS = 15.0
+SECONDS_A_DAY = 86_400.0
 LARGEST_BODY = 8 * 2**20  # a picture in base64
 TYPES = MappingProxyType(
     {
@@ -224,25 +227,31 @@ async def serve_page(page: GroupPage, token: str, port: int = 0) -> AsyncIterato
 async def play_in_browser(
     artifact: Artifact,
     models_dir: str,
-    conversation: Sequence[str],
+    conversations: Sequence[Sequence[str]],
     port: int,
     on_up: Callable[[str, str], object],
 ) -> None:
     """Run the bot in a group in the browser until SIGINT or SIGTERM.
 
-    `conversation` has lines `Name: words` that are posted first. `on_up` receives the bot's
-    greeting and the page's address when both are up.
+    `conversations` have lines `Name: words` that are posted first: the last one now, and each of
+    the others on a day before it. `on_up` receives the bot's greeting and the page's address when
+    both are up.
 
     Raises:
         PlaygroundError: The bot does not start, or ends; the port is in use.
     """
     card = artifact.card
-    telegram = Telegram(f"42:{secrets.token_urlsafe(32)}", can_read_all=True)
+    days_ago = max(0, len(conversations) - 1)
+    telegram = Telegram(
+        f"42:{secrets.token_urlsafe(32)}",
+        can_read_all=True,
+        clock=lambda: time.time() - days_ago * SECONDS_A_DAY,
+    )
     group_id, title = GROUP, TITLE
     if not card.public and card.chats:  # in another group the bot would be silent until /allow
         group_id, title = card.chats[0].chat_id, card.chats[0].title
     chat = telegram.chat(group_id, title=title)
-    people = _add_people(telegram, chat, artifact, conversation)
+    people = _add_people(telegram, chat, artifact, chain.from_iterable(conversations))
     admin = next(iter(people.values()))
     page = GroupPage(
         telegram, chat, list(people.values()), [voice.name for voice in card.roster.voices]
@@ -257,9 +266,10 @@ async def play_in_browser(
         await add_bot(telegram, chat, admin, "administrator")
         with suppress(TimeoutError):
             await telegram.wait_for("sendMessage", timeout=GREETING_SECONDS)
-        for line in conversation:
-            name, _, words = line.partition(": ")
-            await telegram.say(chat, people[name], words)
+        for days_ago in reversed(range(len(conversations))):
+            for line in conversations[-1 - days_ago]:
+                name, _, words = line.partition(": ")
+                await telegram.say(chat, people[name], words)
         on_up(running.greeting, f"{address}#{token}")
         ended, stopped = (
             asyncio.ensure_future(one) for one in (running.process.wait(), stop.wait())
@@ -272,11 +282,11 @@ async def play_in_browser(
 
 
 def _add_people(
-    telegram: Telegram, chat: Chat, artifact: Artifact, conversation: Sequence[str]
+    telegram: Telegram, chat: Chat, artifact: Artifact, lines: Iterable[str]
 ) -> dict[str, User]:
-    """Add the people of the model and of the conversation; the first owns the group."""
+    """Add the people of the model and of the lines; the first owns the group."""
     ids = {person.name: person.ids[0] for person in artifact.card.roster.people if person.ids}
-    names = dict.fromkeys([*ids, *(line.partition(": ")[0] for line in conversation)])
+    names = dict.fromkeys([*ids, *(line.partition(": ")[0] for line in lines)])
     people = {
         name: telegram.user(ids.get(name, 900 + place), name) for place, name in enumerate(names)
     }

@@ -19,7 +19,7 @@ from bot.store.inbox import read_waiting
 from model.artifacts.artifact import Artifact
 from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
 from model.chat.names import make_printable, make_printable_lines
-from model.chat.prompt import parse_lines
+from model.chat.prompt import parse_conversations
 
 REPLY_SECONDS = 60.0
 CHECK_SECONDS = 0.2  # between checks whether the bot has finished
@@ -84,14 +84,14 @@ class Group:
         return self.people[name]
 
 
-def read_conversation(path: Path) -> list[str]:
-    """Read the lines of the friends.
+def read_conversations(path: Path) -> list[list[str]]:
+    """Read the lines of the friends, conversation by conversation.
 
     Raises:
         PlaygroundError: There is no such file, or a line has no name.
     """
     try:
-        return parse_lines(path.read_text("utf-8"))
+        return parse_conversations(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PlaygroundError(
             f"cannot read {path}: name a text file of lines `Name: words`"

@@ -47,19 +47,22 @@ def split_line(line: str) -> tuple[str | None, str]:
     return (name if colon else None), words
 
 
-def parse_lines(text: str) -> list[str]:
-    """Read rendered lines that a person wrote as `Name: words`; skip empty lines.
+def parse_conversations(text: str) -> list[list[str]]:
+    """Read lines that a person wrote as `Name: words`; an empty line ends a conversation.
 
     Raises:
         ValueError: A line has no name.
     """
-    lines = []
-    for line in filter(None, map(str.strip, text.splitlines())):
+    conversations: list[list[str]] = [[]]
+    for line in map(str.strip, text.splitlines()):
         name, colon, words = line.partition(": ")
-        if not colon:
+        if not line:
+            conversations.append([])
+        elif not colon:
             raise ValueError(f"a line needs a name and a colon: {line!r}")
-        lines.append(format_line(clean_name(name), words))
-    return lines
+        else:
+            conversations[-1].append(format_line(clean_name(name), words))
+    return list(filter(None, conversations))
 
 
 def merge_withheld_lines(rendered: Iterable[str]) -> tuple[str, ...]:

@@ -104,8 +104,8 @@ def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
 def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
     """Whether a candidate repeats neither the conversation nor itself.
 
-    A short line may occur twice in the context, but not twice in a row: of 15,000 real lines of the
-    demo chat, 11 had already occurred twice in the ten lines before.
+    A single word or emoji may occur twice in the context, but not twice in a row. In the demo's
+    chat, 6.1 % of lines of one word repeat one of the ten lines before, and 0.1 % of longer lines.
     """
 
     def split(message: str) -> list[str]:
@@ -114,8 +114,8 @@ def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
     earlier = [split(split_line(line)[1].replace(LINE_BREAK, "\n")) for line in context]
     reply = [split(message) for message in messages]
     said_twice = [words for words in earlier if earlier.count(words) > 1]
-    long = [words for words in earlier if len(words) >= _LOOP_LENGTH]
-    not_again = long + said_twice + earlier[-1:]
+    longer = [words for words in earlier if len(words) > 1]
+    not_again = longer + said_twice + earlier[-1:]
     if any(words in not_again or reply.count(words) > 1 for words in reply):
         return False
     turn = [word for words in reply for word in words]

@@ -1,16 +1,17 @@
 """Turn the sample chat into a promoted and evaluated model: the work of `understudy demo`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
+from model.chat.prompt import format_line
 from model.errors import TrainingError
 from model.files import make_folder, write_text
 from pipeline.cli.tables import print_headline, print_losses, print_summary
-from pipeline.cli.talk import opening_lines
+from pipeline.cli.talk import choose_opening
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import BuildOptions
+from pipeline.dataset.pairs import BuildOptions, Pair
 from pipeline.dataset.sample import write_sample
 from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import QUICK, evaluate
@@ -20,6 +21,7 @@ from pipeline.training.run import Start, checkpoint_of, train
 from pipeline.training.verdict import summarize_result
 
 CONVERSATION = "conversation.txt"
+_HISTORY_LINES = 300  # of earlier conversations in that file
 
 
 def run_demo(
@@ -60,8 +62,9 @@ def run_demo(
     progress.later = size.count_tokens(len(dataset.roster.voices))
     trained = train(dataset, base, registry, settings, Decoding(), progress, resume=resume)
     registry.promote(trained.name)
-    lines = opening_lines("held-out", str(dataset.folder), dataset.window.size, seed=1)
-    write_text(folder / CONVERSATION, "".join(f"{line}\n" for line in lines))
+    conversations = choose_conversations(dataset.test, dataset.window.size, seed=1)
+    text = "\n\n".join(map("\n".join, conversations))
+    write_text(folder / CONVERSATION, f"{text}\n")
     if verbose:
         print_losses(trained.loss, console)
     console.print(f"  {trained.name} is the current version now", highlight=False)
@@ -73,3 +76,21 @@ def run_demo(
     console.print(
         f"\n  Full scorecard: {version.path / SCORECARD}", highlight=False, soft_wrap=True
     )
+
+
+def choose_conversations(pairs: Sequence[Pair], window: int, seed: int) -> list[list[str]]:
+    """Return rendered held-out conversations for the playground; the last one is the open one."""
+    opening = choose_opening(pairs, window, seed)
+    sessions: dict[int, dict[int, str]] = {}
+    for pair in pairs:
+        lines = sessions.setdefault(pair.session, {})
+        if pair.since == pair.session:  # otherwise the context reaches into an earlier session
+            lines.update(zip(pair.context_ids, pair.context, strict=False))
+        turn = (format_line(pair.voice, text) for text in pair.target)
+        lines.update(zip(pair.message_ids, turn, strict=False))
+    conversations = [list(opening.context)]
+    for session in sorted(sessions.keys() - {opening.session}, reverse=True):
+        if sum(map(len, conversations[1:])) >= _HISTORY_LINES:
+            break
+        conversations.append([line for _, line in sorted(sessions[session].items())])
+    return conversations[::-1]

@@ -21,6 +21,7 @@ from pipeline.cli.options import (
     require_training,
     sampling_option,
     training_option,
+    training_panel,
 )
 from pipeline.dataset.split import HeldOutSplit
 from pipeline.terminal import Progress
@@ -277,11 +278,17 @@ add_commands(
         (train, "understudy train dataset --minutes 60"),
         (evaluate, "understudy evaluate current --quick"),
         (report.report, "understudy report current --out report.html"),
+        (datasets.sample, "understudy sample demo/export"),
+        (demo, "understudy demo --minutes 5"),
+    ),
+    training_panel(),
+)
+add_commands(
+    app,
+    (
         (talk.chat, "understudy chat --as Hugo"),
         (talk.simulate, "understudy simulate --turns 10"),
         (doctor.doctor, "understudy doctor"),
-        (datasets.sample, "understudy sample demo/export"),
-        (demo, "understudy demo --minutes 5"),
     ),
 )
 app.add_typer(models.app, name="models")

@@ -30,6 +30,8 @@ SAMPLING = "Sampling"
 ADVANCED = "Advanced training"
 HUB = "Hugging Face hub"
 
+_INSTALL_TRAINING = "pip install '.[train]'"
+
 ModelsDir = Annotated[
     Path,
     typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
@@ -186,6 +188,11 @@ def has_training_extra() -> bool:
     return all(importlib.util.find_spec(name) for name in ("torch", "pyarrow"))
 
 
+def training_panel() -> str | None:
+    """Return the title in the help above commands that cannot run without the training extra."""
+    return None if has_training_extra() else f"After {_INSTALL_TRAINING}"
+
+
 def require_training() -> None:
     """Check that the packages of the training extra are installed.
 
@@ -193,7 +200,7 @@ def require_training() -> None:
         TrainingError: They are not.
     """
     if not has_training_extra():
-        raise TrainingError("this needs the training extra: pip install '.[train]'")
+        raise TrainingError(f"this needs the training extra: {_INSTALL_TRAINING}")
 
 
 def window(size: int, session_minutes: float) -> Window:

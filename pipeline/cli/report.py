@@ -1,5 +1,6 @@
 """The command `report`."""
 
+import shlex
 import sys
 from functools import reduce
 from operator import and_
@@ -13,6 +14,7 @@ from model.artifacts.artifact import CARD
 from model.artifacts.consent import read_consent
 from model.artifacts.registry import Registry
 from model.command_line import number
+from model.errors import DatasetError
 from model.files import write_text
 from pipeline.cli import options
 from pipeline.cli.options import require_training
@@ -56,6 +58,11 @@ def report(
 
     if (out.exists() and not out.is_file()) or not out.parent.is_dir():
         raise typer.BadParameter(f"--out {out}: give a file in a folder that exists")
+    if Path(source).is_file() or (Path(source) / "result.json").is_file():
+        raise DatasetError(
+            f"{source} is an export, and the report describes a dataset: run `understudy build "
+            f"{shlex.quote(source)} --out dataset`, then `understudy report dataset`"
+        )
     console = Console(highlight=False, markup=False)
     zone, consent = options.zone(timezone), read_consent(models_dir)
     artifact, dataset, missing = None, None, ""

@@ -133,8 +133,8 @@ def _print_authors(one: ChatReport, console: Console) -> None:
     if len(authors) > _MAX_AUTHORS:
         console.print(f"  … and {len(authors) - _MAX_AUTHORS:,} more with fewer messages (--json)")
     print_indented(
-        f"A voice needs {one.min_messages:,} messages, without commands, forwards and media "
-        "without words (--min-messages).",
+        f"Messages in a person's own words: no commands, forwards and media without a caption. A "
+        f"voice needs {one.min_messages:,} (--min-messages).",
         console,
         "dim",
     )
@@ -239,7 +239,7 @@ def print_summary(
     if not verbose:
         voices = table("voice", "messages", "may be imitated")
     for voice in summary.voices:
-        counts = (voice.lines, voice.train, voice.validation, voice.test)
+        counts = (voice.messages, voice.train, voice.validation, voice.test)
         shown = [f"{n:,}" for n in (counts if verbose else counts[:1])]
         voices.add_row(Text(voice.name), *shown, voice.imitate)
     console.print(Padding.indent(voices, 2))

@@ -26,12 +26,13 @@ from model.chat.names import (
     make_printable,
     make_printable_lines,
 )
-from model.chat.prompt import LINE_BREAK, format_line, parse_lines, split_line
+from model.chat.prompt import LINE_BREAK, format_line, parse_conversations, split_line
 from model.chat.roster import Person
 from model.command_line import number
 from model.errors import DatasetError, VoiceError, describe_error
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.cli import options
+from pipeline.dataset.pairs import Pair
 from pipeline.terminal import colours_of
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
@@ -270,7 +271,7 @@ class Talk:
 
 
 def opening_lines(start: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
-    """Return the first lines: of a held-out conversation, of a file, or none.
+    """Return the first lines: of a held-out conversation, a file's last conversation, or none.
 
     Raises:
         DatasetError: The file or the dataset is missing or has no lines.
@@ -279,7 +280,7 @@ def opening_lines(start: str, dataset: str | None, window: int, seed: int | None
         return []
     if start != HELD_OUT:
         try:
-            return parse_lines(Path(start).read_text("utf-8"))
+            return next(reversed(parse_conversations(Path(start).read_text("utf-8"))), [])
         except (OSError, ValueError) as error:
             raise DatasetError(
                 f"cannot use {start} ({describe_error(error)}): --start takes {HELD_OUT}, "
@@ -293,10 +294,15 @@ def opening_lines(start: str, dataset: str | None, window: int, seed: int | None
     from pipeline.dataset.storage import load_dataset
 
     test = load_dataset(Path(dataset)).test
-    full = [pair for pair in test if len(pair.context) >= min(4, window)] or list(test)
-    if not full:
+    if not test:
         raise DatasetError(f"{dataset} has no held-out conversation: use --start nothing")
-    return list(random.Random(seed).choice(full).context)
+    return list(choose_opening(test, window, seed).context)
+
+
+def choose_opening(pairs: Sequence[Pair], window: int, seed: int | None) -> Pair:
+    """Choose a pair whose context opens a conversation: one of at least four lines if possible."""
+    full = [pair for pair in pairs if len(pair.context) >= min(4, window)]
+    return random.Random(seed).choice(full or pairs)
 
 
 def run_chat(talk: Talk, voice: str, me: str) -> None:

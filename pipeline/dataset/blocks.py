@@ -58,15 +58,14 @@ class Task:
 class ChatCounts:
     """The sessions and counts of a block, or of the blocks of a chat together.
 
-    `repeated` counts the messages that their authors repeat too often, `authors` are the people who
-    talk, and `spoken` counts the lines of each voice.
+    `repeated` counts the messages that their authors repeat too often, and `authors` are the people
+    who talk.
     """
 
     spans: SessionSpans = field(default_factory=SessionSpans)
     messages: int = 0
     repeated: int = 0
     authors: set[int] = field(default_factory=set)
-    spoken: Counter[str] = field(default_factory=Counter)
     redacted: Counter[str] = field(default_factory=Counter)
 
     def add(self, others: "ChatCounts") -> None:
@@ -75,7 +74,6 @@ class ChatCounts:
         self.messages += others.messages
         self.repeated += others.repeated
         self.authors |= others.authors
-        self.spoken.update(others.spoken)
         self.redacted.update(others.redacted)
 
 
@@ -123,8 +121,6 @@ class Pairing:
             counts.spans.add(int(first.timestamp()), int(last.timestamp()), len(session.lines))
             for line in session.lines:
                 counts.authors.add(line.author_id)
-                if line.is_target and line.speaker:
-                    counts.spoken[line.speaker] += 1
             counts.redacted.update(count_placeholders(session.lines))
             found = split_conversations(session.lines, rules.roster, gap, self.mentions)
             conversations += ((session.number, encode_conversation(one)) for one in found)

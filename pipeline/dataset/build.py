@@ -38,6 +38,7 @@ from pipeline.dataset.roster_file import (
     mark_quiet,
     match_authors,
     read_roster,
+    total_messages,
     write_roster,
 )
 from pipeline.dataset.split import GAP, SPLITS, SplitName, split
@@ -106,7 +107,7 @@ def build(
         chat = archive.only(choices.chat)
         check_chat(chat, archive.spool.count_author_clashes(chat.chat_id))
         check_damage(chat, skip_damaged=choices.skip_damaged)
-        authors = archive.spool.authors(chat.chat_id, own_words=True)
+        authors = archive.spool.authors(chat.chat_id)
         roster = _choose_roster(choices, archive.files, authors, out)
         messages = ChatMessages(archive.spool, chat, roster, choices)
         summary = build_chat(messages, authors, out, review, map(file_sha256, archive.files), step)
@@ -349,6 +350,7 @@ def _summarize(
     leaks: Leaks,
 ) -> Summary:
     choices, chat, roster = messages.choices, messages.chat, messages.rules.roster
+    counts = messages.count_by_author()
     return Summary(
         chats=(Chat(chat.chat_id, chat.name),),
         content_hash=written.content_hash,
@@ -365,7 +367,7 @@ def _summarize(
             VoiceFigures(
                 person.name,
                 person.imitate,
-                totals.spoken[person.name],
+                total_messages(person, counts),
                 *(voices.get(person.name, 0) for voices in written.voices),
             )
             for person in roster.voices

@@ -88,7 +88,7 @@ def inspect(
         chat_step = step if len(chats) <= MAX_LISTED else lambda _: None
         reports = [inspect_chat(archive.spool, chat, choices, chat_step) for chat in chats]
         if roster_path:
-            authors = archive.spool.authors(chats[0].chat_id, own_words=True)
+            authors = archive.spool.authors(chats[0].chat_id)
             make_folder(Path(os.path.realpath(roster_path)).parent)
             write_roster(make_roster(authors, min_messages=min_messages), roster_path, authors)
     return sorted(reports, key=lambda report: -report.messages)
@@ -104,7 +104,7 @@ def inspect_chat(
     def count_scripts(message: Message) -> None:
         scripts.update({found for character in set(message.text) if (found := _script(character))})
 
-    authors = spool.authors(chat.chat_id, own_words=True)
+    authors = spool.authors(chat.chat_id)
     roster = make_roster(authors, min_messages=choices.min_messages)
 
     messages = ChatMessages(spool, chat, roster, choices)
@@ -123,10 +123,7 @@ def inspect_chat(
     return ChatReport(
         chat=chat,
         counts=spool.counts(chat.chat_id),
-        authors=tuple(
-            whole if whole.is_bot else own
-            for own, whole in zip(authors, spool.authors(chat.chat_id), strict=True)
-        ),
+        authors=tuple(authors),
         scripts=scripts,
         private=private,
         sessions=sessions,

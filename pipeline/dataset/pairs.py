@@ -18,7 +18,7 @@ from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.split import TEST, VALIDATION, is_judge_session
 from pipeline.export.archive import ExportedChat
-from pipeline.export.merging import START, Spool
+from pipeline.export.merging import START, Spool, count_messages
 
 _LINK = re.compile(r"(?:https?://|www\.|t\.me/)\S+", re.IGNORECASE)
 _NUMBER = re.compile(r"[\d\s.,:/+%€$£-]*\d[\d\s.,:/+%€$£-]*")
@@ -369,6 +369,10 @@ class ChatMessages:
     def count(self) -> int:
         """Return about how many messages there are."""
         return self._spool.counts(self.chat.chat_id).messages
+
+    def count_by_author(self) -> Counter[int]:
+        """Return the number of messages of each account in its own words, by its id."""
+        return count_messages(self._spool.authors(self.chat.chat_id, self._start))
 
 
 def count_placeholders(lines: Iterable[Line]) -> Counter[str]:

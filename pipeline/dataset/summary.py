@@ -51,11 +51,11 @@ class SplitFigures:
 
 @dataclass(frozen=True, slots=True)
 class VoiceFigures:
-    """One voice: its lines, and the pairs in which it answers, by split."""
+    """One voice: its messages in its own words, and the pairs in which it answers, by split."""
 
     name: str
     imitate: Imitate
-    lines: int
+    messages: int
     train: int
     validation: int
     test: int

@@ -27,7 +27,8 @@ START: Position = (0, -(2**62))
 class Author:
     """An account that wrote in a chat.
 
-    `names` are all names that Telegram showed, oldest first; a deleted account has none. A bot
+    `names` are all names that Telegram showed, oldest first; a deleted account has none. `messages`
+    counts those in the person's own words. A bot
     (`is_bot`) sent every message through a bot or with a bot's buttons. Accounts are known only
     `by_name` in old exports without ids, or with ids that are not Telegram's.
     """
@@ -91,8 +92,8 @@ FROM ordered CROSS JOIN entry ON entry.chat = ? AND entry.id = ordered.id ORDER 
 """
 _OWN_WORDS = "(flags & 7) = 0 AND text != '' AND text NOT LIKE '[%]' AND text NOT LIKE '/%'"
 _AUTHORS = f"""
-SELECT author, count(*), min((flags & 6) != 0), sum({_OWN_WORDS})
-FROM entry WHERE chat = ? AND kind = 0 GROUP BY author ORDER BY count(*) DESC, author
+SELECT author, count(*), min((flags & 6) != 0), sum({_OWN_WORDS} AND (at, id) >= (?, ?)) AS own
+FROM entry WHERE chat = ? AND kind = 0 GROUP BY author ORDER BY own DESC, count(*) DESC, author
 """  # noqa: S608
 _RECENT = f"""
 SELECT text FROM entry WHERE chat = ? AND kind = 0 AND author = ? AND {_OWN_WORDS}
@@ -253,11 +254,11 @@ class Spool:
             last=None if last is None else datetime.fromtimestamp(last, UTC),
         )
 
-    def authors(self, chat: int, *, own_words: bool = False) -> list[Author]:
+    def authors(self, chat: int, start: Position = START) -> list[Author]:
         """Return the authors of a chat, most messages first.
 
-        With `own_words`, forwards, commands, messages sent through a bot, and media without a
-        caption do not count.
+        Only messages from `start` on, in a person's own words, count: no forwards, commands,
+        messages sent through a bot, and media without a caption. All of a bot's messages count.
         """
         shown: dict[int, list[str]] = defaultdict(list)
         names = list(self.names)
@@ -268,12 +269,12 @@ class Spool:
             Author(
                 author_id=author,
                 names=tuple(shown[author]),
-                messages=own if own_words else count,
+                messages=count if is_bot else own,
                 is_bot=bool(is_bot),
                 by_name=is_name_based_id(author)
                 or (is_non_telegram_id(author) and bool(shown[author])),
             )
-            for author, count, is_bot, own in self._base.execute(_AUTHORS, (chat,))
+            for author, count, is_bot, own in self._base.execute(_AUTHORS, (*start, chat))
         ]
 
     def recent_texts(self, chat: int, author: int, count: int) -> list[str]:

@@ -59,10 +59,13 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class PersonFigures:
-    """One person; without consent there are no hours and no habits."""
+    """One person; without consent there are no hours and no habits.
+
+    `messages` are a voice's messages in its own words, and the lines of anybody else.
+    """
 
     name: str
-    lines: int
+    messages: int
     share: float
     note: str = ""
     hours: tuple[int, ...] = ()
@@ -78,7 +81,7 @@ class ChatFigures:
     """
 
     zone: str
-    lines: int
+    messages: int
     hours: NDArray[np.int64]
     days: "pd.Series[int]"
     people: tuple[PersonFigures, ...]
@@ -136,10 +139,11 @@ def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = No
     counts = lines["by"].value_counts()
     by_hour = pd.crosstab(lines["by"], local.dt.hour).reindex(columns=range(24), fill_value=0)
     habits = measure_people(dataset, visible.agreed)
+    own = {voice.name: voice.messages for voice in dataset.summary.voices}
     people = [
         PersonFigures(
             name=name,
-            lines=int(count),
+            messages=own.get(str(name), int(count)),
             share=count / len(lines),
             note="has not agreed yet" if name in visible.undecided else "",
             hours=tuple(map(int, by_hour.loc[name])) if name in visible.agreed else (),
@@ -149,7 +153,7 @@ def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = No
     ]
     return ChatFigures(
         zone=zone_name,
-        lines=len(lines),
+        messages=dataset.summary.messages,
         hours=hours.to_numpy(np.int64),
         days=local.dt.floor("D").value_counts().sort_index(),
         people=tuple(people),

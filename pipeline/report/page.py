@@ -96,14 +96,14 @@ def _describe_chat(
     }
     return {
         "summary": summary,
-        "lines": figures.lines,
+        "messages": figures.messages,
         "zone": figures.zone,
         "drawn": len(shown),
         "busiest": f"{_WEEKDAYS[busiest[0]]}, {busiest[1]}:00 to {busiest[1] + 1}:00",
         "heat_map": charts.draw_heat_map(figures.hours),
         "timeline": charts.draw_timeline(figures.days, splits),
         "graph": charts.draw_reply_graph(
-            {person.name: person.lines for person in figures.people if person.name in shown},
+            {person.name: person.messages for person in figures.people if person.name in shown},
             replies,
             colours,
         ),

@@ -98,7 +98,7 @@ def update_people(
     Raises:
         RosterError: A roster is invalid.
     """
-    authors = merged.spool.authors(merged.chat.chat_id, own_words=True)
+    authors = merged.spool.authors(merged.chat.chat_id)
     existing = _load_roster(file, beside, trained)
     bots = _find_bot_ids(merged, existing or Roster())
     newcomers: tuple[Person, ...] = ()

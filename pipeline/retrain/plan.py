@@ -183,7 +183,7 @@ def _build_dataset(
         )
     building = request.root / DATASETS / BUILDING
     messages = ChatMessages(merged.spool, merged.chat, intake.people.roster, options)
-    authors = merged.spool.authors(merged.chat.chat_id, own_words=True)
+    authors = merged.spool.authors(merged.chat.chat_id)
     review = Review(intake.removed_pairs, is_wanted=False)
     exports = merged.header.exports
     summary = build_chat(messages, authors, building, review, exports, lambda _: None)

@@ -312,7 +312,7 @@ class _Steps:
 
     def _choose_people(self, archive: Archive, chat_id: int, export: Path) -> None:
         self._title(3)
-        authors = archive.spool.authors(chat_id, own_words=True)
+        authors = archive.spool.authors(chat_id)
         minimum = choose_minimum(authors, self._request.min_messages)
         file = self._root / ROSTER_FILE
         make_folder(self._root)

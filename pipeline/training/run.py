@@ -535,7 +535,7 @@ def _make_card(
             "commit": find_commit(),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
-            "voices": {voice.name: voice.lines for voice in dataset.summary.voices},
+            "voices": {voice.name: voice.messages for voice in dataset.summary.voices},
             "hyperparameters": asdict(
                 replace(settings, batch_size=outcome.batch_size, name_loss=outcome.name_loss)
             ),

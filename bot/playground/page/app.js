@@ -74,7 +74,7 @@ const HANDLERS = {
     group.bot = event.bot;
     find("title").textContent = event.title;
     document.title = `${event.title} · Understudy playground`;
-    STATES.connected = `${event.people.length} friends and a bot`;
+    STATES.connected = `Simulated group · ${event.people.length} friends and a bot`;
     const earlier = Number(sessionStorage.getItem("person"));
     group.person = event.people.find(({ id }) => id === earlier) ?? event.people[0];
     showState("connected");

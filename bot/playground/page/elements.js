@@ -14,8 +14,21 @@ export function make(tag, attributes = {}, ...children) {
     else if (value !== false && value !== undefined && value !== null)
       element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  appendTo(element, ...children);
   return element;
+}
+
+// Append elements and texts. A picture stands for 🎭, which not every system has a font for.
+export function appendTo(element, ...children) {
+  for (const child of children) {
+    if (typeof child !== "string") {
+      if (child !== null && child !== undefined) element.append(child);
+      continue;
+    }
+    const [first, ...rest] = child.split("🎭");
+    element.append(first);
+    for (const text of rest) element.append(make("img", { class: "mask", src: "mask.svg", alt: "🎭" }), text);
+  }
 }
 
 export function colourOf(place) {

@@ -1,6 +1,6 @@
 // The messages of the group: bubbles, quotes, pictures, buttons, quizzes and reactions.
 
-import { colourOf, find, initial, make } from "./elements.js";
+import { appendTo, colourOf, find, initial, make } from "./elements.js";
 
 const VOICE = /^🎭 ([^\n]+)\n([^]*)$/u;
 const COMMAND = /(^|[\s(])(\/[a-z_]+)/g;
@@ -127,7 +127,10 @@ export class Log {
 
   render(message) {
     const { group } = this;
-    const time = new Date(message.date * 1000).toLocaleTimeString([], {
+    const date = new Date(message.date * 1000);
+    const isToday = date.toDateString() === new Date().toDateString();
+    const time = date.toLocaleString([], {
+      ...(isToday ? {} : { day: "numeric", month: "short" }),
       hour: "2-digit",
       minute: "2-digit",
     });
@@ -225,7 +228,8 @@ export class Log {
       const command = match[2];
       const start = match.index + match[1].length;
       const write = () => this.actions.write(`${command} `);
-      shown.append(
+      appendTo(
+        shown,
         text.slice(end, start),
         message.from.is_bot
           ? make("button", { type: "button", class: "command", onclick: write }, command)
@@ -233,7 +237,7 @@ export class Log {
       );
       end = start + command.length;
     }
-    shown.append(text.slice(end));
+    appendTo(shown, text.slice(end));
     return [shown];
   }
 

@@ -14,6 +14,7 @@ from bot.playground.objects import Member
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
+from tests.contrast import CONTRASTS, ENOUGH
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 CHROMIUM = next(
@@ -128,7 +129,9 @@ class TestTalking:
 
         answer = last(tab, "Hugo Silva number")
         await answer.wait_for()
-        assert await answer.locator(".voice").inner_text() == "🎭 Hugo Silva"
+        voice = answer.locator(".voice")
+        assert await voice.inner_text() == " Hugo Silva"
+        assert await voice.get_by_alt_text("🎭").evaluate("image => image.naturalWidth") > 0
 
     async def test_simulate_shows_turns(self, stage, tab):
         stage.speaker.next_voices.extend(["João", "李雷"])
@@ -196,7 +199,7 @@ class TestMessages:
         content = png(30)
         sent = await stage.app.bot.send_photo(stage.group.id, content, caption="who talks when")
 
-        image = tab.locator(f"#message-{sent.message_id} img")
+        image = tab.locator(f"#message-{sent.message_id} img.picture")
         await tab.wait_for_function("image => image.naturalWidth", arg=await image.element_handle())
 
     async def test_a_message_stays_text(self, tab):
@@ -297,6 +300,8 @@ class TestPage:
 
         assert await tab.evaluate("innerWidth") == 360
         assert await tab.locator("#send").is_visible()
+        assert await tab.get_by_text("Simulated group ·").is_visible()
+        assert [one for one in await tab.evaluate(CONTRASTS) if one[0] < ENOUGH] == []
         page = await tab.evaluate("getComputedStyle(document.body).backgroundColor")
         red = int(re.search(r"\d+", page)[0])
         assert (red > 128) == (scheme == "light")

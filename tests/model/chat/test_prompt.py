@@ -14,6 +14,7 @@ from model.chat.prompt import (
     build_context,
     fingerprint,
     format_line,
+    parse_conversations,
     parse_reply,
     render_context,
     render_prompt,
@@ -133,6 +134,13 @@ def test_words_typed_in_the_terminal_render_like_a_message():
     said = Message(-1, 1, ANA, None, " hi\nyou ", NOW)
 
     assert (format_line("Ana", said.text),) == build_context([said], NOW, ROSTER, Window())
+
+
+def test_an_empty_line_ends_a_conversation():
+    text = "\n\nHugo: hi\nAna: hello\n \n\nHugo: where were we?\n"
+
+    assert parse_conversations(text) == [["Hugo: hi", "Ana: hello"], ["Hugo: where were we?"]]
+    assert parse_conversations("\n") == []
 
 
 def test_a_context_has_the_eligible_lines_in_the_window():

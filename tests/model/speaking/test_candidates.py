@@ -194,10 +194,17 @@ def test_rejected_candidates_are_counted_by_reason(tmp_path):
     assert not speaker.rejected
 
 
-def test_a_short_everyday_line_may_be_repeated():
-    speaker = make_speaker(["me too"])
+def test_a_single_word_may_be_repeated():
+    speaker = make_speaker(["yeah"])
 
-    assert speaker.reply(("Hugo: me too", "Raul: fine"), "Hugo") == ("me too",)
+    assert speaker.reply(("Hugo: yeah", "Raul: fine"), "Hugo") == ("yeah",)
+
+
+def test_a_line_of_several_words_is_not_repeated_after_others():
+    speaker = make_speaker(["me too"], ["fine"])
+    context = ("Raul: Me too!", "Tiago: and you?", "Hugo: when?", "Raul: on Friday")
+
+    assert speaker.reply(context, "Hugo") == ("fine",)
 
 
 def test_an_emoji_is_not_answered_with_the_same_one():

@@ -52,7 +52,7 @@ def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
     assert 14_500 < summary.pairs < 15_000
     assert [voice.name for voice in summary.voices] == list(NAMES)
     assert min(voice.test for voice in summary.voices) >= 250
-    assert min(voice.lines for voice in summary.voices) >= 2_600
+    assert min(voice.messages for voice in summary.voices) >= 2_600
     shares = [part.lines / summary.lines for part in summary.splits]
     assert shares == pytest.approx([0.80, 0.05, 0.15], abs=0.01)
     assert summary.silent == summary.quiet == ()

@@ -31,6 +31,7 @@ from pipeline.report.figures import (
 from pipeline.report.page import VersionReport, render_report
 from pipeline.report.version import Sample, hide_lines, read_scorecard
 from tests.command_line import understudy
+from tests.contrast import CONTRASTS, ENOUGH
 from tests.pipeline.chats import NOON, chat, entry, small, write
 
 CHROMIUM = next(
@@ -438,25 +439,16 @@ def test_without_its_dataset_a_version_has_a_report_of_its_own(trained, tmp_path
     assert "side by side" not in page.text
 
 
-CONTRASTS = """
-[...document.querySelectorAll("body *")].filter(one => one.innerText).map(one => {
-    const luminance = text => {
-        const values = text.startsWith("color(srgb")
-            ? text.match(/[\\d.]+/g).slice(0, 3).map(Number)
-            : text.match(/[\\d.]+/g).slice(0, 3).map(value => value / 255);
-        const [r, g, b] = values.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let behind = one;
-    while (getComputedStyle(behind).backgroundColor == "rgba(0, 0, 0, 0)") {
-        behind = behind.parentElement;
-    }
-    const pair = [getComputedStyle(one).color, getComputedStyle(behind).backgroundColor];
-    const [low, high] = pair.map(luminance).sort((x, y) => x - y);
-    return (high + 0.05) / (low + 0.05);
-})
-"""
-"""The contrast of each text with what is behind it."""
+def test_for_an_export_it_names_the_command_that_makes_a_dataset(tmp_path):
+    (tmp_path / "Chat Export").mkdir()
+    file = tmp_path / "Chat Export" / "result.json"
+    file.write_text("{}", "utf-8")
+
+    for source in (file, file.parent):
+        result = understudy("report", source, cwd=tmp_path)
+
+        assert result.returncode == 1
+        assert f"`understudy build '{source}' --out dataset`" in result.stderr
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium")
@@ -480,6 +472,6 @@ def test_a_phone_shows_all_of_it_and_the_policy_is_kept(dataset, figures, agreed
     assert min(widths) > 0
     assert len(widths) == 5
     assert len(dark) > 50
-    assert min(dark) > 4.5  # WCAG's AA
+    assert min(dark)[0] > ENOUGH
     own = [one for one in problems if not one.startswith("data:")]
     assert own == [(tmp_path / "r.html").as_uri()]

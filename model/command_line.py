@@ -222,7 +222,10 @@ def _print_help(command: Any, ctx: Any) -> None:  # noqa: ANN401
         for name, one in found:
             if one:
                 title = getattr(one, "rich_help_panel", None) or "Commands"
-                row = (Text(name), Text((one.help or "").partition("\n")[0]))
+                row: tuple[Text, Text | Columns] = (
+                    Text(name),
+                    Text((one.help or "").partition("\n")[0]),
+                )
                 panels.setdefault(title, []).append(row)
     for title, rows in panels.items():
         if rows:

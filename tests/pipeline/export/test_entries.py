@@ -225,8 +225,8 @@ def test_a_message_that_lacks_what_it_needs_is_skipped_and_named(tmp_path, lost)
         ("type", None, "an unknown type"),
         ("type", [], "an unknown type"),
         ("from_id", "", "unreadable from_id"),
-        ("from_id", ["user1"], "unreadable value"),
-        ("from_id", {"user": 1}, "unreadable value"),
+        ("from_id", ["user1"], "unreadable from_id"),
+        ("from_id", {"user": 1}, "unreadable from_id"),
     ],
 )
 def test_a_value_of_another_form_costs_its_message_alone(tmp_path, key, value, reason):

@@ -16,7 +16,7 @@ _KEY = re.compile(
     r"|sk-[\w-]{20,255}|[sr]k_(?:test|live)_\w{16,255}|hf_\w{20,64}"
     r"|gl(?:pat|dt|rt)-[\w-]{16,64}|AIza[\w-]{30,40}|npm_\w{30,50}"
     r"|pypi-[\w-]{30,255}|SG\.[\w-]{16,40}\.[\w-]{30,60}|\d{6,12}:[\w-]{34,40}"
-    r"|eyJ[\w-]{8,2048}\.[\w-]{8,4096}(?:\.[\w-]{0,1024})?"
+    r"|[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,40}|eyJ[\w-]{8,2048}\.[\w-]{8,4096}(?:\.[\w-]{0,1024})?"
     r"|(?=[a-zA-Z/+]{0,39}\d)(?=[a-z\d/+]{0,39}[A-Z])(?=[A-Z\d/+]{0,39}[a-z])[A-Za-z\d/+]{40})"
     r"(?![\w-])",
 )
@@ -27,6 +27,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _HEX_KEY = 64  # digits; hashes of 32 or 40 digits name files and commits
 _MIN_CHANGES = 6
+_MIN_CHANGES_MIXED = 4  # in a word with small letters and capitals
 _BASIC = re.compile(r"(?<!\w)basic\s{1,4}([\w+/-]{8,1024}={0,2})", re.IGNORECASE | re.ASCII)
 _BLOCK_START = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _BLOCK_END = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
@@ -120,15 +121,10 @@ _SHORT_CODES = frozenset(("cvv", "cvv2", "cvc", "cvc2", "crypto", "prüfziffer")
 _MORE_OTHER_CODES = ("erro código", "source code", "promo code", "postcode", "barcode", "unicode")
 _OTHER_AFTER = (["postal"], ["source"], ["promo"])
 _MORE_KEYS = (
-    "api_key",
-    "apikey",
-    "access key",
-    "secret key",
-    "private key",
-    "secret",
-    "bearer",
-    "auth key",
-)
+    "key", "apikey", "secret", "bearer", "clé", "clave", "chave", "chiave", "schlüssel", "sleutel",
+    "ключ", "klucz", "klíč", "kľúč", "kulcs", "nyckel", "nøkkel", "nøgle", "avain", "cheie",
+    "κλειδί", "مفتاح", "מפתח", "密钥", "金鑰", "キー", "키",
+)  # fmt: skip
 _NAMES = frozenset(("sandi", "parole", "clave"))
 """Doubtful words that also stand before a colon: `Sandi: hello`."""
 _SHORT = 3  # letters
@@ -170,8 +166,9 @@ def find_keys(text: str) -> Iterator[Span]:
 
 def find_named_keys(text: str) -> Iterator[Span]:
     """Yield generated words after a word such as `API key`, and the login of `Basic`."""
-    for _, end in _find_words(_key_words(), lower(text)):
-        if (match := _AFTER_KEY.match(text, end)) and _is_named_key(match):
+    lowered = lower(text)
+    for start, end in _find_words(_key_words(), lowered):
+        if (match := _AFTER_KEY.match(text, end)) and _is_named_key(match, lowered[start:end]):
             yield match.span("secret")
     for match in _BASIC.finditer(text):
         if _is_login(match[1]):
@@ -317,7 +314,7 @@ def _is_password_after(match: re.Match[str], word: str) -> bool:
     if match["sign"]:
         # An ordinary word counts only if nothing follows it: `password: swordfish`, but not
         # `password: no idea`.
-        is_last = match["last"] is not None and word not in _NAMES
+        is_last = (match["last"] is not None and word not in _NAMES) or match["sign"] == "="
         return _looks_generated(secret) or (is_last and has_letter)
     if _MEASURE.fullmatch(secret):  # 12345, but not 10am
         return secret.isdecimal() and len(secret) > _MIN_DIGITS and _is_direct(match)
@@ -376,11 +373,12 @@ def _looks_strong(word: str) -> bool:
 
 def _is_random(word: str) -> bool:
     """Whether a long word has so many changes between letters and digits that nobody wrote it."""
-    if _UUID.search(word):
+    if _UUID.fullmatch(word):
         return False
     if _HEX.fullmatch(word):
         return len(word) == _HEX_KEY
-    return _count_changes(word) >= _MIN_CHANGES
+    is_mixed = not (word.islower() or word.isupper())
+    return _count_changes(word) >= (_MIN_CHANGES_MIXED if is_mixed else _MIN_CHANGES)
 
 
 def _count_changes(word: str) -> int:
@@ -388,8 +386,10 @@ def _count_changes(word: str) -> int:
     return len(_CHANGE.findall(word))
 
 
-def _is_named_key(match: re.Match[str]) -> bool:
+def _is_named_key(match: re.Match[str], word: str) -> bool:
     key = match["secret"]
+    if word == "bearer" and not match["gap"]:
+        return True
     return bool((match["sign"] or "").strip()) or _count_changes(key) >= _MIN_CHANGES
 
 

@@ -142,6 +142,7 @@ _INFLECTED = frozenset(
 )  # fmt: skip
 """Languages whose words change their ending with their place in a sentence."""
 _ENDING = re.compile(r"(?<=\w{4})(?:ός|ης|is|as|[aeioóuyăəеаоъьйя])$")
+_PLAIN = str.maketrans("łøđı", "lodi")
 _ACCENT = re.compile("[\u0300-\u0304\u0306\u0308\u030a-\u0328]")
 
 
@@ -234,7 +235,8 @@ def _spell(word: str) -> Iterator[str]:
     """Yield a word with and without its accents: `heslo`, `hasło`, `haslo`."""
     yield word
     if len(word) > _SHORT:
-        yield unicodedata.normalize("NFC", _ACCENT.sub("", unicodedata.normalize("NFD", word)))
+        plain = _ACCENT.sub("", unicodedata.normalize("NFD", word)).translate(_PLAIN)
+        yield unicodedata.normalize("NFC", plain)
 
 
 def _branch(words: list[str]) -> str:
@@ -314,7 +316,10 @@ def _is_password_after(match: re.Match[str], word: str) -> bool:
     if match["sign"]:
         # An ordinary word counts only if nothing follows it: `password: swordfish`, but not
         # `password: no idea`.
-        is_last = (match["last"] is not None and word not in _NAMES) or match["sign"] == "="
+        is_last = match["last"] is not None and word not in _NAMES
+        # DB_PASSWORD=… or MYSQL_ROOT_PASSWORD: …
+        before = match.start() - len(word) - 1
+        is_last |= match["sign"] == "=" or match.string[max(before, 0)] == "_"
         return _looks_generated(secret) or (is_last and has_letter)
     if _MEASURE.fullmatch(secret):  # 12345, but not 10am
         return secret.isdecimal() and len(secret) > _MIN_DIGITS and _is_direct(match)

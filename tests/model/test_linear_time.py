@@ -35,6 +35,10 @@ PIECES = (
     *("123 456 is your ", "eyJaaaaaaaaa.", "sk-", "bc1", "0x", "-----BEGIN ", "a (at) ", "[", "("),
     *("-----BEGIN " + "PRIVATE KEY-----", "a at a dot ", "arroba ", "[phone]", "+", "/", "\x1a"),
     *("\x1a1", "\x1a\x1a/", "\0", "\ud800", "\n", "\t", "  ", "ſ٣", "\u0301\u0316", "１ ", "é"),
+    *("密码", "密码a", "hasło ", "hasło a1 ", "kod ", "kod 1234 ", "1234 é o código ", "codeа"),
+    *("abandon ", "abandon\n", "basic ", "basic YTpi ", "key ", "key: a1", "token a1b2c3d4e5f6 "),
+    *("AKIA", "a1b2", "a1b2-", "SK0a", "eyJa.", "M1a.", "rN7n7ot", "EQDt", "addr1", "x://a:", "a+"),
+    *("://:@", "a.ics/", "aA1$ ", "İ1 "),
     "\u200b1",
 )
 SAID = (

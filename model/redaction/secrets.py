@@ -21,7 +21,6 @@ _KEY = re.compile(
     r"(?![\w-])",
 )
 """Shorter forms than those of `KEY_FORMATS`, and words of 40 characters such as AWS secrets."""
-_KEY_FORMAT = re.compile(rf"(?<![\w-])(?:{'|'.join(KEY_FORMATS.values())})[\w-]{{0,255}}")
 _RANDOM = re.compile(r"(?<![\w/+.-])[\w/+-]{30,255}+={0,2}(?!\w)", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -71,12 +70,18 @@ _CODE_FIRST = re.compile(
     r"(?<![\w.,:/+-])((?:G-)?\d{3}[ -]?\d{1,5}) to (?:verify|confirm|log ?in)(?!\w)", re.IGNORECASE
 )
 _AFTER_LOGIN = re.compile(rf"{MASK}{MASK}\s?[/:|]\s?([^\s/{MASK}\[\]]{{5,64}})(?!\S)")
-_MAY_HAVE_PASSWORD = re.compile(
-    rf"(?:[:=→]|\s[-–—])[\"'`]?\s{{0,2}}{_QUOTE}{_SECRET}{{4}}"
-    rf"|(?<!{_SECRET}){_GENERATED}{_SECRET}{{4}}|{MASK}",
+_BEFORE_SECRET = re.compile(
+    rf"[:=→](?=[\"'`]?\s{{0,2}}{_QUOTE}{_SECRET}{{4}})|-(?<=\s-)\s|–(?<=\s–)\s|—(?<=\s—)\s|{MASK}"
 )
-_MAY_HAVE_CODE = re.compile(r"\d\d[\d#]|\d\d[ -]\d")
-"""These are much faster than the search for words in all languages."""
+_ODD_CHARACTER = re.compile(
+    rf"[\d{_SYMBOL}](?:(?<=\S\S\S.)|(?<=\S\S.)(?=\S)|(?<=\S.)(?=\S\S)|(?=\S{{3}}))", re.DOTALL
+)
+_ODD_WORD = re.compile(
+    rf"\d{{5}}|(?<!{_SECRET})(?:(?={_SECRET}{{0,63}}\d)(?={_SECRET}{{0,63}}[^\W\d_])"
+    rf"|(?={_SECRET}{{1,62}}[{_SYMBOL}]\w)){_SECRET}{{4}}",
+)
+_MAY_BE_CODE = re.compile(r"\d(?:\d\d\d|\d?[ -]\d|#)|[cC](?:[vV][vVcC]|rypto)|ziffer")
+"""A text without these needs no search for words in all languages, which is much slower."""
 _MAX_BEFORE = 64  # characters before a word for a password that may contain it
 
 _IS = frozenset(
@@ -157,7 +162,7 @@ def find_key_blocks(text: str) -> Iterator[Span]:
 
 def find_keys(text: str) -> Iterator[Span]:
     """Yield access keys and tokens that their form shows."""
-    for pattern in (_KEY, _KEY_FORMAT):
+    for pattern in (_KEY, _key_formats()):
         for match in pattern.finditer(text):
             yield match.span()
     for match in _RANDOM.finditer(text):
@@ -178,7 +183,8 @@ def find_named_keys(text: str) -> Iterator[Span]:
 
 def find_passwords(text: str) -> Iterator[Span]:
     """Yield what looks like a password beside a word such as `password`, or after an e-mail."""
-    if not _MAY_HAVE_PASSWORD.search(text):
+    may_have = _ODD_CHARACTER.search(text) and _ODD_WORD.search(text)
+    if not (may_have or _BEFORE_SECRET.search(text)):
         return
     lowered = lower(text)
     for start, end in _find_words(_password_words(), lowered):
@@ -200,7 +206,7 @@ def find_passwords(text: str) -> Iterator[Span]:
 
 def find_codes(text: str) -> Iterator[Span]:
     """Yield one-time codes, PINs and door codes that the words around them name."""
-    if not _MAY_HAVE_CODE.search(text):
+    if not _MAY_BE_CODE.search(text):
         return
     lowered = lower(text)
     for pattern in (_code_words(), _password_words()):
@@ -251,6 +257,12 @@ def _stems(languages: Mapping[str, Iterable[str]]) -> Iterator[Iterable[str]]:
     """Yield each language's words, without their last vowel if it changes: `hasło`, `hasła`."""
     for language, forms in languages.items():
         yield (_ENDING.sub("", form) for form in forms) if language in _INFLECTED else forms
+
+
+@cache
+def _key_formats() -> re.Pattern[str]:
+    """Compile the formats when a long word first needs them: it takes 0.05 s."""
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(KEY_FORMATS.values())})[\w-]{{0,255}}")
 
 
 @cache

@@ -57,7 +57,8 @@ def find_wallets(text: str) -> Iterator[Span]:
 
 def find_seed_phrases(text: str) -> Iterator[Span]:
     """Yield runs of 12 to 24 English words of BIP 39 with a correct checksum."""
-    if not may_have_seed_phrase(_SEED_WORD.findall(text)):
+    is_numbered = sum(map(str.isdigit, text)) >= _LEAST_WORDS
+    if not may_have_seed_phrase(_SEED_WORD.findall(text) if is_numbered else text.split()):
         return
     run: list[Span] = []
     for match in _SEED_WORD.finditer(text):

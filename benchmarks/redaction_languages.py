@@ -1,4 +1,4 @@
-"""List what redaction finds and misses, for each language.
+"""List what redaction finds and misses, for each language and each form of a key.
 
 Run from the repository root: `python -m benchmarks.redaction_languages SEED`. The rules were
 written with seeds 1 to 19. Of `sentences.toml`, a third, chosen by hash, is held out: nobody
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from faker import Faker
 
+from benchmarks.made_up_keys import KEYS, make_key
 from model.redaction.redact import find_private_parts
 
 LOCALES = (
@@ -33,6 +34,7 @@ ANY_LANGUAGE = (
     "{}", "it's {} lol", "{} thats my mums", "ok {} see you", "here you go: {}!",
     "ana has {}, ask her", "{} or the other one?", "so {}. bye",
 )  # fmt: skip
+AROUND_KEYS = ("{}", "ok {}", "{} thx", "here: {}", "use this one {} ok?")
 HELD_OUT_ONE_IN = 3
 LEAST = 0.95
 COUNT = 400
@@ -205,15 +207,13 @@ def find_misses(
     fake.seed_instance(seed)
     for _ in range(count):
         value, sentence = column.make(fake, chance), chance.choice(sentences)
-        if not is_hidden(value, sentence):
-            yield sentence.replace("{}", value)
+        line = sentence.replace("{}", value)
+        if not _is_hidden(line, sentence.index("{}"), value):
+            yield line
 
 
-def is_hidden(value: str, sentence: str) -> bool:
-    """Whether no letter or digit of a value remains in a sentence."""
-    at = sentence.index("{}")
-    parts = find_private_parts(sentence.replace("{}", value))
-    hidden = {n for part in parts for n in range(part.start, part.end)}
+def _is_hidden(line: str, at: int, value: str) -> bool:
+    hidden = {n for part in find_private_parts(line) for n in range(part.start, part.end)}
     return all(at + n in hidden for n, character in enumerate(value) if character.isalnum())
 
 
@@ -244,6 +244,23 @@ def _print_table(seed: int, count: int = COUNT) -> None:
         print(f"| {locale} | {' | '.join(cells)} | {', '.join(missed)} |")
 
 
+def key_recall(form: str, seed: int, count: int) -> float:
+    """Return the share of keys in a form whose random part is hidden completely."""
+    chance, hidden = random.Random(seed), 0
+    for _ in range(count):
+        key, private = make_key(form, chance)
+        line = chance.choice(AROUND_KEYS).replace("{}", key)
+        hidden += _is_hidden(line, line.index(private), private)
+    return hidden / count
+
+
+def _print_keys(seed: int, count: int = COUNT) -> None:
+    print("| form | found |")
+    print("|---|---|")
+    for name, form in KEYS.items():
+        print(f"| {name} | {key_recall(form, seed, count):.2f} |")
+
+
 def _print_misses(seed: int, count: int, locale: str) -> None:
     """Print the lines that are missed, without those of held-out sentences."""
     for column in COLUMNS:
@@ -255,7 +272,11 @@ def _print_misses(seed: int, count: int, locale: str) -> None:
 def id_recall(number: NationalId, sentences: Sequence[str], seed: int, count: int) -> float:
     """Return the share of valid numbers that are hidden completely."""
     chance, drawn = random.Random(seed), number.draw(seed, count)
-    return sum(is_hidden(one, chance.choice(sentences)) for one in drawn) / len(drawn)
+    told = ((one, chance.choice(sentences)) for one in drawn)
+    hidden = (
+        _is_hidden(sentence.replace("{}", one), sentence.index("{}"), one) for one, sentence in told
+    )
+    return sum(hidden) / len(drawn)
 
 
 def wrong_ids(patterns: Sequence[str], seed: int, count: int) -> float:
@@ -287,3 +308,5 @@ if __name__ == "__main__":
     else:
         _print_table(int(sys.argv[1]))
         _print_national_ids(int(sys.argv[1]))
+        print()
+        _print_keys(int(sys.argv[1]))

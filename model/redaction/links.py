@@ -7,10 +7,14 @@ from itertools import pairwise
 from model.redaction.spans import MASK, Span
 
 _URL = re.compile(
-    rf"(?:https?|ftp|tg)://[^\s{MASK}<>\"]+"
+    rf"[a-zA-Z](?<![a-zA-Z][a-zA-Z])[a-zA-Z+.-]{{1,20}}://[^\s{MASK}<>\"]+"
     rf"|(?<![\w.@/-])(?:[\w-]{{1,63}}\.){{1,4}}[a-zA-Z]{{2,24}}[/?][^\s{MASK}<>\"]+",
 )
-_PIECES = re.compile(r"(?:\w+://)?(?:([^/?#@:\s]*:[^/?#@\s]*)@)?([^/?#@]*)[/?#]?(.*)", re.DOTALL)
+_PIECES = re.compile(
+    r"(?:[\w+.-]+://)?(?:([^/?#@:\s]*:(?!\d{1,5}[/?#])[^\s@]*(?:@[^\s@]*)?)@(?=\w))?"
+    r"([^/?#@]*)[/?#]?(.*)",
+    re.DOTALL,
+)
 _TRAILING = ".,;:!?)]}'»”"
 
 _PRIVATE_SITES = re.compile(
@@ -18,6 +22,8 @@ _PRIVATE_SITES = re.compile(
     r"|(?:[\w-]+\.)*webex\.com/|meet\.jit\.si/|whereby\.com/|telemost\.yandex\.\w+/"
     r"|(?:t|telegram)\.me/(?:\+|joinchat/|c/)|chat\.whatsapp\.com/|(?:wa\.me|api\.whatsapp\.com)/"
     r"|discord\.gg/|discord(?:app)?\.com/(?:invite|api/webhooks)/|hooks\.slack\.com/"
+    r"|calendar\.google\.com/calendar/|outlook\.(?:office(?:365)?|live)\.com/(?:owa/)?calendar/"
+    r"|[\w-]{0,20}caldav\.icloud\.com/|[^/]+/[^?#]{0,2000}\.ics(?:[?#]|$)"
     r"|api\.telegram\.org/(?:file/)?bot|(?:docs|drive|sheets|forms)\.google\.com/|forms\.gle/"
     r"|(?:photos|maps)\.app\.goo\.gl/|goo\.gl/(?:maps|photos|forms)|photos\.google\.com/"
     r"|(?:www\.)?dropbox\.com/(?:s|sh|scl|l|t)/|1drv\.ms/|onedrive\.live\.com/"

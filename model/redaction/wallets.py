@@ -14,7 +14,7 @@ from model.redaction.spans import Span
 
 _BASE58 = "1-9A-HJ-NP-Za-km-z"
 _WALLET = re.compile(
-    rf"(?<!\w)(?:0x(?:[0-9a-fA-F]{{64}}|[0-9a-fA-F]{{40}})|[48][0-9AB][{_BASE58}]{{93}}"
+    rf"(?<![\w.-])(?:0x(?:[0-9a-fA-F]{{64}}|[0-9a-fA-F]{{40}})|[48][0-9AB][{_BASE58}]{{93}}"
     rf"|[xyztuv](?:pub|prv)[{_BASE58}]{{107,108}}|(?P<ton>[EUk0]Q[\w-]{{46}})"
     rf"|(?P<base58>[13LMDAT9][{_BASE58}]{{25,34}})|(?P<ripple>r[{_BASE58}]{{24,34}})"
     rf"|(?P<solana>[{_BASE58}]{{43,44}})"
@@ -57,7 +57,8 @@ def find_wallets(text: str) -> Iterator[Span]:
 
 def find_seed_phrases(text: str) -> Iterator[Span]:
     """Yield runs of 12 to 24 English words of BIP 39 with a correct checksum."""
-    if not may_have_seed_phrase(_SEED_WORD.findall(text)):
+    is_numbered = sum(map(str.isdigit, text)) >= _LEAST_WORDS
+    if not may_have_seed_phrase(_SEED_WORD.findall(text) if is_numbered else text.split()):
         return
     run: list[Span] = []
     for match in _SEED_WORD.finditer(text):

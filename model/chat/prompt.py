@@ -162,6 +162,7 @@ def _build_example_chat() -> list[Message]:
         (2, "", 502),
         (1, "call +351 912 345 678, 06.12.34.56.78 or write to a.b@example.com", 503),
         (2, "[photo] of https://zoom.us/j/81234567890?pwd=abc", 504),
+        (1, "hasło: tajne, kod 4821, AKIA" + "ABCDEFGHIJKLMNOP", 504),
         (1, "word " * 400, 505),
         (10, "my other account", 505),
         (2, "> a quote\nRaul: a copy\n\nmy own", 505),

@@ -93,9 +93,12 @@ def redact(text: str) -> str:
 
 def redact_beginning(text: str, length: int) -> str:
     """Redact the first `length` characters; a part that starts in them is replaced completely."""
+    parts = find_private_parts(text)
+    if not parts:
+        return text[:length]
     pieces = []
     at = 0
-    for part in find_private_parts(text):
+    for part in parts:
         if part.start >= length:
             break
         pieces += [text[at : part.start], f"[{part.kind}]"]

@@ -14,6 +14,7 @@ from model.chat.conversation import Message, Window
 from model.chat.names import make_printable_name
 from model.errors import ExportError
 from model.files import make_folder
+from pipeline.dataset.language import find_chat_languages
 from pipeline.dataset.pairs import (
     BuildOptions,
     ChatMessages,
@@ -34,6 +35,7 @@ _NO_SCRIPTS = {
 class ChatReport:
     """One chat; `scripts` counts messages by script, `private` counts placeholders by kind.
 
+    `languages` are ISO 639 codes, the most frequent first.
     The `quiet` authors wrote fewer than `min_messages` messages of their own, too few for a voice.
     `sessions` and `pairs` are the numbers that a build finds before the split.
     """
@@ -42,6 +44,7 @@ class ChatReport:
     counts: EntryCounts
     authors: tuple[Author, ...]
     scripts: Counter[str]
+    languages: tuple[str, ...]
     private: Counter[str]
     sessions: int
     pairs: int
@@ -123,6 +126,7 @@ def inspect_chat(
         counts=spool.counts(chat.chat_id),
         authors=tuple(spool.authors(chat.chat_id)),
         scripts=scripts,
+        languages=find_chat_languages(spool, chat.chat_id),
         private=private,
         sessions=sessions,
         pairs=pairs,

@@ -15,14 +15,15 @@ FILE = "start.json"
 class Answers:
     """The answers, and which steps are done; None and False are open.
 
-    `version` is the trained version, `messages` the number of messages in the chat. The bot's token
-    is not among them: it is stored only in .env.
+    `version` is the trained version, `messages` the number of messages in the chat, `languages`
+    their codes with spaces between. The bot's token is not here: it is stored only in .env.
     """
 
     export: str | None = None
     chat_id: int | None = None
     chat: str = ""
     messages: int = 0
+    languages: str = ""
     min_messages: int = 0
     has_people: bool = False
     base: str | None = None

@@ -201,3 +201,15 @@ def test_a_bot_is_labelled(tmp_path):
     bot = entry(3_000, 3, "remember the cake", 9, via_bot="@x", **{"from": "RemindMeBot"})
 
     assert "RemindMeBot (a bot)" in "\n".join(printed(inspect_chat(tmp_path, chat(bot))))
+
+
+def test_the_language_is_named_with_a_warning_about_the_base_that_does_not_know_it(tmp_path):
+    said = "vens hoje à noite?", "não sei, tenho de trabalhar", "foi tão engraçado"
+    entries = [entry(n, n % 2 + 1, said[n % 3], n * 60) for n in range(1, 60)]
+
+    figures = inspect_chat(tmp_path, chat(*entries))
+    text = " ".join(" ".join(printed(figures)).split())
+
+    assert "language Portuguese" in text
+    assert "The chat is in Portuguese, but smollm2 was trained on English" in text
+    assert json.loads(to_json(figures))["chats"][0]["languages"] == ["pt"]

@@ -296,6 +296,10 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line."""
+    # GNU OpenMP's threads spin for milliseconds at each of torch's barriers. Where other programs
+    # want the cores, that costs most of the time: on two cores with a load of 10, thirty layers'
+    # products ran 0.2 times per second instead of 0.55 (2026-12-02).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

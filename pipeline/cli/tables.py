@@ -19,6 +19,7 @@ from model.chat.names import (
 from model.chat.telegram_ids import is_non_telegram_id, to_export_id
 from model.redaction import addresses
 from pipeline.dataset.inspection import ChatReport
+from pipeline.dataset.language import name_languages
 from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
@@ -30,6 +31,7 @@ from pipeline.terminal import (
     print_paragraph,
     table,
 )
+from pipeline.training.bases import WHEEL, warn_about_language
 from pipeline.training.verdict import MIN_BAGS, TOO_FEW_LINES, loss_sentence, voice_sentence
 
 if TYPE_CHECKING:  # it needs the training extra
@@ -83,6 +85,7 @@ def _print_chat(one: ChatReport, console: Console) -> None:
         "messages": f"{one.messages:,}; service {counts.service:,}, "
         f"unsupported {counts.unsupported:,}, topics {counts.topics:,}",
         "gives": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
+        "language": name_languages(one.languages) or "too little text to tell",
         "alphabets": _listed(one.scripts) or "none",
         "private data": _listed(one.private) or "none found",
         "addresses": _address_limit(one),
@@ -98,6 +101,8 @@ def _print_chat(one: ChatReport, console: Console) -> None:
     for topic, text in facts.items():
         rows.add_row(topic, Text(text))
     console.print(Padding.indent(rows, 2))
+    if warning := warn_about_language(WHEEL, one.languages):
+        print_indented(warning, console, "yellow")
     for trouble in chat.places[:_MAX_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
         position = f"{trouble.file} at byte {trouble.offset:,}{after}"
@@ -194,6 +199,7 @@ def _chat(one: ChatReport) -> dict[str, Any]:
             for p in chat.places
         ],
         "scripts": dict(one.scripts),
+        "languages": list(one.languages),
         "private": dict(one.private),
         "sessions": one.sessions,
         "pairs": one.pairs,

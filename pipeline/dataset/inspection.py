@@ -14,6 +14,7 @@ from model.chat.conversation import Message, Window
 from model.chat.names import make_printable_name
 from model.errors import ExportError
 from model.files import make_folder
+from pipeline.dataset.language import find_chat_languages
 from pipeline.dataset.pairs import (
     BuildOptions,
     ChatMessages,
@@ -34,8 +35,9 @@ _NO_SCRIPTS = {
 class ChatReport:
     """One chat; `scripts` counts messages by script, `private` counts placeholders by kind.
 
-    The messages of `authors` are those with words of their own, except for bots. The `quiet` ones
-    wrote fewer than `min_messages`, too few for a voice.
+    `languages` are ISO 639 codes, the most frequent first. The messages of `authors` are those in
+    their own words, except for bots. The `quiet` ones wrote fewer than `min_messages`, too few for
+    a voice.
     `sessions` and `pairs` are the numbers that a build finds before the split.
     """
 
@@ -43,6 +45,7 @@ class ChatReport:
     counts: EntryCounts
     authors: tuple[Author, ...]
     scripts: Counter[str]
+    languages: tuple[str, ...]
     private: Counter[str]
     sessions: int
     pairs: int
@@ -125,6 +128,7 @@ def inspect_chat(
         counts=spool.counts(chat.chat_id),
         authors=tuple(authors),
         scripts=scripts,
+        languages=find_chat_languages(spool, chat.chat_id),
         private=private,
         sessions=sessions,
         pairs=pairs,

@@ -16,14 +16,15 @@ class Answers:
     """The answers, and which steps are done; None and False are open.
 
     `consented` is the number of people who were asked about before Ctrl-C. `version` is the trained
-    version, `messages` the number of messages in the chat. The bot's token is not among them: it is
-    stored only in .env.
+    version, `messages` the number of messages in the chat, `languages` their codes with spaces
+    between. The bot's token is not here: it is stored only in .env.
     """
 
     export: str | None = None
     chat_id: int | None = None
     chat: str = ""
     messages: int = 0
+    languages: str = ""
     min_messages: int = 0
     has_people: bool = False
     consented: int | None = None

@@ -1,6 +1,7 @@
 """Estimate which base fits this machine, and let a person choose one."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from pipeline.start.asking import Asker
 from pipeline.terminal import clock, step, table
-from pipeline.training.bases import WHEEL, is_hub_reachable
+from pipeline.training.bases import GATED, WHEEL, is_hub_reachable, warn_about_language
 from pipeline.training.known_bases import SHAPES, Fit, Needs, measure_rates, needs_of
 from pipeline.training.machine import GIB, Machine, describe_machine
 
@@ -50,8 +51,13 @@ def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Es
     return found
 
 
-def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
-    """Return a base, whether to train it with LoRA, and the seconds of one pass if known."""
+def ask_base(
+    asker: Asker, messages: int, languages: Sequence[str] = ()
+) -> tuple[str, bool, float | None]:
+    """Return a base, whether to train it with LoRA, and the seconds of one pass if known.
+
+    The default knows the first of the chat's languages, if a listed base does.
+    """
     machine = describe_machine()
     asker.say(_describe(machine))
     if os.getloadavg()[0] > _BUSY * machine.cores:
@@ -64,6 +70,10 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     _print_estimates(estimates, asker.console)
     names = [estimate.name for estimate in estimates]
     default = WHEEL if WHEEL in names or not names else names[0]
+    if warning := warn_about_language(default, languages):
+        asker.say(warning, "yellow")
+        free = (name for name in names if not name.startswith(GATED))
+        default = next((name for name in free if not warn_about_language(name, languages)), default)
     asker.say(
         "smollm2 is the one that we measured most; it suits English chats. Larger ones write "
         "better sentences, but need more training before they sound like your friends.",

@@ -14,6 +14,7 @@ from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import BaseError, UnderstudyError
 from model.files import locked, make_folder
+from pipeline.dataset.language import find_chat_languages, name_languages
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
@@ -304,8 +305,11 @@ class _Steps:
             self._ask.say(number_lines([describe_chat(*chat) for chat in chats]))
             chosen = chats[self._ask.choose("Which chat", len(chats), "--chat NAME") - 1][0]
         messages = archive.spool.counts(chosen.chat_id).messages
+        languages = find_chat_languages(archive.spool, chosen.chat_id)
         self._ask.say(describe_chat(chosen, messages))
-        kept = Answers(export=self._answers.export)
+        if languages:
+            self._ask.say(f"Language: {name_languages(languages)}.")
+        kept = Answers(export=self._answers.export, languages=" ".join(languages))
         self._answers = replace(kept, chat_id=chosen.chat_id, chat=chosen.name, messages=messages)
         self._save()
         return chosen.chat_id
@@ -351,7 +355,7 @@ class _Steps:
         if base is not None:
             return False
         self._ask.print_command("understudy", "doctor")
-        base, lora, self._seconds = ask_base(self._ask, known.messages)
+        base, lora, self._seconds = ask_base(self._ask, known.messages, known.languages.split())
         self._save(base=base, lora=lora)
         return True
 

@@ -20,13 +20,17 @@ from model.artifacts.tokenizer import Codec, extend_unigram, load_codec, make_co
 from model.chat.names import make_printable
 from model.errors import BaseError, describe_error
 from model.files import make_folder, temporary_folder
+from pipeline.dataset.language import name_languages
 from pipeline.training.kinds import check_config
 from pipeline.training.machine import little_garbage_collection
 
 DEFAULT = "google/flan-t5-small"
 WHEEL = "smollm2"
+_ENGLISH = ("smollm2", "flan-t5")  # in the names of bases that were trained on English
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
+GATED = ("google/gemma", "meta-llama/")
+"""Beginnings of the names of bases whose licence must be accepted on the hub first."""
 _NOISE = 0.02  # of the standard deviation: it separates pieces that start from the same mean
 _NEED_BEGIN = ("gemma", "gemma3_text")  # trained with a beginning token before every text
 _SAMPLE = (
@@ -62,6 +66,19 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
             f"{name} cannot be loaded ({_first_line(error)}): choose another base, such as "
             f"--base {WHEEL}, which needs no download"
         ) from error
+
+
+def warn_about_language(base: str, languages: Sequence[str]) -> str:
+    """Return why a base does not suit a chat in these languages, the main one first; or ""."""
+    if not languages or languages[0] == "en":
+        return ""
+    if not any(name in base.casefold() for name in _ENGLISH):
+        return ""
+    name = name_languages(languages[:1])
+    return (
+        f"The chat is in {name}, but {base} was trained on English: its replies would be "
+        f"gibberish. Choose a base that knows {name}, such as Qwen/Qwen3-0.6B."
+    )
 
 
 def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:

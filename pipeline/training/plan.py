@@ -24,7 +24,7 @@ _MIN_STEPS = 1_000
 _LONG_ENOUGH = 3.0  # seconds of measurement
 _SHARE = 0.01  # of the time limit, if that is shorter
 _MIN_BATCHES = 3
-_MEASURED_BATCHES = 5  # when nothing is known about the speed
+_MAX_SHARE = 0.1  # of the time limit: a very busy machine measures one batch only
 _TRAINING_COST = 3.0  # of a token, if reading it costs 1: forward, and twice that backward
 _VALIDATION_SHARE = 0.05  # of the training, at most; see `RunCallback`
 _CONVERSIONS = 2.0  # seconds of a conversion and its check, if loading takes 1
@@ -81,8 +81,9 @@ class Pace:
         trained = _TRAINING_COST * token
         seconds = settings.epochs * sum(lengths) / draws * trained
         if settings.minutes:
-            measured = _MEASURED_BATCHES * _CPU_ROWS * fmean(lengths) * trained
-            seconds = min(seconds, settings.minutes * 60) + measured
+            limit, batch = settings.minutes * 60, _CPU_ROWS * fmean(lengths) * trained
+            measured = batch + min(_MIN_BATCHES * batch, max(batch, _MAX_SHARE * limit))
+            seconds = min(seconds, limit) + measured
         validated = _VALIDATION_SHARE * seconds if settings.evaluations else 0.0
         return seconds + validated + self.test + _CONVERSIONS * self.load + evaluation * token
 
@@ -130,10 +131,10 @@ def measure_speed(
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
 
-    Takes 3 s or 1 % of the time limit, and at least three batches, after the longest batch, which
-    warms up. The fastest counts: the process may still be growing, or another program may run. On a
-    CPU a batch has at most 2 rows. One of several `processes` has a share of the loss on names; if
-    they share the model, each takes three batches.
+    Takes 3 s or 1 % of the time limit, and at least three batches unless they take a tenth of it,
+    after the longest batch, which warms up. The fastest counts: the process may still be growing,
+    or another program may run. On a CPU a batch has at most 2 rows. One of several `processes` has
+    a share of the loss on names; if they share the model, each takes three batches.
     """
     import torch
 
@@ -142,6 +143,7 @@ def measure_speed(
     lengths = list(rows["length"])
     by_length = sorted(range(len(rows)), key=lengths.__getitem__)
     long_enough = 0.0 if processes.shards else min(_LONG_ENOUGH, _SHARE * minutes * 60)
+    too_long = math.inf if processes.shards else _MAX_SHARE * minutes * 60
     collate = Collator(base.family, base.codec.pad_id)
     trained = [value for value in weights.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
@@ -170,7 +172,9 @@ def measure_speed(
         optimizer.step()  # makes its state
         speeds: list[float] = []
         seconds = 0.0
-        while len(speeds) < _MIN_BATCHES or seconds < long_enough:
+        while not speeds or (
+            seconds < too_long and (len(speeds) < _MIN_BATCHES or seconds < long_enough)
+        ):
             tokens, elapsed = time_batch((len(rows) - size) * (len(speeds) * 3 % 8 + 1) // 8)
             seconds += elapsed
             speeds.append(tokens / elapsed)

@@ -22,11 +22,12 @@ from model.chat.prompt import format_line
 from model.errors import DatasetError, TrainingError
 from model.files import locked, make_folder, make_private
 from model.version import VERSION
+from pipeline.dataset.language import find_languages
 from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, read_session_lines
 from pipeline.terminal import Progress, TrainingProgress, clock, curve, describe, print_indented
-from pipeline.training.bases import Base, open_base, open_tuned
+from pipeline.training.bases import Base, open_base, open_tuned, warn_about_language
 from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.checkpoints import find_checkpoint
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
@@ -266,9 +267,7 @@ def _train_and_add(
 
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()
-    if not (dataset.folder / CONVERSATIONS).is_file():
-        text = "This dataset does not say who answers whom, so the bot never joins unprompted"
-        print_indented(text, console)
+    _print_warnings(dataset, start, console)
     with progress.step(f"Loading {start.name}"), processes.main_process_first():
         run = _prepare(dataset, start, registry, settings, processes)
     _divide_model(run, console)
@@ -313,6 +312,17 @@ def _train_and_add(
     if processes.is_main:
         _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
     return name, loss
+
+
+def _print_warnings(dataset: Dataset, start: Start, console: Console) -> None:
+    """Print what the version will lack because of its dataset, or of its base."""
+    if not (dataset.folder / CONVERSATIONS).is_file():
+        text = "This dataset does not say who answers whom, so the bot never joins unprompted"
+        print_indented(text, console)
+    if isinstance(start.base, str):
+        own = (text for pair in dataset.train for text in pair.target)
+        if warning := warn_about_language(start.base, find_languages(own)):
+            print_indented(warning, console, "yellow")
 
 
 def _prepare(

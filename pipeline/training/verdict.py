@@ -54,7 +54,7 @@ def voice_sentence(card: Scorecard) -> str:
     if not lines:
         return "It said nothing that could be evaluated."
     share, real = (found["recall"][arm] for arm in ("unchosen", "real"))
-    verdict = _SENTENCES[judge_likeness(card)].format(passes=card["passes"] or 0.0)
+    verdict = _SENTENCES[judge_likeness(card)].format(passes=max(0.01, card["passes"] or 0.0))
     return (
         f"Classifiers of the friends' real lines recognise the voice in {share:.0%} of {lines:,} "
         f"lines that it wrote (higher is better, chance {found['chance']:.0%}, real lines "

@@ -218,3 +218,15 @@ def test_a_chat_is_told_whether_street_addresses_in_its_letters_are_found(tmp_pa
 
     assert told in " ".join(" ".join(lines).split())
     assert max(map(cell_len, lines)) <= 80
+
+
+def test_the_language_is_named_with_a_warning_about_the_base_that_does_not_know_it(tmp_path):
+    said = "vens hoje à noite?", "não sei, tenho de trabalhar", "foi tão engraçado"
+    entries = [entry(n, n % 2 + 1, said[n % 3], n * 60) for n in range(1, 60)]
+
+    figures = inspect_chat(tmp_path, chat(*entries))
+    text = " ".join(" ".join(printed(figures)).split())
+
+    assert "language Portuguese" in text
+    assert "The chat is in Portuguese, but smollm2 was trained on English" in text
+    assert json.loads(to_json(figures))["chats"][0]["languages"] == ["pt"]

@@ -44,6 +44,15 @@ def test_a_chat_is_counted_by_people_scripts_and_what_looks_private(tmp_path):
     assert figures.private == {"phone": 1}
 
 
+def test_a_chat_s_language_is_reported(tmp_path):
+    said = "vens hoje à noite?", "não sei, tenho de trabalhar", "foi tão engraçado"
+    entries = [entry(n, n % 2 + 1, said[n % 3], n * 60) for n in range(1, 60)]
+
+    (figures,) = look(write(tmp_path, chat(*entries)))
+
+    assert figures.languages == ("pt",)
+
+
 def test_it_foretells_the_pairs_that_a_build_would_find_before_it_splits_them(tmp_path):
     from pipeline.dataset.build import build
 

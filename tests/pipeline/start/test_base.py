@@ -18,13 +18,13 @@ def machine(memory):
 def ask(script, monkeypatch):
     """Choose a base on a machine with this memory; return the choice and what was printed."""
 
-    def run(*answers, gigabytes=8, is_online=True, messages=20_000, rate=1e11):
+    def run(*answers, gigabytes=8, is_online=True, messages=20_000, rate=1e11, languages=()):
         rates = Rates({"decoder-only": rate, "encoder-decoder": rate})
         monkeypatch.setattr(bases, "describe_machine", lambda: machine(gigabytes * GIB))
         monkeypatch.setattr(bases, "is_hub_reachable", lambda _: is_online)
         monkeypatch.setattr(bases, "measure_rates", lambda bf16: rates)
         typed = script(*answers)
-        return ask_base(typed.asker, messages), typed.said
+        return ask_base(typed.asker, messages, languages), typed.said
 
     return run
 
@@ -37,6 +37,13 @@ def test_what_fits_is_listed_with_its_memory_and_time(ask):
     assert "3  smollm2" in said
     assert re.search(r"Qwen/Qwen3-0.6B +5.1 GiB \(LoRA\) +about 2 h", said)
     assert "Qwen/Qwen3-4B" not in said
+
+
+def test_a_chat_in_another_language_is_offered_a_base_that_knows_it(ask):
+    (base, _, _), said = ask("", languages=("pt", "en"))
+
+    assert base == "Qwen/Qwen3-0.6B"
+    assert "The chat is in Portuguese, but smollm2 was trained on English" in " ".join(said.split())
 
 
 def test_a_number_chooses_a_base_and_lora_where_only_that_fits(ask):

@@ -45,7 +45,7 @@ def folder(tmp_path, monkeypatch):
     return place
 
 
-def ask_base(asker, messages):
+def ask_base(asker, messages, languages):
     return asker.ask("Which base", "smollm2"), False, 60.0 * messages
 
 

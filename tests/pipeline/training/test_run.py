@@ -212,6 +212,21 @@ def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
     assert "does not say who answers whom" in capsys.readouterr().out
 
 
+def test_a_base_that_does_not_know_the_chat_s_language_is_named_before_training(
+    tmp_path, habits_dataset, monkeypatch
+):
+    told, registry = StringIO(), Registry(tmp_path / "artifacts")
+    monkeypatch.setattr("pipeline.training.run.find_languages", lambda _: ("pt",))
+
+    with pytest.raises(BaseError):
+        train(
+            load_dataset(habits_dataset), str(tmp_path / "smollm2"), registry,
+            Hyperparameters(), Decoding(), verbose(told),
+        )  # fmt: skip
+
+    assert told.getvalue().startswith("  The chat is in Portuguese, but ")
+
+
 def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset, monkeypatch):
     base = str(save_llama(tmp_path / "base"))
     registry = Registry(tmp_path / "artifacts")

@@ -39,7 +39,7 @@ from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
 from pipeline.terminal import format_models_option, print_indented, print_paragraph, quote
 from pipeline.training.losses import HeldOutLoss, read_loss
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
-from pipeline.training.verdict import summarize_result
+from pipeline.training.verdict import loss_sentence, summarize_result
 from pipeline.versions.erasure import (
     delete_killed_versions,
     delete_leftovers,
@@ -236,8 +236,8 @@ def _train_and_promote(
     )
     other = None if decision.not_compared else current.name
     gate.print_decision(decision, name, other, watch)
-    if card:
-        print_paragraph(summarize_result(loss, card), watch.console)
+    achieved = summarize_result(loss, card) if card else loss_sentence(loss)
+    print_paragraph(achieved, watch.console)
     is_promoted = not decision.reasons or request.force_promotion is not None
     number, models = name.split("-", maxsplit=1)[0], format_models_option(request.root)
     promote = f"understudy models promote {number}{models}"

@@ -100,6 +100,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
+        self._ending: set[int] = set()  # whose handlers still run, such as a held one's notice
         # the newest update that is starting, by group
         self._newest: dict[int, asyncio.Task[None]] = {}
         self._barrier: asyncio.Task[None] | None = None  # the newest that concerns several chats
@@ -350,9 +351,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
         """Queue the held updates again, in case there is free space now; return their number."""
-        if not self._held or self.is_stopping:
+        held = frozenset(self._held - self._ending)
+        if not held or self.is_stopping:
             return 0
-        held = frozenset(self._held)
         try:
             count = await self._requeue(parse, held.__contains__)
         except StoreError:
@@ -401,9 +402,11 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         One that was cancelled or held stays open.
         """
         has_ended = True
+        self._ending.add(number)
         while tasks := self._tasks.pop(number, None):
             results = await asyncio.gather(*tasks, return_exceptions=True)
             has_ended &= not any(isinstance(result, asyncio.CancelledError) for result in results)
+        self._ending.discard(number)
         if number in self._held or not has_ended:
             return False
         stage = self._stages.get(number)

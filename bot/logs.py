@@ -1,16 +1,22 @@
 """Log to stderr as text or JSON, without the token and without people's messages."""
 
+import copy
 import json
 import logging
+import math
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from bot.settings import LogFormat, LogLevel
 from model.chat.names import make_printable
 from model.errors import UnderstudyError, traceback_without_text
 
 REDACTED = "[token]"
+REPEAT_SECONDS = 60.0
+"""Time after an error in which the same error is only counted."""
 
 _SAFE_MODULES = {"telegram.error", "sqlalchemy.exc", "sqlite3"}
 """The modules of errors that quote no message: the database engine hides values."""
@@ -92,9 +98,59 @@ def _hide(argument: object) -> object:
     return argument if isinstance(argument, int | float) else _HiddenArgument()
 
 
+@dataclass(slots=True)
+class _Repeated:
+    """The last record of an error, when it was last written, and how often it came since."""
+
+    record: logging.LogRecord
+    since: float
+    count: int = 0
+
+
+class RepeatingHandler(logging.StreamHandler[TextIO]):
+    """Writes an error once in `REPEAT_SECONDS`, and then how often it was repeated.
+
+    The number is written with the next record of any kind, or when the process ends.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._errors: dict[tuple[str, str, type[BaseException] | None], _Repeated] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write or count a record."""
+        self._write_counts(before=record.created - REPEAT_SECONDS)
+        if record.levelno >= logging.ERROR:
+            kind = record.exc_info[0] if record.exc_info else None
+            key = record.name, record.getMessage(), kind
+            if known := self._errors.get(key):
+                known.record, known.count = record, known.count + 1
+                return
+            self._errors[key] = _Repeated(record, record.created)
+        super().emit(record)
+
+    def close(self) -> None:
+        """Write the remaining numbers."""
+        with self.lock or nullcontext():
+            self._write_counts(before=math.inf)
+        super().close()
+
+    def _write_counts(self, before: float) -> None:
+        """Write how often errors were repeated that were written before a time; forget them."""
+        for key, known in [*self._errors.items()]:
+            if known.since > before:
+                return  # the later ones are newer
+            del self._errors[key]
+            if known.count:
+                summary = copy.copy(known.record)
+                summary.msg = f"{summary.getMessage()} (more of these since then: {known.count})"
+                summary.args = summary.exc_info = summary.exc_text = None
+                super().emit(summary)
+
+
 def set_up_logging(level: LogLevel, layout: LogFormat, token: str) -> None:
     """Send the log of this process to stderr."""
-    handler = logging.StreamHandler()
+    handler = RepeatingHandler()
     handler.setFormatter(JsonFormatter(token) if layout == "json" else RedactingFormatter(token))
     handler.addFilter(hide_updates)
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from model.chat.conversation import Message, split_sessions
 from model.chat.eligibility import Line, make_line, make_lines
-from model.chat.names import fold
+from model.chat.names import fold, make_json_printable
 from model.chat.roster import Roster
 from model.chat.words import UNSPACED
 from model.errors import ArtifactError
@@ -368,7 +368,7 @@ def read_propensity(folder: Path) -> Propensity | None:
     """
     path = folder / FILE_NAME
     try:
-        return _parse_propensity(json.loads(path.read_text("utf-8")))
+        return _parse_propensity(make_json_printable(json.loads(path.read_text("utf-8"))))
     except FileNotFoundError:
         return None
     except (

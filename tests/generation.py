@@ -14,7 +14,7 @@ CONTEXTS = (
 NAMES = ("Hugo", "Tiago", "Raul")
 FAIR = Decoding(max_new_tokens=24)
 GREEDY = replace(FAIR, top_k=1, candidates=1)
-_SAMPLED = replace(FAIR, candidates=100, temperature=1.2, top_k=5, repetition_penalty=1.0)
+_SAMPLED = replace(FAIR, candidates=50, temperature=1.2, top_k=5, repetition_penalty=1.0)
 
 
 def request_of(codec, context, name):
@@ -28,7 +28,7 @@ def assert_same_distribution(local, remote, codec):
     asked = request_of(codec, (), "Hugo")
 
     def draw(engine):
-        drawn = [one for _ in range(5) for one in engine.candidates([asked], _SAMPLED)[0]]
+        drawn = [one for _ in range(10) for one in engine.candidates([asked], _SAMPLED)[0]]
         return Counter(tuple(one.ids[:2]) for one in drawn)
 
     here, there, again = draw(local), draw(remote), draw(local)

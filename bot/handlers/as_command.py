@@ -10,7 +10,7 @@ from telegram import Message, Update
 from telegram.error import BadRequest, TelegramError
 
 from bot.application import Context
-from bot.handlers.speaking import Speaking
+from bot.handlers.speaking import Speaking, explain_refusal
 from bot.services.access import Access
 from bot.services.replies import PLAIN_REQUEST, ReplyRequest
 from bot.services.state import BotState
@@ -40,22 +40,6 @@ def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
         ReplyRequest(rest, command)
         if begins_reply(words, rest)
         else ReplyRequest("", command, rest)
-    )
-
-
-def explain_refusal(person: Person, access: Access, texts: Wording, chat_id: int) -> str | None:
-    """Return why the bot does not speak as a person, or None if it may.
-
-    In a group that the model did not learn from, people who did not agree are not known.
-    """
-    if access.may_imitate(person):
-        return None
-    if not access.learned_from(chat_id):
-        return texts.format_unknown_name([voice.name for voice in access.voices])
-    if access.may_still_agree(person):
-        return texts.not_agreed.format(name=person.name)
-    return (texts.too_few_messages if person.is_only_quiet else texts.declined).format(
-        name=person.name
     )
 
 

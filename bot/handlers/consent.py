@@ -1,12 +1,16 @@
 """Handle `/optin`, `/optout` and `/forget`."""
 
+from functools import partial
+
 from telegram import Chat, Message
 
 from bot.application import Context
 from bot.services.access import is_group_admin
 from bot.services.forgetting import erase
 from bot.store.erasure import ErasureQuery
+from bot.store.inbox import record_wait
 from bot.store.messages import Ref
+from bot.store.shared_run import SharedRun
 from bot.transport.incoming import after_command, author_id, own_id
 from model.chat.eligibility import parse_voice_header
 
@@ -63,6 +67,7 @@ async def forget(message: Message, context: Context) -> str:
 async def erase_all_of(user_id: int, text: str, context: Context) -> str:
     """Erase a person's messages, from any account, and the bot's messages made from them.
 
+    This runs once at a time for each person: commands that wait meanwhile share the next run.
     Returns `text` with the number of erased messages, followed by what happened in the chat.
     """
     state, texts = context.state, context.texts
@@ -73,7 +78,9 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
         voices=tuple(state.find_names(accounts)),
         bots=frozenset[int]().union(*(roster.understudies for roster in rosters)),
     )
-    gone = await erase(query, context.delivery)
+    run = state.erasures.setdefault(accounts, SharedRun())
+    await record_wait()  # for another command of this person
+    gone = await run(partial(erase, query, context.delivery))
     return gone.describe(
         text.format(messages=texts.format_count(texts.messages, gone.messages)), texts
     )

@@ -130,7 +130,10 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
 
 
 async def report_error(update: object, context: Context) -> None:
-    """Log a handler's error, and apologise if somebody is waiting for an answer."""
+    """Log a handler's error, and apologise if somebody is waiting for an answer.
+
+    An update that could not be stored is handled again later, so asking again is not necessary.
+    """
     chat = update.effective_chat if isinstance(update, Update) else None
     update_id = update.update_id if isinstance(update, Update) else None
     logger.error(
@@ -140,7 +143,10 @@ async def report_error(update: object, context: Context) -> None:
         return  # no message can be sent now; a BadRequest is a NetworkError too
     if message := _unanswered_message(update, context.bot.id):
         with suppress(StoreError):
-            await context.delivery.report_failure(place_of(message), context.texts.error)
+            if isinstance(context.error, StoreError):
+                await context.delivery.notify(place_of(message), context.texts.later)
+            else:
+                await context.delivery.report_failure(place_of(message), context.texts.error)
 
 
 def _unanswered_message(update: Update, bot_id: int) -> Message | None:

@@ -9,8 +9,8 @@ from telegram import Message
 
 from bot.application import Context
 from bot.errors import StoppingError
-from bot.handlers.as_command import choose_question, explain_refusal
-from bot.handlers.speaking import Speaking
+from bot.handlers.as_command import choose_question
+from bot.handlers.speaking import Speaking, explain_refusal
 from bot.services.replies import TOO_MANY, ReplyRequest
 from bot.transport.incoming import after_command, place_of
 from model.chat.roster import Person, Roster

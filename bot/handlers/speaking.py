@@ -11,6 +11,7 @@ from functools import partial
 
 from bot.application import Context
 from bot.handlers.membership import PrivacyMode
+from bot.services.access import Access
 from bot.services.delivery import Ready
 from bot.services.forgetting import erase
 from bot.services.replies import (
@@ -25,7 +26,9 @@ from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
 from bot.store.messages import Place, Ref
 from bot.store.send_log import Part
+from bot.texts.wording import Wording
 from bot.transport.outgoing import pause, typing, typing_seconds
+from model.chat.roster import Person
 from model.errors import VoiceError
 from model.speaking.candidates import MAX_OPENING, OpeningError
 
@@ -59,7 +62,7 @@ class Speaking:
         if (part := await context.delivery.begin(place)) is not None:
             generate = partial(self._state.replies.generate, place, voice, at, request)
             no_reply_text = context.texts.no_reply.format(name=voice)
-            await self._answer(context, part, place, generate, no_reply_text)
+            await self._answer(context, part, place, generate, no_reply_text, voice=voice)
 
     async def join(
         self,
@@ -170,20 +173,33 @@ class Speaking:
         generate: Callable[..., Awaitable[Reply]],
         no_reply_text: str | None = None,
         should_continue: Callable[[], bool] = lambda: True,
+        voice: str | None = None,
     ) -> None:
-        """Generate and send a turn; if that fails and somebody asked for it, say why."""
+        """Generate and send a turn; if that fails and somebody asked for it, say why.
+
+        `voice` is the voice that somebody asked for: while the request waits, another model may
+        replace the chat's, and the person may withdraw.
+        """
         stops = self._stops[place.chat_id]
 
         def may_continue() -> bool:
             return self._stops[place.chat_id] == stops and should_continue()
 
+        async def generate_permitted(on_start: Callable[[], object] | None = None) -> Reply:
+            reply = await generate(on_start=on_start)
+            if voice is not None and self._refuse(voice, place, context):
+                raise VoiceError(f"{voice} may not be used any more")
+            return reply
+
         is_asked = no_reply_text is not None
         try:
             if await self._take_turn(
-                context, part, place, generate, may_continue, is_asked=is_asked
+                context, part, place, generate_permitted, may_continue, is_asked=is_asked
             ):
                 await self._privacy_mode.hint(context, place)
         except VoiceError as error:
+            if voice is not None and (refusal := self._refuse(voice, place, context)):
+                no_reply_text = refusal
             excuse = (
                 "" if no_reply_text is None else self._excuse(error, place, context, no_reply_text)
             )
@@ -294,6 +310,18 @@ class Speaking:
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
         return may and not self._must_erase(reply, place)
 
+    def _refuse(self, voice: str, place: Place, context: Context) -> str | None:
+        """Return why a voice that somebody asked for may not be used now, or None if it may.
+
+        In a chat where the bot may not speak any more, there is nothing to say.
+        """
+        access = self._state.access_in(place.chat_id)
+        if not access.may_speak_in(place.chat_id):
+            return None
+        if person := access.roster.find_by_name(voice):
+            return explain_refusal(person, access, context.texts, place.chat_id)
+        return context.texts.format_unknown_name([one.name for one in access.voices])
+
     def _must_erase(self, reply: Reply, place: Place) -> bool:
         """Whether a reply must not stay: somebody has withdrawn since the request."""
         return self._state.must_erase(place.chat_id, reply.voice, reply.person_id, reply.sources)
@@ -317,3 +345,19 @@ class Speaking:
             return ""
         self._busy_notices[place.chat_id] = now
         return context.texts.busy
+
+
+def explain_refusal(person: Person, access: Access, texts: Wording, chat_id: int) -> str | None:
+    """Return why the bot does not speak as a person, or None if it may.
+
+    In a group that the model did not learn from, people who did not agree are not known.
+    """
+    if access.may_imitate(person):
+        return None
+    if not access.learned_from(chat_id):
+        return texts.format_unknown_name([voice.name for voice in access.voices])
+    if access.may_still_agree(person):
+        return texts.not_agreed.format(name=person.name)
+    return (texts.too_few_messages if person.is_only_quiet else texts.declined).format(
+        name=person.name
+    )

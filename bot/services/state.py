@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from bot.services.access import Access, build_access, does_count, find_later_ids
 from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet
@@ -17,12 +18,14 @@ from bot.store.changes import Kind
 from bot.store.erasure import ErasureQuery, Marked
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from bot.store.messages import Place, Ref
+from bot.store.shared_run import SharedRun
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import DecisionKind, Person, Roster
 from model.version import VERSION
 
 if TYPE_CHECKING:
+    from bot.services.forgetting import ErasureResult
     from bot.store.postgres.job_queue import JobQueue  # the queue's package is optional
 
 RECENT = timedelta(hours=1)
@@ -51,6 +54,10 @@ class BotState:
     queue: "JobQueue | None" = None
     is_current: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared while changes by other processes may be missed."""
+    erasures: WeakValueDictionary[frozenset[int], "SharedRun[ErasureResult]"] = field(
+        default_factory=WeakValueDictionary
+    )
+    """Erasures of all that the bot keeps of a person, by the person's accounts, while they last."""
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something is read again, so that what was read last stays."""
     _access: dict[ModelHolder, Access] = field(default_factory=dict)

@@ -1,8 +1,10 @@
 """Open SQLite files, or a database on a PostgreSQL server, and translate their errors."""
 
+import fcntl
 import logging
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -250,6 +252,9 @@ class SqliteFile:
         with ExitStack() as stack:
             try:
                 is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
+                if is_ours:
+                    self.create()
+                    is_ours = stack.enter_context(_locked_itself(self.file))
             except (OSError, NotImplementedError) as error:
                 reason = (
                     error.strerror if isinstance(error, OSError) else "no file can be locked there"
@@ -264,11 +269,11 @@ class SqliteFile:
     def is_locked(self) -> bool:
         """See Backend; creates no file."""
         lock = self.sibling(".lock")
-        if not lock.exists():
-            return False
         try:
-            with locked(lock, wait=False) as is_free:
-                return not is_free
+            with ExitStack() as stack:
+                if lock.exists() and not stack.enter_context(locked(lock, wait=False)):
+                    return True
+                return self.file.exists() and not stack.enter_context(_locked_itself(self.file))
         except (OSError, NotImplementedError):  # `run` reports the problem
             return False
 
@@ -336,6 +341,29 @@ class SqliteFile:
         event.listen(engine, "connect", on_connect)
         event.listen(engine, "begin", on_begin)
         event.listen(engine, "handle_error", translate, retval=True)
+
+
+@contextmanager
+def _locked_itself(path: Path) -> Iterator[bool]:
+    """Lock a file by all its names, hard links too; yield False if another process holds the lock.
+
+    SQLite's own locks are of another kind, which on other systems than Linux excludes this one.
+    Closing the file drops SQLite's locks, so this process must not have it open as a database.
+    """
+    if sys.platform != "linux":
+        yield True
+        return
+    file = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_free = False
+        else:
+            is_free = True
+        yield is_free
+    finally:
+        os.close(file)
 
 
 def in_use(name: str) -> str:

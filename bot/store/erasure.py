@@ -40,6 +40,7 @@ from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
 from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
 from bot.store.outbox import drop_turns
+from bot.store.shared_run import SharedRun
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.updates import (
     Json,
@@ -120,7 +121,9 @@ class Eraser:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._file: BinaryIO | None = None
-        self._wiping = asyncio.Lock()
+        self._wiping = SharedRun[None]()
+        self._must_wipe = True  # an earlier process may have been killed before it wiped
+        self._stepping = asyncio.Lock()
         self._using_file = threading.Lock()
         self._closing = threading.Event()
         database.after_close.append(self._close)
@@ -154,7 +157,7 @@ class Eraser:
             note(refs)
         marked = len(wanted.messages)
         if wanted.authors:
-            async for fresh in self._in_windows(mark_window):
+            async for fresh in self._in_windows(mark_window, wanted.authors):
                 note(fresh)
             query = select(func.count()).where(messages.c.author_id.in_(wanted.authors))
             marked = await self._database.read(lambda one: one.execute(query).scalar_one())
@@ -179,22 +182,29 @@ class Eraser:
         """Erase messages, copies of them, and the bot's messages generated from them.
 
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
-        name are removed. After a kill in the middle, the same call finishes the work.
+        name are removed. After a kill in the middle, the same call finishes the work. If nothing is
+        erased, the file is not wiped.
         """
         marked = await self.mark(wanted, datetime.now(UTC))
 
-        def drop_traces(connection: Connection) -> None:
+        def drop_traces(connection: Connection) -> int:
+            rows = drop_turns(connection, wanted.authors, wanted.voices)
             for table in (answers, reactions):
-                connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
-            drop_turns(connection, wanted.authors, wanted.voices)
+                traces = delete(table).where(table.c.user_id.in_(wanted.authors))
+                rows += connection.execute(traces).rowcount
+            return rows
 
-        await self._database.write(drop_traces)
-        await self._scrub_inbox(wanted.authors, update_id)
+        changes = await self._database.write(drop_traces)
+        changes += await self._scrub_inbox(wanted.authors, update_id)
         for refs in _batches((*marked.lines, *wanted.messages)):
             await self._step(partial(_delete_refs, refs))
         if wanted.authors:
-            await self._delete_where(messages.c.author_id.in_(wanted.authors))
-        await self.wipe()
+            is_theirs = messages.c.author_id.in_(wanted.authors)
+            await self._delete_where(is_theirs, wanted.authors)
+        is_changed = bool(changes or marked.messages or marked.lines)
+        # of several processes, another one may have been killed before it wiped
+        if is_changed or self._must_wipe or self._database.backend.is_shared:
+            await self.wipe()
 
     async def authors_before(self, moment: datetime) -> dict[int, frozenset[int]]:
         """Return the authors of stored messages from before a moment, by chat."""
@@ -245,21 +255,25 @@ class Eraser:
     async def wipe(self) -> None:
         """Clear the bytes of erased rows from the file, empty its log, and shrink it.
 
-        Texts cached in memory are cleared too.
+        Texts cached in memory are cleared too. Callers that wait for a wipe share the next one.
 
         Raises:
             StoreError: The disk is full, other programs keep the database busy, or it is being
                 closed.
         """
+        await self._wiping(self._wipe_now)
+
+    async def _wipe_now(self) -> None:
         clear_caches()
-        async with self._wiping:
-            try:
-                await asyncio.to_thread(self._wipe)
-            except (sqlite3.Error, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                raise StoreError(
-                    f"erased text cannot be removed from the file ({reason}): free disk space"
-                ) from error
+        self._must_wipe = True
+        try:
+            await asyncio.to_thread(self._wipe)
+        except (sqlite3.Error, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreError(
+                f"erased text cannot be removed from the file ({reason}): free disk space"
+            ) from error
+        self._must_wipe = False
 
     def _wipe(self) -> None:
         backend = self._database.backend
@@ -297,32 +311,43 @@ class Eraser:
         self._closing.clear()
 
     async def _step(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a short write transaction; first wait a moment for other transactions."""
-        end = time.monotonic() + MAX_WAIT_SECONDS
-        while self._database.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event to await
-            await asyncio.sleep(CHECK_SECONDS)
-        result = await self._database.write(work)
-        await asyncio.sleep(PAUSE_SECONDS)
+        """Run `work` in a short write transaction; first wait a moment for other transactions.
+
+        Steps of different erasures take turns, because all that wait share one transaction.
+        """
+        async with self._stepping:
+            end = time.monotonic() + MAX_WAIT_SECONDS
+            while self._database.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event
+                await asyncio.sleep(CHECK_SECONDS)
+            result = await self._database.write(work)
+            await asyncio.sleep(PAUSE_SECONDS)
         return result
 
     async def _in_windows(
-        self, work: Callable[[Connection, ColumnElement[bool]], T]
+        self,
+        work: Callable[[Connection, ColumnElement[bool]], T],
+        authors: Collection[int] = (),
     ) -> AsyncIterator[T]:
         """Run `work` on all messages, one window of rows after the other, the newest first.
 
-        The number of rows in a window adapts, so that a step takes about `STEP_SECONDS`. PostgreSQL
-        has no row numbers, and needs no windows: other transactions need not wait.
+        With `authors`, windows without a message of theirs are skipped. The number of rows in a
+        window adapts, so that a step takes about `STEP_SECONDS`. PostgreSQL has no row numbers, and
+        needs no windows: other transactions need not wait.
         """
         if not isinstance(self._database.backend, SqliteFile):
             yield await self._step(lambda connection: work(connection, true()))
             return
         end: int | None = None
         rows = min(MIN_ROWS, MAX_ROWS)
+        # one query for each author, because SQLite then reads only the last row in the index
+        among = [messages.c.author_id == one for one in authors] or [true()]
 
         def step(connection: Connection) -> tuple[int, T, float] | None:
             began = time.perf_counter()
             query = select(func.max(_ROW)).select_from(messages)
-            last = connection.execute(query if end is None else query.where(end > _ROW)).scalar()
+            query = query if end is None else query.where(end > _ROW)
+            found = [connection.execute(query.where(condition)).scalar() for condition in among]
+            last = max((row for row in found if row is not None), default=None)
             if last is None:
                 return None
             start = last - rows
@@ -335,7 +360,9 @@ class Eraser:
             rows = round(rows * min(2, max(0.5, STEP_SECONDS / seconds)))
             rows = min(MAX_ROWS, max(MIN_ROWS, rows))
 
-    async def _delete_where(self, condition: ColumnElement[bool]) -> int:
+    async def _delete_where(
+        self, condition: ColumnElement[bool], authors: Collection[int] = ()
+    ) -> int:
         """Overwrite and delete messages, window by window; return how many."""
 
         def delete_window(connection: Connection, window: ColumnElement[bool]) -> int:
@@ -344,11 +371,14 @@ class Eraser:
                 connection, these, select(messages.c.chat_id, messages.c.message_id).where(these)
             )
 
-        return sum([count async for count in self._in_windows(delete_window)])
+        return sum([count async for count in self._in_windows(delete_window, authors)])
 
-    async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> None:
-        """Remove the erased text from updates that wait or were set aside."""
-        last = None
+    async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> int:
+        """Remove the erased text from updates that wait or were set aside.
+
+        Returns how many others than `update_id` changed.
+        """
+        last, number = None, 0
         while True:
             query = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(
                 inbox.c.body.is_not(None)
@@ -359,9 +389,10 @@ class Eraser:
             scrub = partial(_scrub_page, page, authors, update_id)
             last, changes = await self._database.read(scrub)
             if last is None:
-                return
+                return number
+            number += len(changes.keys() - {update_id})
             if changes:
-                await self._database.write(partial(_execute_all, changes))
+                await self._database.write(partial(_execute_all, changes.values()))
 
 
 def _batches(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
@@ -483,8 +514,8 @@ def _scrub_page(
     authors: Collection[int],
     update_id: int | None,
     connection: Connection,
-) -> tuple[int | None, list[Update]]:
-    """Return the last update of a page, and the statements that remove erased text from updates."""
+) -> tuple[int | None, dict[int, Update]]:
+    """Return the last update of a page, and the statements that remove erased text, by update."""
     kept = [(*row, json.loads(row.body)) for row in connection.execute(page)]
     erased = find_forgotten(connection, {ref for *_, content in kept for ref in find_refs(content)})
 
@@ -494,7 +525,7 @@ def _scrub_page(
     def is_theirs(message: Json) -> bool:
         return is_erased(message) or find_author_id(message) in authors
 
-    changes = []
+    changes = {}
     for number, state, body, before in kept:
         if number == update_id:
             after = remove_sender_name(remove_erased_text(before, lambda _: False, is_theirs))
@@ -503,5 +534,5 @@ def _scrub_page(
             after = remove_erased_text(before, top, is_theirs)
         if after != before:
             same = inbox.c.update_id == number, inbox.c.body == body
-            changes.append(update(inbox).where(*same).values(body=json.dumps(after)))
+            changes[number] = update(inbox).where(*same).values(body=json.dumps(after))
     return kept[-1][0] if kept else None, changes

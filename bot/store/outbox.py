@@ -254,11 +254,12 @@ class Outbox:
         return result
 
 
-def drop_turns(connection: Connection, people: Collection[int], voices: Collection[str]) -> None:
+def drop_turns(connection: Connection, people: Collection[int], voices: Collection[str]) -> int:
     """Delete the unsent rest of turns of these people, or generated from forgotten messages.
 
-    Turns without a person's id are known by the names `voices`.
+    Turns without a person's id are known by the names `voices`. Returns how many were deleted.
     """
+    dropped = 0
     stored = select(replies).where(replies.c.turn.is_not(None))
     for row in connection.execute(stored).all():
         turn = _turn_of(row.turn)
@@ -269,6 +270,8 @@ def drop_turns(connection: Connection, people: Collection[int], voices: Collecti
         if is_theirs or _is_any_forgotten(connection, row.chat_id, turn.line.sources):
             end = update(replies).where(replies.c.id == row.id)
             connection.execute(end.values(state=turn.so_far, turn=None))
+            dropped += 1
+    return dropped
 
 
 def keep_line(

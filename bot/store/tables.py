@@ -82,6 +82,7 @@ messages = Table(
     Column("is_from_bot", Boolean, nullable=False),
     Column("edited_at", UtcDateTime),
     Index("messages_in_order", "chat_id", "topic_id", "sent_at", "message_id"),
+    Index("messages_by_author", "author_id"),
 )
 
 

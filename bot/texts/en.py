@@ -97,6 +97,7 @@ EN = Wording(
     busy="One moment, I'm still working on your earlier requests.",
     button_expired="This button no longer works. Please send /as again.",
     error="Sorry, something went wrong on my side. Please try again in a few minutes.",
+    later="I can't do that right now. I'll do it as soon as I can; you needn't ask again.",
     simulation_running="They are already talking. Let them finish, or send /stop.",
     stopped="I've stopped.",
     nothing_to_stop="Nobody is talking right now.",

@@ -102,6 +102,7 @@ PT = Wording(
     busy="Um momento, ainda estou a tratar dos teus pedidos anteriores.",
     button_expired="Este botão já não funciona. Envia /as outra vez.",
     error="Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos.",
+    later="Não consigo fazer isso agora. Faço-o assim que puder; não precisas de pedir outra vez.",
     simulation_running="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
     stopped="Parei.",
     nothing_to_stop="Ninguém está a falar agora.",

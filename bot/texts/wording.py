@@ -55,6 +55,7 @@ class Wording:
     busy: str
     button_expired: str
     error: str
+    later: str
 
     simulation_running: str
     stopped: str

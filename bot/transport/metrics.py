@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tornado.httpserver import HTTPServer
-from tornado.web import Application, RequestHandler
+from tornado.web import RequestHandler
 
 from bot.errors import SettingsError, StoreError
 from bot.settings import HEALTH
-from bot.transport.webhook import HealthHandler, Report, bind_listener
+from bot.transport.webhook import HealthHandler, Report, serving
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric  # its package is optional
@@ -109,13 +108,8 @@ async def serving_metrics(
         (HEALTH, HealthHandler, {"report": report}),
         (READY, ReadyHandler, {"is_ready": is_ready}),
     ]
-    server = HTTPServer(Application(routes, log_function=lambda _: None))
-    server.add_sockets(bind_listener(listen, SETTING))
-    try:
+    async with serving(routes, listen, SETTING):
         yield
-    finally:
-        server.stop()
-        await server.close_all_connections()
 
 
 class _Collector:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import httpx
+from aiolimiter import AsyncLimiter
 from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
 from telegram.constants import ChatAction, FloodLimit, MessageLimit
 from telegram.error import RetryAfter, TelegramError
@@ -32,6 +33,8 @@ MAX_RETRIES = 5  # before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows a typing action for 5 s
 NO_WAIT = -1
 """The limiter raises RetryAfter at once: the caller waits. The library takes 0 for unset."""
+PRIVATE_PER_SECOND = FloodLimit.MESSAGES_PER_SECOND // 2
+"""Messages to all private chats together, so that a flood there does not delay the groups."""
 BUTTONS_PER_ROW = 2
 MAX_DATA_BYTES = 64  # bytes of a button's callback data
 MAX_BUTTONS = 100  # Telegram's limit under one message
@@ -92,6 +95,7 @@ class Limiter(AIORateLimiter):
     ) -> None:
         """Allow so many messages to a group in so many seconds."""
         self._count = count
+        self._private_limiter = AsyncLimiter(PRIVATE_PER_SECOND, 1)
         self._group_limit = int(group_max_rate), group_time_period
         if count:
             super().__init__(overall_max_rate=0, group_max_rate=0)
@@ -122,10 +126,19 @@ class Limiter(AIORateLimiter):
         return await super().process_request(*request)
 
     async def _wait_for_turn(self, chat_id: object) -> None:
-        """Wait until neither this group nor all chats together exceed their limits."""
-        if self._count is None or not isinstance(chat_id, int):
+        """Wait until neither this group, nor private chats, nor all chats exceed their limits.
+
+        Without `count`, the library counts groups and all chats.
+        """
+        if not isinstance(chat_id, int):
             return
-        if chat_id < 0:
+        if self._count is None:
+            if chat_id > 0:
+                await self._private_limiter.acquire()
+            return
+        if chat_id > 0:
+            await _wait(self._count, "private chats", PRIVATE_PER_SECOND, 1.0)
+        else:
             await _wait(self._count, f"chat {chat_id}", *self._group_limit)
         await _wait(self._count, "all chats", FloodLimit.MESSAGES_PER_SECOND, 1.0)
 

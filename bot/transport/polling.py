@@ -107,10 +107,17 @@ class Client(ExtBot[Any]):
     async def store(self, updates: Sequence[Json]) -> dict[int, Update]:
         """Store updates; return those that are new and can be read, by id.
 
+        One with a number that no database can store is not from Telegram; it is passed over.
+
         Raises:
             StoreError: They cannot be stored.
         """
-        if self._inbox is None or self._trim is None or not updates:
+        if self._inbox is None or self._trim is None:
+            return {}
+        if strange := [update for update in updates if _has_huge_number(update)]:
+            logger.error("%d updates have a number above 64 bits: passed over", len(strange))
+            updates = [update for update in updates if update not in strange]
+        if not updates:
             return {}
         read = await asyncio.to_thread(
             lambda: {update["update_id"]: self.parse_update(update) for update in updates}
@@ -127,6 +134,20 @@ class Client(ExtBot[Any]):
             number, kind = update.get("update_id"), type(e).__name__
             logger.error("update %s cannot be read (%s): set aside", number, kind)  # noqa: TRY400  its text would be logged
             return None
+
+
+def _has_huge_number(update: Json) -> bool:
+    """Whether a whole number in an update does not fit into 64 bits; Telegram's ids have 52."""
+    left: list[Any] = [update]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return True
+    return False
 
 
 def make_client(settings: Settings, count: CountMessage | None = None) -> Client:

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from telegram.ext import Application as TelegramApplication
 from telegram.ext import ExtBot
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.web import Application, HTTPError, RequestHandler
 
 from bot.errors import SettingsError, StoreError
@@ -26,6 +27,8 @@ LARGEST_BODY = 2**20  # an update has a few kilobytes; larger requests are refus
 IDLE_SECONDS = 20.0
 """Seconds that a connection may take for a request's headers, for its body, and between
 requests."""
+MAX_CONNECTIONS = 64
+"""Open connections to a server; Telegram opens 40. A process may have only 256 open files."""
 
 logger = logging.getLogger(__name__)
 
@@ -115,23 +118,57 @@ async def listening(
         (HEALTH, HealthHandler, {"report": report}),
         (re.escape(urlsplit(url).path or "/"), UpdateHandler, parts),
     ]
-    silent = Application(routes, log_function=lambda _: None)
-    server = HTTPServer(
-        silent,
-        max_body_size=LARGEST_BODY,
-        idle_connection_timeout=idle_seconds,
-        body_timeout=idle_seconds,
-    )
-    server.add_sockets(bind_listener(settings.webhook_listen, "WEBHOOK_LISTEN"))
 
     async def set_webhook() -> bool:
         return await client.set_webhook(url, allowed_updates=ALLOWED_UPDATES, secret_token=secret)
 
-    try:
+    async with serving(routes, settings.webhook_listen, "WEBHOOK_LISTEN", idle_seconds):
         yield set_webhook
+
+
+@asynccontextmanager
+async def serving(
+    routes: Sequence[Any], listen: str, setting: str, idle_seconds: float = IDLE_SECONDS
+) -> AsyncIterator[None]:
+    """Answer HTTP requests while the block runs, with limits on time, size and connections.
+
+    Raises:
+        SettingsError: The address, which is the value of `setting`, cannot be used.
+    """
+    server = _LimitedServer(
+        Application([*routes], log_function=lambda _: None),
+        max_body_size=LARGEST_BODY,
+        idle_connection_timeout=idle_seconds,
+        body_timeout=idle_seconds,
+    )
+    server.add_sockets(bind_listener(listen, setting))
+    try:
+        yield
     finally:
         server.stop()
         await server.close_all_connections()
+
+
+class _LimitedServer(HTTPServer):
+    """Closes the oldest connection if there would be more than `MAX_CONNECTIONS`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  tornado's
+        super().__init__(*args, **options)
+        self._open: dict[IOStream, None] = {}  # the oldest first
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Serve a connection."""
+        self._open[stream] = None
+        if len(self._open) > MAX_CONNECTIONS:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.close()
+        super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: Any) -> None:  # noqa: ANN401  tornado's
+        """Forget a connection that has ended."""
+        self._open.pop(server_conn.stream, None)
+        super().on_close(server_conn)
 
 
 async def keep_webhook(

@@ -26,7 +26,7 @@ from model.artifacts.artifact import (
 )
 from model.artifacts.consent import store_imported
 from model.artifacts.registry import Registry
-from model.chat.names import make_printable
+from model.chat.names import make_json_printable, make_printable
 from model.chat.roster import merge_stricter
 from model.errors import ArtifactError, describe_error
 from model.files import PRIVATE_FILE, locked, make_folder, temporary_folder
@@ -93,7 +93,7 @@ class Manifest:
             ValueError: It is damaged, or names a file that is not allowed.
         """
         try:
-            value = json.loads(text)
+            value = make_json_printable(json.loads(text))
             manifest = cls(str(value["version"]), _parse_entries(value["files"]))
             is_intact = value["format"] == _FORMAT and value["sha256"] == manifest.sha256
         except (AttributeError, KeyError, RecursionError, TypeError) as error:

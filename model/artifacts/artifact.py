@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from model.chat import roster as rosters
 from model.chat.conversation import Window, window_from_json, window_to_json
-from model.chat.names import escape_control_characters
+from model.chat.names import escape_control_characters, make_json_printable
 from model.chat.prompt import fingerprint
 from model.chat.roster import Roster
 from model.errors import ArtifactError, RosterError, describe_error
@@ -24,7 +24,8 @@ SCORECARD = "scorecard.json"
 Scorecard = Mapping[str, Any]
 """The content of scorecard.json."""
 Family = Literal["encoder-decoder", "decoder-only"]
-_MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 1_000, 1_024, 1_000_000
+_MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 64, 1_024, 1_000_000
+_MAX_WEIGHT, _MAX_PENALTY = 100, 10
 _MAX_PROMPT_TOKENS = 1_000_000
 _FORMER_SETTINGS = {"contrast"}  # of `Decoding`, in the cards of earlier versions
 
@@ -62,13 +63,13 @@ class Decoding:
             "temperature": 0 < self.temperature <= 5,  # noqa: PLR2004  above it replies are noise
             "top-k": _is_count(self.top_k, 0, _MAX_TOP_K),
             "top-p": 0 < self.top_p <= 1,
-            "repetition-penalty": self.repetition_penalty >= 1,
+            "repetition-penalty": 1 <= self.repetition_penalty <= _MAX_PENALTY,
             "max-new-tokens": _is_count(self.max_new_tokens, 1, _MAX_NEW_TOKENS),
             "candidates": _is_count(self.candidates, 1, _MAX_CANDIDATES),
-            "voice-weight": self.voice_weight >= 0,
-            "context-weight": self.context_weight >= 0,
+            "voice-weight": 0 <= self.voice_weight <= _MAX_WEIGHT,
+            "context-weight": 0 <= self.context_weight <= _MAX_WEIGHT,
             "length-power": 0 <= self.length_power <= 1,
-            "length-weight": self.length_weight >= 0,
+            "length-weight": 0 <= self.length_weight <= _MAX_WEIGHT,
         }
         if wrong := [name for name, right in ranges.items() if not right]:
             value = getattr(self, wrong[0].replace("-", "_"))
@@ -219,8 +220,9 @@ def _render_json(value: Mapping[str, Any]) -> str:
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
+    """Read a file of a model, which may be from somebody else, without control characters."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return make_json_printable(json.loads(path.read_text("utf-8")))
     except FileNotFoundError as error:
         raise ArtifactError(
             f"there is no model in {path.parent}: make one with `understudy start`"
@@ -237,7 +239,10 @@ def _read_card(path: Path) -> Card:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
     try:
-        return Card(roster=Roster(), **_parse_card_fields(value))
+        return Card(
+            roster=Roster(), decoding=_parse_decoding(value["decoding"], path),
+            **_parse_card_fields(value),
+        )  # fmt: skip
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
 
@@ -257,14 +262,23 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
         if type(chat["chat_id"]) is not int or not isinstance(chat["title"], str):
             raise TypeError(f"a chat is {chat!r}")
     _check_records(value["scores"], value["provenance"])
-    decoding = {k: v for k, v in value["decoding"].items() if k not in _FORMER_SETTINGS}
     return {
-        **{key: item for key, item in value.items() if key != "format"},
+        **{key: item for key, item in value.items() if key not in {"format", "decoding"}},
         "window": window_from_json(value["window"]),
         "chats": tuple(Chat(**chat) for chat in value["chats"]),
-        "decoding": Decoding(**decoding),
         "learned": tuple(value["learned"]),
     }
+
+
+def _parse_decoding(value: Mapping[str, Any], path: Path) -> Decoding:
+    settings = {k: v for k, v in value.items() if k not in _FORMER_SETTINGS}
+    if wrong := [name for name, one in settings.items() if type(one) not in {int, float}]:
+        raise TypeError(f"{wrong[0]} is no number")
+    try:
+        return Decoding(**settings)
+    except ValueError as error:
+        reason = str(error).partition(";")[0]
+        raise ArtifactError(f"{path} has settings that cannot be used ({reason})") from error
 
 
 def _check_records(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:

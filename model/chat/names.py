@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from model.errors import VoiceError
 
@@ -85,6 +85,17 @@ def make_printable(text: str) -> str:
 def make_printable_lines(text: str) -> str:
     """Apply `make_printable` to each line of a text."""
     return "\n".join(map(make_printable, text.split("\n")))
+
+
+def make_json_printable(value: Any) -> Any:  # noqa: ANN401  JSON's border
+    """Apply `make_printable` to all texts and keys in a JSON value."""
+    if isinstance(value, str):
+        return make_printable(value)
+    if isinstance(value, list):
+        return [make_json_printable(item) for item in value]
+    if isinstance(value, dict):
+        return {make_printable(key): make_json_printable(item) for key, item in value.items()}
+    return value
 
 
 def make_printable_name(name: str) -> str:

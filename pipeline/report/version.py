@@ -9,6 +9,7 @@ from typing import Any
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.artifacts.artifact import SCORECARD, Artifact, Scorecard
+from model.chat.names import make_json_printable
 from model.chat.prompt import LINE_BREAK, split_line
 from model.errors import ArtifactError, describe_error
 from model.speaking.speaker import Ask, open_speaker
@@ -75,11 +76,11 @@ def read_scorecard(artifact: Artifact) -> Scorecard | None:
     """
     path = artifact.path / SCORECARD
     try:
-        value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        value: dict[str, Any] = make_json_printable(json.loads(path.read_text("utf-8")))
         is_current = value["format"] == FORMAT
     except FileNotFoundError:
         return None
-    except (KeyError, OSError, TypeError, ValueError) as error:
+    except (KeyError, OSError, RecursionError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} cannot be read ({describe_error(error)}): run `understudy evaluate` again"
         ) from error

@@ -16,6 +16,7 @@ from bot.store.messages import Place, Ref
 from bot.store.outbox import Outbox
 from bot.store.send_log import Part
 from bot.store.tables import inbox as table
+from bot.texts import EN
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
 from model.chat.eligibility import add_voice_header, parse_voice_header
@@ -205,6 +206,53 @@ async def test_what_could_not_be_stored_is_handled_once_there_is_room(
 
     assert kept.text == "hello"
     assert (await queue(stage)).waiting == 0
+
+
+async def test_an_erasure_that_must_wait_for_the_database_is_not_asked_for_again(
+    stage, group, joao, monkeypatch
+):
+    monkeypatch.setattr(background, "RELEASE_SECONDS", 0.1)
+    erase, is_busy = Eraser.erase, [True]
+
+    async def erases(self, *arguments):
+        if is_busy[0]:
+            raise StoreError("another program writes the database")
+        return await erase(self, *arguments)
+
+    monkeypatch.setattr(Eraser, "erase", erases)
+    async with stage.running():
+        await stage.telegram.say(group, joao, "the treasure")
+        first = await stage.first_message(group, joao, "/forget all")
+        is_busy[0] = False
+        await stage.wait_until_handled()
+        texts = [call.params["text"] for call in stage.telegram.sent("sendMessage")]
+
+    assert first["text"] == EN.later
+    assert texts.count(EN.later) == 1
+    assert EN.error not in texts
+    assert sum(text.startswith("I forgot") for text in texts) == 1
+
+
+@pytest.mark.parametrize("where", ["update_id", "message_id", "chat", "sender", "reply"])
+async def test_a_number_above_64_bits_stops_no_other_update(live, group, zoe, where):
+    huge, sender = 2**63, {"id": 99, "is_bot": False, "first_name": "Zoe"}
+    number = live.telegram.updates.next_id + 1000
+    chat = {"id": huge if where == "chat" else group.id, "type": "supergroup", "title": "Friends"}
+    message = {"message_id": 7, "date": 1_700_000_000, "chat": chat, "from": sender, "text": "hi"}
+    if where == "message_id":
+        message["message_id"] = huge
+    elif where == "sender":
+        sender["id"] = huge
+    elif where == "reply":
+        message["reply_to_message"] = {**message, "message_id": huge}
+    update = {"update_id": huge if where == "update_id" else number, "message": message}
+
+    fresh = await live.app.bot.store([update])
+    answer = await live.answer(group, zoe, "/as João")
+
+    assert fresh == {}
+    assert parse_voice_header(answer["text"])[0] == "João"
+    assert (await queue(live)).waiting == 0
 
 
 async def test_a_text_that_sqlite_cannot_hold_stops_no_other(live, group, zoe):

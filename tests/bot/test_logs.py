@@ -9,7 +9,7 @@ import pytest
 
 from bot import logs
 from bot.errors import SettingsError
-from bot.logs import JsonFormatter, RedactingFormatter, hide_updates
+from bot.logs import JsonFormatter, RedactingFormatter, RepeatingHandler, hide_updates
 
 TOKEN = "42:SECRET"  # noqa: S105
 
@@ -81,6 +81,47 @@ def test_json_is_one_object_a_line(written):
     entry = json.loads(line)
     assert (entry["level"], entry["logger"]) == ("ERROR", "bot")
     assert set(entry) == {"time", "level", "logger", "message", "traceback"}
+
+
+def test_an_error_that_repeats_is_written_once_and_then_counted():
+    stream = io.StringIO()
+    handler = RepeatingHandler(stream)
+    handler.setFormatter(RedactingFormatter(TOKEN))
+
+    def write(seconds, message, *, level=logging.ERROR, error=None):
+        entry = logging.LogRecord("bot", level, "", 0, message, (), error)
+        entry.created = 1000.0 + seconds
+        handler.handle(entry)
+
+    try:
+        reject()
+    except SettingsError:
+        error = sys.exc_info()
+    for number in range(1000):
+        write(number / 100, "no descriptors", error=error)
+        write(number / 100, "no descriptors of another kind")
+    write(11, "another error")
+    write(12, "a warning", level=logging.WARNING)
+    write(13, "a warning", level=logging.WARNING)
+    write(62, "later")
+    write(63, "no descriptors", error=error)
+    write(64, "no descriptors", error=error)
+    handler.close()
+
+    lines = [line.partition("bot: ")[2] for line in stream.getvalue().splitlines()]
+    assert [line for line in lines if line] == [
+        "no descriptors",
+        "no descriptors of another kind",
+        "another error",
+        "a warning",
+        "a warning",
+        "no descriptors (more of these since then: 999)",
+        "no descriptors of another kind (more of these since then: 999)",
+        "later",
+        "no descriptors",
+        "no descriptors (more of these since then: 1)",
+    ]
+    assert stream.getvalue().count("Traceback") == 2
 
 
 def test_what_the_telegram_library_says_of_an_update_is_dropped(written):

@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.run import build
+from bot.texts import EN
 from bot.transport.polling import (
     ALLOWED_UPDATES,
 )
-from model.artifacts.artifact import save_card
+from model.artifacts.artifact import Artifact, save_card
 from model.artifacts.registry import Registry, receipt_path
 from model.chat.eligibility import parse_voice_header
+from model.chat.roster import Roster
 from model.errors import ArtifactError
 from model.files import write_text
 from tests.bot.conftest import FRIENDS, FakeSpeaker, until
@@ -316,3 +318,38 @@ def tell_ledger(root, user, said, hours=-1):
     folder.mkdir(parents=True)
     value = {"history": "x", "ledger": {"decisions": [told], "withdrawn": []}}
     write_text(folder / "index.json", json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"imitate": "no"}, EN.declined.format(name="João")),
+        (None, "I don't know anyone with that name."),
+    ],
+    ids=["withdrawn", "unknown"],
+)
+async def test_a_request_whose_voice_is_gone_from_the_new_model_is_refused(
+    stage, hugo, zoe, group, card, changes, text
+):
+    people = [
+        replace(person, **(changes or {})) if person.name == "João" else person
+        for person in card.roster.people
+        if changes or person.name != "João"
+    ]
+    async with stage.running(parallel_replies=1) as app:
+        state = app.bot_data["state"]
+        other = stage.telegram.chat(FRIENDS - 1, title="Others")
+        known = state.group(other.id)
+        await state.save_group(replace(known, authorised=True, allowed=frozenset({FRIENDS})))
+        stage.speaker.open.clear()
+        await stage.telegram.say(other, hugo, "/as Hugo Silva")
+        await until(lambda: stage.speaker.asked)
+        await stage.telegram.say(group, zoe, "/as João")
+        await until(lambda: state.replies.pending == 2)
+        later = replace(card, roster=Roster(tuple(people)))
+        stage.models.artifact = Artifact(stage.folder / "0002-abcdef02", later)
+        await until(lambda: state.models.default.current.version == "0002-abcdef02")
+        stage.speaker.open.set()
+        call = await stage.telegram.wait_for("sendMessage", chat_id=group.id)
+
+    assert call.params["text"].startswith(text)

@@ -1,5 +1,6 @@
 """What METRICS_LISTEN serves: metrics, health and readiness."""
 
+import asyncio
 import builtins
 import socket
 
@@ -10,6 +11,7 @@ from tornado.httpclient import AsyncHTTPClient
 from bot.errors import SettingsError, StoreError
 from bot.services.measurements import Histogram
 from bot.store.inbox import Inbox
+from bot.transport import webhook
 from tests.bot.conftest import NOTHING_CAME_OUT, until
 
 
@@ -106,6 +108,20 @@ async def test_jobs_are_counted_on_a_server(stage, postgres, address, tmp_path, 
         found = await read_metrics(address)
 
     assert found["understudy_jobs_waiting", "reply"] == 0
+
+
+async def test_the_oldest_connections_are_closed_for_new_ones(stage, address, monkeypatch):
+    monkeypatch.setattr(webhook, "MAX_CONNECTIONS", 3)
+    async with stage.running_process(metrics_listen=address):
+        opened = [await asyncio.open_connection(*address.split(":")) for _ in range(8)]
+        async with asyncio.timeout(10):
+            closed = [await reader.read() for reader, _ in opened[:5]]
+        health = await get(address, "/health")
+        for _, writer in opened:
+            writer.close()
+
+    assert closed == [b""] * 5
+    assert health.code == 200
 
 
 async def test_an_address_in_use_is_named(stage, address):

@@ -78,6 +78,36 @@ def remember(path, count):
         )
 
 
+@pytest.mark.parametrize(
+    ("command", "written"), [("/help", 0), ("/forget all", 0), ("/forget all", 50), ("/optout", 0)]
+)
+async def test_erasures_by_many_delay_others_little(tuned, stage, zoe, capsys, command, written):
+    """Ten people send a command twelve times each, in private; `/help` is the comparison."""
+    await prepare_database(stage.settings().database_url)
+    remember(stage.folder / "bot.db", min(KEPT, 100_000))
+    people = [stage.telegram.user(5000 + n, "Rui") for n in range(10)]
+    async with stage.running() as app:
+        chats = await other_chats(stage, app, 8)
+        for user in people:
+            for number in range(written):
+                await stage.telegram.say(chats[0], user, f"treasure {number}")
+        alone = await measured(stage, chats[:4], zoe)
+        await stage.wait_until_handled(seconds=300)
+        began = time.perf_counter()
+        privates = [stage.telegram.private(user) for user in people]
+        for _ in range(12):
+            for private, user in zip(privates, people, strict=True):
+                await stage.telegram.say(private, user, command)
+        beside = await measured(stage, chats[4:], zoe)
+        await stage.wait_until_handled(seconds=300)
+        took = time.perf_counter() - began
+
+    with capsys.disabled():
+        print(f"\nfour chats alone: {figures(*alone)}")  # noqa: T201  a measurement
+        print(f"beside 120 times {command}: {figures(*beside)}")  # noqa: T201  likewise
+        print(f"which took {took:.1f} s")  # noqa: T201  likewise
+
+
 async def test_a_large_erasure_delays_others_little(tuned, stage, group, joao, zoe, capsys):
     await prepare_database(stage.settings().database_url)
     remember(stage.folder / "bot.db", KEPT)

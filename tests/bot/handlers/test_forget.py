@@ -1,5 +1,6 @@
 """`/forget` and `/forget all`, through the real bot over HTTP."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ import pytest
 import time_machine
 
 from model.chat.eligibility import add_voice_header, parse_voice_header
+from tests.bot.conftest import until
 from tests.bot.database_files import find_words
 
 
@@ -250,6 +252,31 @@ class TestAll:
         assert answer["text"].startswith("I forgot 1 message of yours")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not find_words(live.folder, "treasure", "Zoe")
+
+    @pytest.mark.parametrize("words", ["/forget all", "/optout"])
+    async def test_repeated_commands_share_one_erasure(self, live, zoe, monkeypatch, words):
+        state = live.app.bot_data["state"]
+        erase, runs, asked, is_free = state.store.eraser.erase, [], [], asyncio.Event()
+
+        async def erase_slowly(*arguments):
+            runs.append(arguments)
+            await is_free.wait()
+            await erase(*arguments)
+
+        async def note_command():
+            asked.append(1)
+
+        monkeypatch.setattr(state.store.eraser, "erase", erase_slowly)
+        monkeypatch.setattr("bot.handlers.consent.record_wait", note_command)
+        for _ in range(5):
+            await live.telegram.say(live.telegram.private(zoe), zoe, words)
+        await until(lambda: len(asked) == 5 and runs)
+        is_free.set()
+        await live.wait_until_handled()
+
+        assert len(runs) == 2
+        assert len(live.said()) == 5
+        assert not state.erasures
 
     async def test_it_covers_all_chats(self, stage, group, hugo, joao):
         async with stage.running(admins="13"):

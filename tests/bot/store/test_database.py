@@ -325,6 +325,23 @@ def test_a_symbolic_link_has_the_same_lock(url, path, holder):
     assert is_locked(f"sqlite+aiosqlite:///{link}")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="locks by name only")
+def test_a_hard_link_in_another_folder_has_the_same_lock(url, path, tmp_path, holder):
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.hardlink_to(path)
+    other = f"sqlite+aiosqlite:///{link}"
+
+    assert is_locked(other)
+    with pytest.raises(StoreError, match="stop that one first"), lock_database(other):
+        pass
+    holder.kill()
+    holder.wait()
+    with lock_database(other):
+        assert is_locked(url)
+    assert not is_locked(url)
+
+
 def test_checking_the_lock_creates_no_file(url, path):
     assert not is_locked(url)
     assert not path.parent.exists()

@@ -23,6 +23,7 @@ from bot.store.updates import remove_erased_text
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
 from model.redaction import numbers
+from tests.bot.conftest import until
 from tests.bot.database_files import find_words
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -183,6 +184,64 @@ async def test_an_erasure_takes_many_short_steps(database, tmp_path, monkeypatch
 
     assert len(sizes) >= 15
     assert max(sizes) <= 100
+
+
+async def test_for_a_stranger_no_messages_are_read_and_the_file_is_not_wiped_again(
+    database, tmp_path, monkeypatch
+):
+    fill(tmp_path / "bot.db")
+    eraser, wipes, windows = Eraser(database), [], []
+    monkeypatch.setattr(eraser, "_wipe", lambda: wipes.append(1))
+    overwrite = erasure._overwrite
+    monkeypatch.setattr(erasure, "_overwrite", lambda *one: windows.append(1) or overwrite(*one))
+    stranger = ErasureQuery(authors=frozenset({98, 99}))
+
+    for _ in range(3):
+        await eraser.erase(stranger)
+    after_stranger = len(windows), len(wipes)
+    await eraser.erase(ErasureQuery(authors=frozenset({1, 99})))
+
+    assert after_stranger == (0, 1)  # once, in case an earlier process was killed
+    assert windows
+    assert len(wipes) == 2
+
+
+async def test_a_wipe_that_failed_is_repeated_even_if_nothing_is_left_to_erase(
+    database, monkeypatch
+):
+    await MessageStore(database).save(said(1))
+    eraser, wipes = Eraser(database), []
+    await eraser.wipe()
+
+    def wipe_once():
+        wipes.append(1)
+        if len(wipes) == 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(eraser, "_wipe", wipe_once)
+    with pytest.raises(StoreError, match="free disk space"):
+        await eraser.erase(ErasureQuery(authors=frozenset({1})))
+    for _ in range(2):
+        await eraser.erase(ErasureQuery(authors=frozenset({1})))
+
+    assert len(wipes) == 2
+
+
+async def test_erasures_that_wait_share_a_wipe(database, monkeypatch):
+    eraser, wipes, is_free = Eraser(database), [], threading.Event()
+
+    def wipe_slowly():
+        wipes.append(1)
+        is_free.wait(20)
+
+    monkeypatch.setattr(eraser, "_wipe", wipe_slowly)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(eraser.wipe())
+        await until(lambda: wipes)
+        is_free.set()
+
+    assert len(wipes) == 2
 
 
 async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(

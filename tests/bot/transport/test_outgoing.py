@@ -57,6 +57,21 @@ class TestLimiter:
         assert other < 0.5
         assert time.monotonic() - start >= 1
 
+    async def test_many_messages_to_private_chats_do_not_delay_groups(self):
+        limiter, order = Limiter(), []
+
+        async def send(chat_id):
+            await self.call(limiter, chat_id)
+            order.append(chat_id)
+
+        private = [asyncio.create_task(send(1 + number)) for number in range(100)]
+        await asyncio.sleep(0)
+        await send(-1)
+        for task in private:
+            task.cancel()
+
+        assert order.index(-1) < 30
+
     async def test_a_chat_that_is_told_again_and_again_to_wait_gets_an_error(self):
         with pytest.raises(RetryAfter):
             await self.call(Limiter(), -1, fails=[RetryAfter(0)] * (MAX_RETRIES + 1))

@@ -162,7 +162,9 @@ async def test_what_cannot_be_read_is_set_aside(hook, knock, body):
     assert (code, queue.set_aside, queue.waiting) == (200, 1, 0)
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '{"update_id": "7"}', "[" * 5000])
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", '{"update_id": "7"}', "[" * 5000, f'{{"update_id": {2**63}}}']
+)
 async def test_what_is_no_update_at_all_is_not_asked_for_again(hook, knock, body):
     async with hook():
         assert await knock(body) == 200

@@ -1,5 +1,7 @@
 import json
+import math
 import stat
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -186,11 +188,35 @@ def test_a_card_of_another_format_is_refused(tmp_path):
     ("option", "value"),
     [("temperature", 0), ("temperature", 5.1), ("top_k", -1), ("top_p", 0), ("top_p", 1.1),
      ("repetition_penalty", 0.9), ("max_new_tokens", 0), ("candidates", 0),
-     ("voice_weight", -0.1), ("context_weight", -1), ("length_weight", -1), ("length_power", 2)],
+     ("voice_weight", -0.1), ("context_weight", -1), ("length_weight", -1), ("length_power", 2),
+     ("candidates", 65), ("max_new_tokens", 1025), ("voice_weight", math.inf),
+     ("context_weight", math.nan), ("length_weight", 101), ("repetition_penalty", 11)],
 )  # fmt: skip
 def test_decoding_out_of_range_is_refused_by_its_options_name(option, value):
     with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} {value} is out of range"):
         Decoding(**{option: value})
+
+
+@pytest.mark.parametrize(("option", "value"), [("candidates", 1000), ("temperature", math.nan)])
+def test_a_card_with_decoding_out_of_range_is_refused_with_the_setting_s_name(
+    tmp_path, option, value
+):
+    folder = make(tmp_path / "a")
+    edit(folder, decoding={**asdict(Decoding()), option: value})
+
+    with pytest.raises(
+        ArtifactError, match=rf"cannot be used \(--{option} {value} is out of range"
+    ):
+        load_artifact(folder)
+
+
+@pytest.mark.parametrize("value", ["8", True, None, [8]])
+def test_a_card_with_decoding_that_is_no_number_is_refused(tmp_path, value):
+    folder = make(tmp_path / "a")
+    edit(folder, decoding={**asdict(Decoding()), "candidates": value})
+
+    with pytest.raises(ArtifactError, match=r"model\.json is damaged"):
+        load_artifact(folder)
 
 
 def test_a_card_of_an_earlier_version_loses_only_settings_that_no_longer_exist(tmp_path):

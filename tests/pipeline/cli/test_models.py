@@ -1,11 +1,14 @@
 """What the commands about trained models print, and what they change."""
 
+import json
+import zipfile
 from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import Chat
+from model.artifacts.archive import write_bundle
+from model.artifacts.artifact import Chat, load_artifact
 from model.artifacts.registry import Registry, receipt_path
 from model.chat.roster import Person
 from model.errors import ArtifactError, RosterError
@@ -238,3 +241,45 @@ def test_without_a_current_version_the_next_step_is_to_choose_one(tmp_path):
 
     with pytest.raises(ArtifactError, match="choose one with `understudy models promote VERSION"):
         registry.open()
+
+
+HOSTILE = "a\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\r\nforged"
+"""A title for the window, colours, a change of direction and a line break."""
+
+
+def _add_hostile(value):
+    """Append hostile characters to the texts of a model.json that a program does not compare."""
+    if isinstance(value, str):
+        return value + HOSTILE
+    if isinstance(value, list):
+        return [_add_hostile(item) for item in value]
+    if isinstance(value, dict):
+        kept = {"family", "prompt", "format", "learn", "imitate", "kind", "name"}
+        return {key: item if key in kept else _add_hostile(item) for key, item in value.items()} | (
+            {f"odd{HOSTILE}": HOSTILE} if "drift_per_token" in value else {}
+        )
+    return value
+
+
+def test_no_text_of_an_imported_model_can_command_the_terminal(call, registry, tmp_path):
+    folder = make(tmp_path / "0009-abcdef01", scores=SCORES, provenance=PROVENANCE)
+    (folder / "scorecard.json").write_text(json.dumps({"format": HOSTILE}))
+    for name in ("model.json", "roster.json"):
+        value = _add_hostile(json.loads((folder / name).read_text("utf-8")))
+        (folder / name).write_text(json.dumps(value))
+    file = tmp_path / "model.zip"
+    write_bundle(load_artifact(folder), file)
+    with zipfile.ZipFile(file) as packed:
+        entries = {name: packed.read(name) for name in packed.namelist()}
+    manifest = json.loads(entries["manifest.json"])
+    entries["manifest.json"] = json.dumps(manifest | {"version": HOSTILE}).encode()
+    with zipfile.ZipFile(file, "w") as packed:
+        for name, content in entries.items():
+            packed.writestr(name, content)
+
+    printed = [call(*words) for words in (("import", file), ("list",), ("show", "2"))]
+
+    for text in printed:
+        assert "forged" in text
+        assert not any(line.lstrip().startswith("forged") for line in text.splitlines())
+        assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(text)

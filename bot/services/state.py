@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bot.services.access import Access, build_access, does_count, find_later_ids
+from bot.services.access import PRIVATE, Access, build_access, find_later_ids, find_own_chat
 from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
@@ -53,8 +53,8 @@ class BotState:
     """Cleared while changes by other processes may be missed."""
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something is read again, so that what was read last stays."""
-    _access: dict[ModelHolder, Access] = field(default_factory=dict)
-    """The permissions that follow from each model; built when they are needed."""
+    _access: dict[tuple[ModelHolder, int], Access] = field(default_factory=dict)
+    """The permissions in each chat with its model; built when they are needed."""
     _later: dict[int, int] = field(default_factory=dict)
     """The ids of supergroups by those of the basic groups that they were."""
 
@@ -171,16 +171,19 @@ class BotState:
         """Return the permissions in a chat, which follow from the model that serves it."""
         if self.is_without_model(chat_id):
             return Access(Roster(), frozenset(), self.settings.admins, self.settings.consent)
-        return self.access_of(self.holder_in(chat_id))
+        return self._build_access(self.holder_in(chat_id), chat_id)
 
     def access_of(self, holder: ModelHolder) -> Access:
-        """Return the permissions that follow from a model."""
-        if (access := self._access.get(holder)) is None:
-            model, folder = holder.current, holder.folder
-            access = self._access[holder] = build_access(
+        """Return the permissions in the chat that a model learned from."""
+        return self._build_access(holder, find_own_chat(holder.current.card))
+
+    def _build_access(self, holder: ModelHolder, chat_id: int) -> Access:
+        chat_id = PRIVATE if chat_id > 0 else self._later.get(chat_id, chat_id)
+        if (access := self._access.get((holder, chat_id))) is None:
+            model = holder.current
+            access = self._access[holder, chat_id] = build_access(
                 model.card, model.roster, self.settings, self.decisions, self.groups,
-                self.models.linked_accounts,
-                lambda one: does_count(one, folder, self.holder_in(one.chat_id).folder),
+                self.models.linked_accounts, chat_id, is_default=holder.folder is None,
             )  # fmt: skip
         return access
 
@@ -260,11 +263,8 @@ class BotState:
 
     async def save_decision(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
         """Store a decision; it applies at once."""
-        folder = self.holder_in(chat_id).folder
-        if folder is None:  # the model may be unusable, or only another process has it yet
-            folder = self.group(self._later.get(chat_id, chat_id)).model_folder
         now = datetime.now(UTC)
-        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id, folder))
+        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id))
         await self._load_decisions()
 
     async def mark(self, wanted: ErasureQuery) -> Marked:

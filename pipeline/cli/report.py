@@ -57,7 +57,7 @@ def report(
     if (out.exists() and not out.is_file()) or not out.parent.is_dir():
         raise typer.BadParameter(f"--out {out}: give a file in a folder that exists")
     console = Console(highlight=False, markup=False)
-    zone, consent = options.zone(timezone), read_consent(models_dir)
+    zone = options.zone(timezone)
     artifact, dataset, missing = None, None, ""
     if _is_dataset(source):
         dataset = load_dataset(Path(source))
@@ -70,6 +70,8 @@ def report(
             reason = explain_missing_dataset(artifact)
             missing = f"{reason[:1].upper()}{reason[1:]}: this report has no figures of the chat."
             print(f"{missing} Name a copy of the dataset with --data.", file=sys.stderr)
+    chats = dataset.chats if dataset else artifact.card.chats if artifact else ()
+    consent = read_consent(models_dir, {chat.chat_id for chat in chats})
     rosters = [
         one for one in (artifact and artifact.card.roster, dataset and dataset.roster) if one
     ]

@@ -42,9 +42,16 @@ class Access:
         group = self.groups.get(chat_id)
         if group is None:
             return chat_id in self.chats
-        # An `/allow` counts only for the chats that the model had learned from at that time.
-        is_allowed = bool(group.allowed) and self.chats <= group.allowed
-        return group.authorised and (is_allowed or self.learned_from(chat_id))
+        return group.authorised and self.may_be_used_in(chat_id)
+
+    def may_be_used_in(self, chat_id: int) -> bool:
+        """Whether the model may be used in a group if an admin has added the bot to it.
+
+        An `/allow` counts only for the chats that the model had learned from at that time.
+        """
+        group = self.groups.get(chat_id)
+        allowed = group.allowed if group else frozenset[int]()
+        return self.learned_from(chat_id) or (bool(allowed) and self.chats <= allowed)
 
     def learned_from(self, chat_id: int) -> bool:
         """Whether the model learned from this chat, or from the basic group that it was before.

@@ -45,7 +45,6 @@ class BotState:
     forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
     admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
-    chats_to_allow: set[int] = field(default_factory=set)  # with an `/allow` not yet handled
     turn_stoppers: list[Callable[[int], None]] = field(default_factory=list)
     """Called with a chat's id to stop the turns that this process sends to it."""
     queue: "JobQueue | None" = None
@@ -86,6 +85,11 @@ class BotState:
     def is_shared(self) -> bool:
         """Whether other processes may change the same database."""
         return self.store.database.backend.is_shared
+
+    async def reload_group(self, chat_id: int) -> None:
+        """Reload a group from the database if another process may have changed it just now."""
+        if self.is_shared:
+            await self._load_group(chat_id)
 
     async def _load_group(self, number: int) -> None:
         async with self.loading:
@@ -129,8 +133,6 @@ class BotState:
         """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":
             await self._load_group(number)
-            if self.may_speak_in(number):
-                self.chats_to_allow.discard(number)
         elif kind == "decision":
             await self._load_decisions()
         elif kind == "forgotten":

@@ -10,20 +10,15 @@ import time
 
 import pytest
 
-from bot.playground.telegram import add_bot
 from bot.store.inbox import MAX_CRASHES
-from tests.habits import IDS
 from tests.kill_bot import POISON
-from tests.kills import Talk, killed, lives_in
-from tests.simulated_telegram import remove_bot
+from tests.kills import ADMIN, Talk, killed, killed_when_added, lives_in
 
 PACE = "0.1"  # so that a kill often comes in the pause inside a burst
 FEW, MANY = 12, int(os.environ.get("KILLS", "1000"))
 LONGEST_STOP = 15
 """Seconds; a stop takes 6 on an idle machine, mostly the grace period and the last poll."""
 MOST_UNCERTAIN = 0.005  # of the commands
-ADDITIONS = 4
-"""How often an admin adds the bot before it is killed or stopped."""
 
 
 def assert_whole(toll):
@@ -80,30 +75,12 @@ async def test_a_stop_is_quick_and_waiting_messages_are_sent_after_the_restart(t
     assert toll.uncertain <= 1
 
 
-async def test_commands_at_the_moment_when_an_admin_adds_the_bot_keep_their_words(tmp_path):
-    chance = random.Random(11)
-    async with lives_in(tmp_path, PACE="0", ADMINS=str(next(iter(IDS.values())))) as lives:
-        telegram, talk = lives.telegram, Talk(lives, chance, groups=1)
-        admin, [chat] = talk.people[0], talk.groups
-        await talk.prepare()
-        for number in range(ADDITIONS):
-            await lives.begin()
-            await lives.up()
-            await talk.until_handled()
-            await remove_bot(telegram, chat, admin)
-            await talk.until_handled()
-            telegram.polled.clear()
-            await add_bot(telegram, chat, admin)
-            await talk.ask_for_burst(chat)
-            await telegram.polled.wait()  # they are stored
-            await asyncio.sleep(chance.random() * 0.02)
-            await (lives.stop() if number % 2 else lives.kill())
-        await lives.begin()
-        await lives.up()
-        await talk.until_handled()
-        toll = talk.count()
+@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.soak)])
+async def test_commands_at_the_moment_when_an_admin_adds_the_bot_keep_their_words(tmp_path, times):
+    async with lives_in(tmp_path, PACE="0", ADMINS=ADMIN) as lives:
+        toll = await killed_when_added(lives, random.Random(11), times)
 
-    assert toll.commands == ADDITIONS
+    assert toll.commands == times
     assert_whole(toll)
 
 

@@ -94,8 +94,9 @@ class _PendingPermissions:
 
     def _is_from_admin(self, body: Json) -> bool:
         sender = body.get("from")
-        is_person = isinstance(sender, dict) and not sender.get("is_bot")
-        return is_person and sender.get("id") in self.state.settings.admins
+        if not isinstance(sender, dict) or sender.get("is_bot"):
+            return False
+        return sender.get("id") in self.state.settings.admins
 
     def _is_public(self, command: str) -> bool:
         return _is_own_command(command, self.username, PUBLIC_GROUP_COMMANDS)

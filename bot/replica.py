@@ -102,6 +102,9 @@ class Replica:
         if update is None or is_empty(update):
             await inbox.set_aside(update_id)
             return
+        chat = update.effective_chat
+        if chat and chat.id < 0 and not self._state.may_speak_in(chat.id):
+            await self._state.reload_group(chat.id)
         token = TOO_MANY.set(stage == "refuse")
         try:
             kind = await self._app.handle_queued(update, is_first_stage=stage == "receive")
@@ -114,7 +117,7 @@ class Replica:
         finally:
             TOO_MANY.reset(token)
         if kind is not None:
-            chat, user = update.effective_chat, update.effective_user
+            user = update.effective_user
             chat_id, user_id = chat.id if chat else 0, user.id if user else 0
             await self.queue.defer_answer(update_id, chat_id, user_id, kind)
 

@@ -23,7 +23,7 @@ from telegram.ext import Application, ContextTypes
 from bot.application import Context, DurableApplication
 from bot.background import start_jobs
 from bot.errors import BotNotRunning, SettingsError, StoppingError, TelegramUnreachable
-from bot.handlers.record import trim_update
+from bot.handlers.record import trim_updates
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
 from bot.monitoring import serve_monitoring
@@ -309,7 +309,7 @@ def build(
         if replica:
             app.bot_data["replica"] = replica
             await resources.enter_async_context(replica.prepared())
-        client.set_inbox(app.inbox, partial(trim_update, state, client.username))
+        client.set_inbox(app.inbox, partial(trim_updates, state, client.username))
         uploads = ExportUploads(settings)
         resources.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.playground.server import serve
+from bot.playground.telegram import add_bot
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from bot.texts import EN
 from tests.habits import IDS
 from tests.kill_bot import GROUP
-from tests.simulated_telegram import FaultyTelegram
+from tests.simulated_telegram import FaultyTelegram, remove_bot
 
 COMMANDS_A_KILL = 5
 HELP = 0.4  # of the commands in groups that want bursts
@@ -27,6 +28,7 @@ TURNS = 2  # of a simulation
 MOST_OPEN = 16  # commands that are not handled yet, in all chats
 BEHIND = 40  # commands, beyond which a process runs longer
 LONGEST_LIFE = 2.4
+ADMIN = str(next(iter(IDS.values())))  # the first of a talk's people
 PART = re.compile(r"(tag\d+) (\w+) (\d+)/(\d+)")
 
 
@@ -355,4 +357,27 @@ async def killed(lives, chance, kills, tell=lambda _: None):
     await talk.until_handled()
     status, _ = await lives.stop()
     assert status == 0, status
+    return talk.count()
+
+
+async def killed_when_added(lives, chance, times):
+    """Kill or stop the bot just after an admin has added it and a command followed; count."""
+    telegram, talk = lives.telegram, Talk(lives, chance, groups=1)
+    admin, [chat] = talk.people[0], talk.groups
+    await talk.prepare()
+    for number in range(times):
+        await lives.begin()
+        await lives.up()
+        await talk.until_handled()
+        await remove_bot(telegram, chat, admin)
+        await talk.until_handled()
+        telegram.polled.clear()
+        await add_bot(telegram, chat, admin)
+        await talk.ask_for_burst(chat)
+        await telegram.polled.wait()  # they are stored
+        await asyncio.sleep(chance.random() * 0.02)
+        await (lives.stop() if number % 2 else lives.kill())
+    await lives.begin()
+    await lives.up()
+    await talk.until_handled()
     return talk.count()

@@ -12,7 +12,7 @@ import pytest
 
 from bot.store.inbox import MAX_CRASHES
 from tests.kill_bot import POISON
-from tests.kills import Talk, killed, lives_in
+from tests.kills import ADMIN, Talk, killed, killed_when_added, lives_in
 
 PACE = "0.1"  # so that a kill often comes in the pause inside a burst
 FEW, MANY = 12, int(os.environ.get("KILLS", "1000"))
@@ -73,6 +73,15 @@ async def test_a_stop_is_quick_and_waiting_messages_are_sent_after_the_restart(t
     assert waited > 1
     assert_whole(toll)
     assert toll.uncertain <= 1
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.soak)])
+async def test_commands_at_the_moment_when_an_admin_adds_the_bot_keep_their_words(tmp_path, times):
+    async with lives_in(tmp_path, PACE="0", ADMINS=ADMIN) as lives:
+        toll = await killed_when_added(lives, random.Random(11), times)
+
+    assert toll.commands == times
+    assert_whole(toll)
 
 
 async def test_only_the_update_that_crashes_the_bot_is_set_aside(tmp_path):

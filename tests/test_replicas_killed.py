@@ -14,12 +14,13 @@ import pytest
 
 from bot.playground.server import serve
 from tests.bot import postgres_server
-from tests.kills import PART, Lives, Talk, WatchedTelegram
+from tests.kills import ADMIN, PART, Lives, Talk, WatchedTelegram, killed_when_added
 
 PROCESSES = 3
 FEW, MANY = 2, int(os.environ.get("KILLS", "300"))
 COMMANDS = 6  # after each kill
 LONGEST_LIFE = 3.0
+ADDITIONS = 10  # of the bot to a group, each followed by a kill or a stop
 MOST_UNCERTAIN = 0.01  # of the commands
 
 
@@ -110,6 +111,20 @@ def assert_whole(toll, out_of_order):
 
 async def test_kills_of_processes_lose_nothing_and_send_nothing_twice(tmp_path):
     assert_whole(*await killed(tmp_path, FEW, seed=7))
+
+
+@pytest.mark.soak
+async def test_commands_at_the_moment_when_an_admin_adds_the_bot_keep_their_words(tmp_path):
+    telegram = WatchedTelegram(can_read_all=True)
+    with postgres_server.running() as server:
+        given = {"server": server, "database": await server.make_migrated()}
+        async with serve(telegram) as url:
+            lives = SharingLives(telegram, url, tmp_path, **given, PACE="0", ADMINS=ADMIN)
+            async with lives.possible():
+                toll = await killed_when_added(lives, random.Random(11), ADDITIONS)
+
+    assert toll.commands == ADDITIONS
+    assert_whole(toll, 0)
 
 
 @pytest.mark.soak

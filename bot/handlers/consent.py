@@ -26,6 +26,10 @@ async def opt_in(message: Message, context: Context) -> str:
     person = access.roster.find_by_id(user_id)
     # a group must not learn that somebody is in another one
     is_private = message.chat.type == Chat.PRIVATE
+    if not is_private and not access.may_speak_in(message.chat.id):
+        return texts.optin_silent
+    if not is_private and not access.learned_from(message.chat.id):
+        return texts.optin_other_group
     in_group_model = is_private and state.is_in_group_model(user_id)
     if person is None:
         return texts.optin_group_model if in_group_model else texts.optin_unknown
@@ -37,7 +41,7 @@ async def opt_in(message: Message, context: Context) -> str:
         text = texts.optin_roster_no
     else:
         text = texts.optin_other_account
-    text = text.format(name=person.name)
+    text = text.format(name=person.name, chats=state.origin_in(message.chat.id))
     return f"{text}\n\n{texts.optin_group_model}" if in_group_model else text
 
 
@@ -48,7 +52,7 @@ async def opt_out(message: Message, context: Context) -> str:
     if user_id is None:
         return texts.anonymous_sender
     await context.state.save_decision(message.chat.id, user_id, "optout")
-    return await erase_all_of(user_id, texts.optout_done, context)
+    return await erase_all_of(user_id, texts.optout_done, message, context)
 
 
 async def forget(message: Message, context: Context) -> str:
@@ -58,17 +62,18 @@ async def forget(message: Message, context: Context) -> str:
     if argument == "all":
         if (user_id := own_id(message)) is None:
             return texts.anonymous_sender
-        return await erase_all_of(user_id, texts.forget_all_done, context)
+        return await erase_all_of(user_id, texts.forget_all_done, message, context)
     if argument or replied is None or replied.forum_topic_created:
         return texts.forget_usage
     return await _forget_message(message, replied, context)
 
 
-async def erase_all_of(user_id: int, text: str, context: Context) -> str:
+async def erase_all_of(user_id: int, text: str, message: Message, context: Context) -> str:
     """Erase a person's messages, from any account, and the bot's messages made from them.
 
     This runs once at a time for each person: commands that wait meanwhile share the next run.
-    Returns `text` with the number of erased messages, followed by what happened in the chat.
+    Returns `text` with the number of erased messages, followed by what happened in the chat. A
+    group that the model did not learn from gets no numbers: they would show who is in another one.
     """
     state, texts = context.state, context.texts
     accounts = state.find_accounts(user_id)
@@ -81,6 +86,9 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
     run = state.erasures.setdefault(accounts, SharedRun())
     await record_wait()  # for another command of this person
     gone = await run(partial(erase, query, context.delivery))
+    is_private = message.chat.type == Chat.PRIVATE
+    if not is_private and not state.access_in(message.chat.id).learned_from(message.chat.id):
+        return text.format(messages=texts.everything)
     return gone.describe(
         text.format(messages=texts.format_count(texts.messages, gone.messages)), texts
     )

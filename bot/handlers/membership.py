@@ -95,7 +95,7 @@ LEAVE_WAITS = (1.0, 5.0, 30.0)  # seconds between attempts to leave
 
 logger = logging.getLogger(__name__)
 
-_MEMBER_STATUSES = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER}
+MEMBER_STATUSES = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,6 @@ async def allow(message: Message, context: Context) -> str:
     access = state.access_in(chat.id)
     is_informed = state.group(chat.id).authorised and not access.learned_from(chat.id)
     await _authorise(chat, state, access.chats if is_informed else frozenset())
-    state.chats_to_allow.discard(chat.id)
     if is_informed:
         return texts.allowed.format(chats=state.origin_in(chat.id))
     return _greeting(chat.id, context)
@@ -306,4 +305,4 @@ def _is_member(member: ChatMember) -> bool:
     """Whether somebody is in a chat; a restricted person may or may not be a member."""
     if isinstance(member, ChatMemberRestricted):
         return member.is_member
-    return member.status in _MEMBER_STATUSES
+    return member.status in MEMBER_STATUSES

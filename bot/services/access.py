@@ -1,7 +1,7 @@
 """Decide where the bot may speak, whose voice it may use, and who is an admin."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from telegram import ChatMember, Message
@@ -11,21 +11,15 @@ from telegram.ext import ExtBot
 from bot.settings import Consent, Settings
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from model.artifacts.artifact import Card
-from model.chat.roster import (
-    DecisionKind,
-    Person,
-    Roster,
-    newest_decisions,
-    remove_decisions,
-)
+from model.chat.roster import DecisionKind, Person, Roster, merge_decisions, remove_decisions
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The permissions that follow from a model, the settings, and decisions of admins and friends.
+    """The permissions in a chat: from its model, the settings, and decisions of admins and friends.
 
     `chats`: the chats that the model learned from. A public model may speak in any authorised
-    group. `decisions`: people's own decisions that count for this model, by user id.
+    group. `decisions`: people's own decisions that count in this chat, by user id.
     """
 
     roster: Roster
@@ -48,9 +42,16 @@ class Access:
         group = self.groups.get(chat_id)
         if group is None:
             return chat_id in self.chats
-        # An `/allow` counts only for the chats that the model had learned from at that time.
-        is_allowed = bool(group.allowed) and self.chats <= group.allowed
-        return group.authorised and (is_allowed or self.learned_from(chat_id))
+        return group.authorised and self.may_be_used_in(chat_id)
+
+    def may_be_used_in(self, chat_id: int) -> bool:
+        """Whether the model may be used in a group if an admin has added the bot to it.
+
+        An `/allow` counts only for the chats that the model had learned from at that time.
+        """
+        group = self.groups.get(chat_id)
+        allowed = group.allowed if group else frozenset[int]()
+        return self.learned_from(chat_id) or (bool(allowed) and self.chats <= allowed)
 
     def learned_from(self, chat_id: int) -> bool:
         """Whether the model learned from this chat, or from the basic group that it was before.
@@ -95,6 +96,10 @@ class Access:
         return tuple(person for person in people if not self.may_imitate(person))
 
 
+PRIVATE = 1
+"""Stands for the id of any private chat: the permissions of all are the same."""
+
+
 def build_access(
     card: Card,
     roster: Roster,
@@ -102,34 +107,50 @@ def build_access(
     decisions: DecisionsByUser,
     groups: Mapping[int, Group],
     linked: Mapping[int, frozenset[int]],
-    counts: Callable[[StoredDecision], bool],
+    chat_id: int,
+    *,
+    is_default: bool,
 ) -> Access:
-    """Return what a model's card, the settings and people's decisions allow.
+    """Return what is allowed in a chat with a model, which may be the default one.
 
-    `counts` says whether a decision counts for this model. The card's roster may contain an
-    `/optout` that another machine received. The newest decision of each account counts. `linked`:
-    accounts that other models' rosters know to be the same person's.
+    `roster` is the card's without decisions; the card's may contain an `/optout` that another
+    machine received. `linked`: accounts that other models' rosters know to be the same person's.
     """
+    chats = frozenset(chat.chat_id for chat in card.chats)
+    access = Access(
+        roster, chats, settings.admins, settings.consent, public=card.public, groups=groups
+    )
     accounts = {number for person in roster.people for number in person.ids}
     known = accounts.union(*(linked.get(number, ()) for number in accounts))
-    counting = (one for number in known for one in decisions.get(number, ()) if counts(one))
-    last = {decision.user_id: decision for decision in counting}
+    counting = (
+        one
+        for number in known
+        for one in decisions.get(number, ())
+        if does_count(one, chat_id, access, is_default=is_default)
+    )
     optouts = (decision for person in card.roster.people for decision in person.opted_out)
-    newest = newest_decisions([*optouts, *last.values()])
-    kinds = {number: newest[number].kind for number in accounts & newest.keys()}
+    last = {number: told[-1] for number, told in merge_decisions(optouts, counting).items()}
+    kinds = {number: last[number].kind for number in accounts & last.keys()}
     # accounts that only another roster knows count for opt-outs, but not for opt-ins
-    for one in newest.values():
+    for one in last.values():
         if one.kind == "optout":
             kinds |= dict.fromkeys(linked.get(one.user_id, frozenset()) & accounts, "optout")
-    return Access(
-        remove_decisions(roster),
-        frozenset(chat.chat_id for chat in card.chats),
-        settings.admins,
-        settings.consent,
-        card.public,
-        kinds,
-        groups,
-    )
+    return replace(access, decisions=kinds)
+
+
+def does_count(decision: StoredDecision, chat_id: int, access: Access, *, is_default: bool) -> bool:
+    """Whether a decision counts in a chat, whose model may be the default one.
+
+    An `/optout` counts everywhere. An `/optin` counts in the group in which it was sent, also after
+    that became a supergroup. One that was sent in private counts for the default model: in the
+    groups that it learned from, and in private.
+    """
+    if decision.kind == "optout":
+        return True
+    if decision.chat_id > 0:
+        return is_default and (chat_id > 0 or access.learned_from(chat_id))
+    group = access.groups.get(chat_id)
+    return decision.chat_id in {chat_id, group.moved_from if group else None}
 
 
 def link_accounts(rosters: Iterable[Roster]) -> dict[int, frozenset[int]]:
@@ -190,7 +211,8 @@ class StoredPermissions:
         self._by_chat = index_by_chat((card, folder) for folder, card in cards.items() if folder)
         self._later = find_later_ids(groups)
         self._linked = link_accounts(card.roster for card in self.cards.values())
-        self._access: dict[str | None, Access] = {}
+        self._rosters = {folder: remove_decisions(card.roster) for folder, card in cards.items()}
+        self._access: dict[tuple[str | None, int], Access] = {}
 
     def folder_in(self, chat_id: int) -> str | None:
         """Return the folder of the model that serves a chat, None for the default model."""
@@ -199,37 +221,34 @@ class StoredPermissions:
 
     def access_in(self, chat_id: int) -> Access:
         """Return the permissions in a chat."""
-        return self.access_of(self.folder_in(chat_id))
+        return self._build_access(self.folder_in(chat_id), chat_id)
 
     def access_of(self, folder: str | None) -> Access:
-        """Return the permissions that follow from a model."""
-        if folder not in self._access:
-            card = self.cards[folder]
-            self._access[folder] = build_access(
-                card, card.roster, self._settings, self._decisions, self.groups, self._linked,
-                lambda one: self.counts(one, folder),
-            )  # fmt: skip
-        return self._access[folder]
+        """Return the permissions in the chat that a model learned from."""
+        return self._build_access(folder, find_own_chat(self.cards[folder]))
 
     def find_accounts(self, user_id: int) -> frozenset[int]:
         """Return the ids of all accounts of a person, by the rosters of all models."""
         return self._linked.get(user_id, frozenset({user_id}))
 
-    def counts(self, decision: StoredDecision, folder: str | None) -> bool:
-        """Whether a decision counts for a model."""
-        return does_count(decision, folder, self.folder_in(decision.chat_id))
+    def counts(self, decision: StoredDecision, chat_id: int) -> bool:
+        """Whether a decision counts in a chat."""
+        is_default = self.folder_in(chat_id) is None
+        return does_count(decision, chat_id, self.access_in(chat_id), is_default=is_default)
+
+    def _build_access(self, folder: str | None, chat_id: int) -> Access:
+        chat_id = self._later.get(chat_id, chat_id)
+        if (folder, chat_id) not in self._access:
+            self._access[folder, chat_id] = build_access(
+                self.cards[folder], self._rosters[folder], self._settings, self._decisions,
+                self.groups, self._linked, chat_id, is_default=folder is None,
+            )  # fmt: skip
+        return self._access[folder, chat_id]
 
 
-def does_count(decision: StoredDecision, folder: str | None, folder_of_chat: str | None) -> bool:
-    """Whether a decision counts for the model in `folder`; None is the default model.
-
-    An `/optout` counts for every model, wherever it was sent. An `/optin` counts for a group's own
-    model if it was sent in a chat of that model, and for the default model if it was sent where
-    that one was used.
-    """
-    if decision.kind == "optout":
-        return True
-    return decision.model_folder is None if folder is None else folder == folder_of_chat
+def find_own_chat(card: Card) -> int:
+    """Return the id of the chat that a model learned from; a private one if there is none."""
+    return card.chats[0].chat_id if card.chats else PRIVATE
 
 
 _ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}

@@ -149,7 +149,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     """Write a chat's messages to a file that only its owner can read. The bot may be running.
 
     It contains messages of people who agreed and of the bot, every `/optout`, each `/optin` that
-    counts for this chat's model, and the ids of forgotten messages.
+    counts in this chat, and the ids of forgotten messages.
 
     Raises:
         DumpError: There is no such chat, or there are several, or the file cannot be written.
@@ -218,7 +218,7 @@ async def _collect_dump(
     }  # fmt: skip
     chats = {later.get(chat, chat) for chat in (with_friends or authors)}
     chat_id = _choose_chat(chats, names, wanted)
-    group, folder = permissions.groups.get(chat_id), permissions.folder_in(chat_id)
+    group = permissions.groups.get(chat_id)
     if group and group.model_folder and (reason := unusable.get(group.model_folder)):
         raise reason  # nobody knows who agreed there
     access = permissions.access_in(chat_id)
@@ -227,7 +227,7 @@ async def _collect_dump(
     if (old := earlier.get(chat_id)) is not None:
         kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
-    decisions = [one for one in await store.decisions() if permissions.counts(one, folder)]
+    decisions = [one for one in await store.decisions() if permissions.counts(one, chat_id)]
     return Dump(
         chat_id,
         names.get(chat_id),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from bot.services.access import Access, build_access, does_count, find_later_ids
+from bot.services.access import PRIVATE, Access, build_access, find_later_ids, find_own_chat
 from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
@@ -48,7 +48,6 @@ class BotState:
     forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
     admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
-    chats_to_allow: set[int] = field(default_factory=set)  # with an `/allow` not yet handled
     turn_stoppers: list[Callable[[int], None]] = field(default_factory=list)
     """Called with a chat's id to stop the turns that this process sends to it."""
     queue: "JobQueue | None" = None
@@ -60,8 +59,8 @@ class BotState:
     """Erasures of all that the bot keeps of a person, by the person's accounts, while they last."""
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something is read again, so that what was read last stays."""
-    _access: dict[ModelHolder, Access] = field(default_factory=dict)
-    """The permissions that follow from each model; built when they are needed."""
+    _access: dict[tuple[ModelHolder, int], Access] = field(default_factory=dict)
+    """The permissions in each chat with its model; built when they are needed."""
     _later: dict[int, int] = field(default_factory=dict)
     """The ids of supergroups by those of the basic groups that they were."""
 
@@ -93,6 +92,11 @@ class BotState:
     def is_shared(self) -> bool:
         """Whether other processes may change the same database."""
         return self.store.database.backend.is_shared
+
+    async def reload_group(self, chat_id: int) -> None:
+        """Reload a group from the database if another process may have changed it just now."""
+        if self.is_shared:
+            await self._load_group(chat_id)
 
     async def _load_group(self, number: int) -> None:
         async with self.loading:
@@ -136,8 +140,6 @@ class BotState:
         """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":
             await self._load_group(number)
-            if self.may_speak_in(number):
-                self.chats_to_allow.discard(number)
         elif kind == "decision":
             await self._load_decisions()
         elif kind == "forgotten":
@@ -178,16 +180,19 @@ class BotState:
         """Return the permissions in a chat, which follow from the model that serves it."""
         if self.is_without_model(chat_id):
             return Access(Roster(), frozenset(), self.settings.admins, self.settings.consent)
-        return self.access_of(self.holder_in(chat_id))
+        return self._build_access(self.holder_in(chat_id), chat_id)
 
     def access_of(self, holder: ModelHolder) -> Access:
-        """Return the permissions that follow from a model."""
-        if (access := self._access.get(holder)) is None:
-            model, folder = holder.current, holder.folder
-            access = self._access[holder] = build_access(
+        """Return the permissions in the chat that a model learned from."""
+        return self._build_access(holder, find_own_chat(holder.current.card))
+
+    def _build_access(self, holder: ModelHolder, chat_id: int) -> Access:
+        chat_id = PRIVATE if chat_id > 0 else self._later.get(chat_id, chat_id)
+        if (access := self._access.get((holder, chat_id))) is None:
+            model = holder.current
+            access = self._access[holder, chat_id] = build_access(
                 model.card, model.roster, self.settings, self.decisions, self.groups,
-                self.models.linked_accounts,
-                lambda one: does_count(one, folder, self.holder_in(one.chat_id).folder),
+                self.models.linked_accounts, chat_id, is_default=holder.folder is None,
             )  # fmt: skip
         return access
 
@@ -267,11 +272,8 @@ class BotState:
 
     async def save_decision(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
         """Store a decision; it applies at once."""
-        folder = self.holder_in(chat_id).folder
-        if folder is None:  # the model may be unusable, or only another process has it yet
-            folder = self.group(self._later.get(chat_id, chat_id)).model_folder
         now = datetime.now(UTC)
-        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id, folder))
+        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id))
         await self._load_decisions()
 
     async def mark(self, wanted: ErasureQuery) -> Marked:

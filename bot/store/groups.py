@@ -18,19 +18,12 @@ from model.chat.roster import Decision
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision(Decision):
-    """A person's decision, and where they sent it.
-
-    `model_folder` is the folder of the model that the chat used, None for the default model.
-    """
+    """A person's decision, and the chat in which they sent it."""
 
     chat_id: int
-    model_folder: str | None = None
 
 
-DECISION_FIELDS = (
-    decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id,
-    decisions.c.model_folder,
-)  # fmt: skip
+DECISION_FIELDS = decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id
 """The columns of a `StoredDecision`, in order."""
 DecisionsByUser: TypeAlias = Mapping[int, tuple[StoredDecision, ...]]
 """Each person's decisions, the oldest first; of equal ones in the same chat only the newest."""
@@ -53,9 +46,8 @@ class Decisions:
     async def add(self, new: StoredDecision) -> None:
         """Store a decision."""
         row = insert(decisions).values(
-            chat_id=new.chat_id, user_id=new.user_id, decision=new.kind, at=new.at,
-            model_folder=new.model_folder,
-        )  # fmt: skip
+            chat_id=new.chat_id, user_id=new.user_id, decision=new.kind, at=new.at
+        )
 
         def write(connection: Connection) -> None:
             connection.execute(row)
@@ -67,8 +59,7 @@ class Decisions:
 def _load_decisions(
     connection: Connection, user_ids: Collection[int] | None = None
 ) -> DecisionsByUser:
-    kind = decisions.c.decision
-    key = decisions.c.user_id, decisions.c.chat_id, kind, decisions.c.model_folder
+    key = decisions.c.user_id, decisions.c.chat_id, decisions.c.decision
     last = select(func.max(decisions.c.id)).group_by(*key)
     if user_ids is not None:
         last = last.where(decisions.c.user_id.in_(user_ids))

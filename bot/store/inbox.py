@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Update, delete, func, select, true, update
+from sqlalchemy import Connection, Update, delete, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
@@ -133,6 +133,17 @@ class Inbox:
     async def waiting(self) -> list[dict[str, Any]]:
         """Return the updates that are not handled yet, in order."""
         query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
+
+        def load(connection: Connection) -> list[dict[str, Any]]:
+            return [json.loads(body) for body in connection.execute(query).scalars()]
+
+        return await self._database.read(load)
+
+    async def find_waiting(self, *parts: str) -> list[dict[str, Any]]:
+        """Return the updates that are not handled yet and contain one of these texts, in order."""
+        found = or_(*(inbox.c.body.icontains(part, autoescape=True) for part in parts))
+        query = select(inbox.c.body).where(inbox.c.state == WAITING, found)
+        query = query.order_by(inbox.c.update_id)
 
         def load(connection: Connection) -> list[dict[str, Any]]:
             return [json.loads(body) for body in connection.execute(query).scalars()]

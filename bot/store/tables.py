@@ -178,7 +178,6 @@ decisions = Table(
     Column("user_id", BigInteger, nullable=False),
     Column("decision", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("model_folder", Text),
     Index("decisions_by_user", "user_id", "id"),
 )
 """Each /optin and /optout; see `bot.store.groups.StoredDecision`."""

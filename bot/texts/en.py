@@ -175,11 +175,21 @@ EN = Wording(
         "send /optout."
     ),
     optin_done_in_private=(
-        "Thank you, {name}! I can now speak in your voice. To stop that at any time, send /optout."
+        "Thank you, {name}! I can now speak in your voice in the chat “{chats}”, and in private "
+        "with my admins. To stop that at any time, send /optout."
+    ),
+    optin_silent=(
+        "Thank you! That counts for this group only. I'm silent here, so nothing happens unless "
+        "one of my admins changes that. To withdraw it at any time, send /optout."
+    ),
+    optin_other_group=(
+        "Thank you! That counts for this group only: if I have learned from your messages, I can "
+        "now speak in your voice here. /voices lists the voices. To stop that at any time, send "
+        "/optout."
     ),
     optin_unknown=(
         "Thank you! I haven't learned from your messages yet, so I can't speak in your voice. Your "
-        "consent counts as soon as I have."
+        "consent counts once I have, if the person who runs me lets me speak as you."
     ),
     optin_group_model=(
         "I have a separate model of a group that you are in. To let me speak in your voice there, "
@@ -196,6 +206,7 @@ EN = Wording(
         "Thank you, {name}! Another account of yours sent /optout, though, so I won't speak in "
         "your voice until that account sends /optin too."
     ),
+    everything="everything",
     optout_done=(
         "I won't speak in your voice any more, and I erased {messages} of yours. If you change "
         "your mind, send /optin. Earlier copies, and what I have already learned, remain for a "

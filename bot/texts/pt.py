@@ -183,12 +183,23 @@ PT = Wording(
         "qualquer altura, envia /optout."
     ),
     optin_done_in_private=(
-        "Obrigado, {name}! Já posso falar com a tua voz. Para acabar com isso em qualquer altura, "
+        "Obrigado, {name}! Já posso falar com a tua voz no chat «{chats}», e em privado com os "
+        "meus administradores. Para acabar com isso em qualquer altura, envia /optout."
+    ),
+    optin_silent=(
+        "Obrigado! Isso só conta para este grupo. Aqui estou em silêncio, por isso nada acontece, "
+        "a não ser que um dos meus administradores mude isso. Para voltares atrás em qualquer "
+        "altura, envia /optout."
+    ),
+    optin_other_group=(
+        "Obrigado! Isso só conta para este grupo: se aprendi com as tuas mensagens, já posso falar "
+        "aqui com a tua voz. /voices mostra as vozes. Para acabar com isso em qualquer altura, "
         "envia /optout."
     ),
     optin_unknown=(
         "Obrigado! Mas ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
-        "voz. O teu consentimento conta assim que aprender com elas."
+        "voz. O teu consentimento conta quando tiver aprendido com elas, se quem me gere me deixar "
+        "falar como tu."
     ),
     optin_group_model=(
         "Tenho um modelo à parte de um grupo em que estás. Para eu poder falar lá com a tua voz, "
@@ -205,6 +216,7 @@ PT = Wording(
         "Obrigado, {name}! Mas outra conta tua enviou /optout, por isso não falo com a tua voz até "
         "essa conta também enviar /optin."
     ),
+    everything="tudo",
     optout_done=(
         "Não volto a falar com a tua voz, e apaguei o que guardava de ti: {messages}. Se mudares "
         "de ideias, envia /optin. As cópias anteriores, e o que já aprendi, mantêm-se durante "
@@ -221,7 +233,7 @@ PT = Wording(
     forget_no_voice="Não escrevi isso com a voz de ninguém, por isso não há nada a esquecer.",
     forget_done="Esquecido. Já não o guardo, e não vou aprender com isso.",
     forget_all_done=(
-        "Esqueci tudo o que guardava de ti: {messages}. As cópias anteriores, e o que já aprendi, "
+        "Esqueci o que guardava de ti: {messages}. As cópias anteriores, e o que já aprendi, "
         "mantêm-se durante algum tempo: vê /privacy."
     ),
     also_deleted="Também apaguei o que escrevi por causa disso: {messages}.",

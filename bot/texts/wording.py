@@ -99,12 +99,15 @@ class Wording:
     anonymous_sender: str
     optin_done: str
     optin_done_in_private: str
+    optin_silent: str
+    optin_other_group: str
     optin_unknown: str
     optin_group_model: str
     optin_too_few_messages: str
     optin_roster_no: str
     optin_other_account: str
     optout_done: str
+    everything: str
     forget_usage: str
     forget_not_allowed: str
     forget_no_voice: str

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 from telegram import Update
@@ -42,6 +42,9 @@ POLL_SECONDS = 2
 POLLING_TASK = "Updater:start_polling:polling_task"
 """The name of the library's task that polls."""
 
+Trim: TypeAlias = Callable[[Sequence[Json]], Awaitable[Sequence[Json]]]
+"""Returns updates as they are stored."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -53,11 +56,11 @@ class Client(ExtBot[Any]):
         super().__init__(get_updates_request=polling, **parts)
         self._polling = polling
         self._inbox: Inbox | None = None
-        self._trim: Callable[[Json], Json] | None = None
+        self._trim: Trim | None = None
         self._refusals = 0
 
-    def set_inbox(self, inbox: Inbox, trim: Callable[[Json], Json]) -> None:
-        """Store all further updates in an inbox, each as `trim` returns it."""
+    def set_inbox(self, inbox: Inbox, trim: Trim) -> None:
+        """Store all further updates in an inbox, as `trim` returns them."""
         self._inbox, self._trim = inbox, trim
 
     async def get_updates(
@@ -123,7 +126,7 @@ class Client(ExtBot[Any]):
             lambda: {update["update_id"]: self.parse_update(update) for update in updates}
         )
         unreadable = {number for number, update in read.items() if update is None}
-        fresh = await self._inbox.store(list(map(self._trim, updates)), unreadable)
+        fresh = await self._inbox.store(await self._trim(updates), unreadable)
         return {number: update for number, update in read.items() if update and number in fresh}
 
     def parse_update(self, update: Json) -> Update | None:

@@ -1,7 +1,7 @@
 """Read and store a models folder's decisions and exclusions, for every version in it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from model.chat.roster import (
     decision_from_json,
     decision_to_json,
     exclude_voices,
+    find_optouts,
     id_from_json,
-    newest_decisions,
+    merge_decisions,
 )
 from model.errors import ArtifactError
 from model.files import write_text
@@ -30,9 +31,12 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Everybody's newest decision by user id, and the ids of people with learn = "no"."""
+    """The decisions that count for a chat, and the ids of people with learn = "no".
 
-    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    `decisions` are each user's in order: the last one counts.
+    """
+
+    decisions: Mapping[int, Sequence[Decision]] = field(default_factory=dict)
     withheld: frozenset[int] = frozenset()
 
     def apply_to(self, roster: Roster) -> Roster:
@@ -41,22 +45,26 @@ class Consent:
 
     def has_withdrawn(self, person: Person) -> bool:
         """Whether nothing may be learned from a person's messages, whatever a roster says."""
-        newest = (self.decisions[number] for number in person.ids if number in self.decisions)
-        opted_out = any(decision.kind == "optout" for decision in newest)
+        optouts = find_optouts(self.decisions)
+        opted_out = any(decision.user_id in person.ids for decision in optouts)
         return opted_out or not self.withheld.isdisjoint(person.ids)
 
 
-def read_consent(root: Path) -> Consent:
-    """Return the consent stored in a models folder.
+def read_consent(root: Path, chats: Container[int]) -> Consent:
+    """Return the consent stored in a models folder that counts for these chats.
+
+    An `/optout` counts for all chats, an `/optin` only for the one whose dump contains it.
 
     Raises:
         ArtifactError: A file is damaged.
     """
-    decisions, withheld = read_imported(root), set[int]()
+    sources, withheld = [read_imported(root)], set[int]()
     for path in _list_ledgers(root):
         try:
             ledger = _read_json(path)["ledger"]
-            decisions += map(decision_from_json, _check_list(ledger["decisions"]))
+            told = list(map(decision_from_json, _check_list(ledger["decisions"])))
+            is_own = int(path.parent.name) in chats
+            sources.append([one for one in told if is_own or one.kind == "optout"])
             for one in _check_list(ledger["withdrawn"]):
                 ids = map(id_from_json, _check_list(one["ids"]))
                 if one["since"] is None:  # otherwise it is the time of an /optout
@@ -65,7 +73,7 @@ def read_consent(root: Path) -> Consent:
                     datetime.fromisoformat(one["since"])
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(_explain_damage(path)) from error
-    return Consent(newest_decisions(decisions), frozenset(withheld))
+    return Consent(merge_decisions(*sources), frozenset(withheld))
 
 
 def read_imported(root: Path) -> list[Decision]:
@@ -87,7 +95,7 @@ def store_imported(root: Path, roster: Roster) -> None:
     """Store the `/optout`s of an imported version's roster, for all versions in the folder."""
     optouts = [decision for person in roster.people for decision in person.opted_out]
     existing = read_imported(root)
-    merged = list(newest_decisions([*existing, *optouts]).values())
+    merged = [one for told in merge_decisions(existing, optouts).values() for one in told]
     if merged != existing:
         value = {
             "format": _FORMAT,

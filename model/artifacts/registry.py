@@ -323,8 +323,9 @@ class Registry:
         if (versions := artifact.path.resolve().parent).name == "versions":
             roots.add(versions.parent)
         roster = artifact.card.roster
+        chats = {chat.chat_id for chat in artifact.card.chats}
         for root in sorted(roots):
-            roster = consent.read_consent(root).apply_to(roster)
+            roster = consent.read_consent(root, chats).apply_to(roster)
         return replace(artifact, card=replace(artifact.card, roster=roster))
 
     def _load(self, name: str) -> Artifact:

@@ -1,9 +1,9 @@
 """People of a chat: names, aliases, consent, and the voice that `/as NAME` selects."""
 
 import difflib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from model.chat.names import VoiceMatcher, clean_name, fold, make_printable
@@ -16,11 +16,12 @@ Imitate = Literal["yes", "no", "ask"]
 DecisionKind = Literal["optin", "optout"]
 
 _ID_LIMIT = 2**63
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The last `/optin` or `/optout` of a user, with its time."""
+    """An `/optin` or `/optout` of a user, with its time."""
 
     user_id: int
     kind: DecisionKind
@@ -197,32 +198,66 @@ class Roster:
         return first
 
 
-def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
-    """Return each user's newest decision; if two have the same time, the later one in order."""
-    newest: dict[int, Decision] = {}
-    for decision in decisions:
-        existing = newest.get(decision.user_id)
-        if existing is None or existing.at <= decision.at:
-            newest[decision.user_id] = decision
-    return newest
+def merge_decisions(*sources: Iterable[Decision]) -> dict[int, tuple[Decision, ...]]:
+    """Return each user's decisions from all sources in order: the last one counts.
+
+    Each source lists decisions in the order in which they arrived there, whatever their times: a
+    clock may have been wrong. If one source has the last decision of the other and goes on after
+    it, its order counts. Otherwise the later decision counts. If their times are equal, or the
+    `/optin`'s is in the future, the `/optout` counts.
+    """
+    merged: dict[int, tuple[Decision, ...]] = {}
+    for source in sources:
+        told: dict[int, list[Decision]] = {}
+        for decision in source:
+            told.setdefault(decision.user_id, []).append(decision)
+        for user_id, new in told.items():
+            merged[user_id] = _merge_two(merged.get(user_id, ()), new)
+    return merged
 
 
-def apply_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster:
+def _merge_two(known: Sequence[Decision], new: Sequence[Decision]) -> tuple[Decision, ...]:
+    """Return the decisions of one user from two sources in order, each once."""
+    old, fresh = ([(one.kind, one.at) for one in source] for source in (known, new))
+    if not old:
+        return tuple(new)
+    goes_on, is_behind = old[-1] in fresh, fresh[-1] in old
+    if goes_on == is_behind:
+        goes_on = _weigh(known[-1]) <= _weigh(new[-1])
+    if goes_on:
+        return (*(one for one, key in zip(known, old, strict=True) if key not in fresh), *new)
+    return (*(one for one, key in zip(new, fresh, strict=True) if key not in old), *known)
+
+
+def _weigh(decision: Decision) -> tuple[datetime, bool]:
+    """Return a key: of two sources' last decisions, the one with the greater key counts."""
+    is_optout = decision.kind == "optout"
+    is_doubtful = not is_optout and decision.at > datetime.now(UTC)
+    return _NEVER if is_doubtful else decision.at, is_optout
+
+
+def find_optouts(decisions: Mapping[int, Sequence[Decision]]) -> tuple[Decision, ...]:
+    """Return the `/optout`s that count in the result of `merge_decisions`."""
+    last = (told[-1] for told in decisions.values())
+    return tuple(decision for decision in last if decision.kind == "optout")
+
+
+def apply_decisions(roster: Roster, decisions: Mapping[int, Sequence[Decision]]) -> Roster:
     """Return a roster in which people who sent `/optout` are not voices.
 
     An `/optout` from any of a person's accounts counts until the same account sends `/optin`. A
-    "no" in the roster stays, whatever the person decided.
+    "no" in the roster stays, whatever the person decided. An `/optin` says yes only to the bot, in
+    the chat in which it was sent, so that it makes "ask" of an earlier `/optout`, never "yes".
     """
     people = []
     for person in roster.people:
         decided = person
         if person.imitate != "no" or person.opted_out:
-            own = (decisions[number] for number in person.ids if number in decisions)
-            newest = newest_decisions([*person.opted_out, *own]).values()
-            if opted_out := tuple(decision for decision in newest if decision.kind == "optout"):
+            own = (one for number in person.ids for one in decisions.get(number, ()))
+            if opted_out := find_optouts(merge_decisions(person.opted_out, own)):
                 decided = replace(person, imitate="no", opted_out=opted_out)
             elif person.opted_out:
-                decided = replace(person, imitate="yes", opted_out=())
+                decided = replace(person, imitate="ask", opted_out=())
         people.append(decided)
     return replace(roster, people=tuple(people))
 
@@ -256,8 +291,8 @@ def merge_stricter(existing: Roster, newer: Roster) -> Roster:
             if nos := [one for one in (before, person) if one.imitate == "no"]:
                 optouts: tuple[Decision, ...] = ()
                 if all(one.opted_out for one in nos):  # otherwise one "no" is a roster's own
-                    newest = newest_decisions(own for one in nos for own in one.opted_out)
-                    optouts = tuple(own for number, own in newest.items() if number in person.ids)
+                    found = find_optouts(merge_decisions(*(one.opted_out for one in nos)))
+                    optouts = tuple(own for own in found if own.user_id in person.ids)
                 merged = replace(merged, imitate="no", opted_out=optouts)
         people.append(merged)
     missing = (person for person in existing.people if not newer.find_by_name(person.name))
@@ -298,9 +333,7 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
         )
         for person in newer.people
     )
-    optouts = newest_decisions(
-        decision for person in trained.people for decision in person.opted_out
-    )
+    optouts = merge_decisions(*(person.opted_out for person in trained.people))
     return apply_decisions(replace(newer, people=tuple(people)), optouts)
 
 

@@ -64,7 +64,7 @@ def report(
             f"{shlex.quote(source)} --out dataset`, then `understudy report dataset`"
         )
     console = Console(highlight=False, markup=False)
-    zone, consent = options.zone(timezone), read_consent(models_dir)
+    zone = options.zone(timezone)
     artifact, dataset, missing = None, None, ""
     if _is_dataset(source):
         dataset = load_dataset(Path(source))
@@ -77,6 +77,8 @@ def report(
             reason = explain_missing_dataset(artifact)
             missing = f"{reason[:1].upper()}{reason[1:]}: this report has no figures of the chat."
             print(f"{missing} Name a copy of the dataset with --data.", file=sys.stderr)
+    chats = dataset.chats if dataset else artifact.card.chats if artifact else ()
+    consent = read_consent(models_dir, {chat.chat_id for chat in chats})
     rosters = [
         one for one in (artifact and artifact.card.roster, dataset and dataset.roster) if one
     ]

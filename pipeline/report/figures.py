@@ -114,8 +114,10 @@ def find_visible(roster: Roster, consent: Consent) -> Visible:
     for person in consent.apply_to(roster).people:
         if person.learn == "no" or person.imitate == "no" or consent.has_withdrawn(person):
             continue
-        decided = [consent.decisions.get(number) for number in person.ids]
-        has_agreed = any(one is not None and one.kind == "optin" for one in decided)
+        decided = [
+            consent.decisions[number][-1] for number in person.ids if number in consent.decisions
+        ]
+        has_agreed = any(one.kind == "optin" for one in decided)
         own = agreed if person.imitate == "yes" or has_agreed else undecided
         own.add(person.name)
     return Visible(frozenset(agreed), frozenset(undecided))

@@ -115,7 +115,7 @@ def train(
         DatasetError: It contains messages of a person who opted out.
         TrainingError: See `make_version`.
     """
-    consent = read_consent(registry.root)
+    consent = read_consent(registry.root, {chat.chat_id for chat in dataset.chats})
     people = (person for person in dataset.roster.people if person.learn == "yes")
     if names := [person.name for person in people if consent.has_withdrawn(person)]:
         raise DatasetError(

@@ -1,7 +1,7 @@
 """Store the consent decisions and forgotten messages of a chat between retrainings."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from model.chat.roster import (
     Roster,
     decision_from_json,
     decision_to_json,
-    newest_decisions,
+    find_optouts,
+    merge_decisions,
 )
 from model.errors import DatasetError, describe_error
 
@@ -48,7 +49,10 @@ class WithdrawnPerson:
 
 @dataclass(frozen=True, slots=True)
 class ConsentLedger:
-    """Each user's newest decision, forgotten messages, the bot's ids, and people who withdrew.
+    """Each user's decisions, forgotten messages, the bot's ids, and people who withdrew.
+
+    Of a user's decisions the last one counts. All are kept, because they show which of two dumps
+    is older.
 
     `deleted` counts the messages that were deleted in Telegram after they were stored. `aliases`
     maps the ids that the bot gave to a basic group's messages to the ids in exports.
@@ -56,7 +60,7 @@ class ConsentLedger:
     ids belong to the bot's own messages, or to messages that are in no export and no dump.
     """
 
-    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    decisions: Mapping[int, Sequence[Decision]] = field(default_factory=dict)
     forgotten: frozenset[int] = frozenset()
     understudies: frozenset[int] = frozenset()
     withdrawn: tuple[WithdrawnPerson, ...] = ()
@@ -66,38 +70,33 @@ class ConsentLedger:
 
     @property
     def opted_out(self) -> frozenset[int]:
-        """Return the ids of users whose newest decision is `/optout`."""
-        return frozenset(
-            decision.user_id for decision in self.decisions.values() if decision.kind == "optout"
-        )
+        """Return the ids of users whose last decision is `/optout`."""
+        return frozenset(decision.user_id for decision in find_optouts(self.decisions))
 
     def add_dumps(self, dumps: Iterable[DumpNotes]) -> "ConsentLedger":
         """Return this ledger with the decisions and forgotten messages of dumps."""
         dumps = list(dumps)
         forgotten = self.forgotten.union(*(dump.forgotten for dump in dumps))
-        updated = self.add_decisions(decision for dump in dumps for decision in dump.decisions)
+        updated = self.add_decisions(*(dump.decisions for dump in dumps))
         return replace(updated, forgotten=forgotten)
 
-    def add_decisions(self, decisions: Iterable[Decision]) -> "ConsentLedger":
-        """Return this ledger with more decisions; the newest of each user counts."""
-        newest = newest_decisions([*self.decisions.values(), *decisions])
-        return replace(self, decisions=newest)
+    def add_decisions(self, *sources: Iterable[Decision]) -> "ConsentLedger":
+        """Return this ledger with the decisions of more sources."""
+        return replace(self, decisions=merge_decisions(self._list_decisions(), *sources))
+
+    def _list_decisions(self) -> list[Decision]:
+        return [decision for told in self.decisions.values() for decision in told]
 
     def apply_to(self, roster: Roster) -> Roster:
         """Return a roster that follows people's own decisions.
 
-        An `/optout` overrides the roster: learn and imitate become "no". An `/optin` only turns
-        `imitate = "ask"` into "yes". The bot applies the same rule.
+        An `/optout` overrides the roster: learn and imitate become "no". An `/optin` changes
+        nothing: it counts in the bot, in the group in which it was sent.
         """
-        people = []
-        for person in roster.people:
-            decision = self._find_decision(person)
-            if decision and decision.kind == "optout":
-                people.append(replace(person, learn="no", imitate="no"))
-            elif decision and person.imitate == "ask":
-                people.append(replace(person, imitate="yes"))
-            else:
-                people.append(person)
+        people = (
+            replace(person, learn="no", imitate="no") if self._find_optout(person) else person
+            for person in roster.people
+        )
         return replace(roster, people=tuple(people))
 
     def keep_excluded(self, person: Person) -> Person:
@@ -112,15 +111,15 @@ class ConsentLedger:
         withdrawn = []
         for person in roster.people:
             if person.learn == "no":
-                decision = self._find_decision(person)
-                since = decision.at if decision and decision.kind == "optout" else None
+                optout = self._find_optout(person)
+                since = optout.at if optout else None
                 withdrawn.append(WithdrawnPerson(person.name, person.ids, since))
         return replace(self, withdrawn=tuple(withdrawn))
 
-    def _find_decision(self, person: Person) -> Decision | None:
-        """Return a person's newest decision; an `/optout` of any account overrides `/optin`s."""
-        own = [self.decisions[number] for number in person.ids if number in self.decisions]
-        return max(own, key=lambda one: (one.kind == "optout", one.at), default=None)
+    def _find_optout(self, person: Person) -> Decision | None:
+        """Return the latest `/optout` of a person's accounts that counts, or None."""
+        own = (one for one in find_optouts(self.decisions) if one.user_id in person.ids)
+        return max(own, key=lambda one: one.at, default=None)
 
 
 def load_withdrawn(root: Path) -> list[WithdrawnPerson]:
@@ -160,7 +159,9 @@ def describe_damage(path: Path, error: Exception) -> str:
 def ledger_to_json(ledger: ConsentLedger) -> dict[str, Any]:
     """Return a ledger as JSON values."""
     return {
-        "decisions": [decision_to_json(decision) for decision in ledger.decisions.values()],
+        "decisions": [
+            decision_to_json(decision) for told in ledger.decisions.values() for decision in told
+        ],
         "forgotten": sorted(ledger.forgotten),
         "deleted": ledger.deleted,
         "understudies": sorted(ledger.understudies),
@@ -189,7 +190,7 @@ def ledger_from_json(value: Mapping[str, Any]) -> ConsentLedger:
         for one in value["withdrawn"]
     )
     return ConsentLedger(
-        decisions={decision.user_id: decision for decision in decisions},
+        decisions=merge_decisions(decisions),
         forgotten=frozenset(value["forgotten"]),
         understudies=frozenset(value["understudies"]),
         withdrawn=tuple(withdrawn),

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, text
 
 from bot.errors import SettingsError, StoreError
+from bot.playground.telegram import add_bot
 from bot.services.state import BotState
 from bot.store.database import lock_database, open_database
 from bot.store.engines import make_backend
@@ -93,6 +94,27 @@ async def _is_empty(url):
     [[jobs]] = await rows(url, "SELECT count(*) FROM procrastinate_jobs")
     [[waiting]] = await rows(url, "SELECT count(*) FROM inbox WHERE state = 'waiting'")
     return jobs == waiting == 0
+
+
+@pytest.mark.parametrize("is_stopping", [False, True], ids=["running", "stopping"])
+async def test_a_command_behind_the_permission_of_its_group_keeps_its_words(
+    stage, url, joao, zoe, is_stopping
+):
+    stage.card = replace(stage.card, public=True)
+    chat = stage.telegram.chat(-1009999, title="Strangers")
+    given = {"database_url": url, "admins": frozenset({joao.id})}
+    async with stage.running_process(**given) as first:
+        await until(lambda: leads(first), 10)
+        if is_stopping:
+            first.begin_to_stop()
+        await add_bot(stage.telegram, chat, joao)
+        for number in range(3):
+            await stage.telegram.say(chat, zoe, f"/as Lei: tag{number}")
+        await until(lambda: not stage.telegram.updates.pending)
+        async with stage.running_process(**given):
+            await until(lambda: _is_empty(url), 20)
+
+    assert stage.speaker.begun == [f"tag{number}" for number in range(3)]
 
 
 async def test_what_one_process_changes_the_other_knows(stage, replicas, group, joao):

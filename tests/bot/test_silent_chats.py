@@ -2,10 +2,12 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from bot import background
+from bot.playground.telegram import add_bot
 from bot.store.database import open_database, prepare_database
 from bot.store.inbox import Inbox
 from bot.texts import EN
@@ -132,6 +134,91 @@ async def test_messages_behind_an_interrupted_allow_are_stored(
         await stage.answer(strangers, zoe, "/as João")
 
     assert stage.speaker.context == ("Zoe: hello",)
+
+
+async def until_stored(app, text):
+    """Wait until a message with this text waits to be handled."""
+
+    async def is_stored():
+        waiting = await app.inbox.waiting()
+        return any(text in str(update.get("message", {}).get("text")) for update in waiting)
+
+    await until(is_stored)
+
+
+async def add(stage, chat, admin):
+    await add_bot(stage.telegram, chat, admin)
+
+
+async def add_and_allow(stage, chat, admin):
+    await add_bot(stage.telegram, chat, admin)
+    await stage.telegram.say(chat, admin, "/allow")
+
+
+async def move_here(stage, chat, admin):
+    basic = stage.telegram.chat(-77, title="Strangers")
+    await add_bot(stage.telegram, basic, admin)
+    await stage.telegram.say(basic, admin, "", migrate_to_chat_id=chat.id)
+
+
+WAYS = pytest.mark.parametrize(
+    ("let_in", "is_public"), [(add, True), (add_and_allow, False), (move_here, True)],
+    ids=["added", "added and allowed", "moved"],
+)  # fmt: skip
+
+
+@WAYS
+@pytest.mark.parametrize("end", ["a kill", "a stop"])
+async def test_words_behind_an_interrupted_permission_are_kept(
+    stage, strangers, joao, zoe, monkeypatch, let_in, is_public, end
+):
+    stage.card = replace(stage.card, public=is_public)
+    with monkeypatch.context() as patch:
+        async with stage.running(admins=str(joao.id)) as app:
+            if end == "a kill":
+                patch.setattr("bot.application.DurableApplication.process_update", lost)
+            else:
+                app.begin_to_stop()
+            await let_in(stage, strangers, joao)
+            await stage.telegram.say(strangers, zoe, "/as Hugo Silva: well")
+            await until_stored(app, "/as")
+    async with stage.running(admins=str(joao.id)):
+        await stage.wait_until_handled()
+
+    assert stage.speaker.begun == ["well"]
+
+
+@WAYS
+async def test_also_if_they_arrive_after_a_restart(
+    stage, strangers, joao, zoe, monkeypatch, let_in, is_public
+):
+    stage.card = replace(stage.card, public=is_public)
+    with monkeypatch.context() as patch:
+        patch.setattr("bot.application.DurableApplication.process_update", lost)
+        async with stage.running(admins=str(joao.id)) as app:
+            await let_in(stage, strangers, joao)
+            await until(lambda: not stage.telegram.updates.pending)
+        async with stage.running(admins=str(joao.id)) as app:
+            await stage.telegram.say(strangers, zoe, "/as Hugo Silva: well")
+            await until_stored(app, "/as")
+    async with stage.running(admins=str(joao.id)):
+        await stage.wait_until_handled()
+
+    assert stage.speaker.begun == ["well"]
+
+
+@pytest.mark.parametrize("who", ["a stranger", "an admin, to a group of others"])
+async def test_words_behind_an_addition_without_effect_never_reach_the_disk(
+    stage, strangers, joao, zoe, who, monkeypatch
+):
+    monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
+    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
+    stage.card = replace(stage.card, public=who == "a stranger")
+    async with stage.running(admins=str(joao.id)) as app:
+        await add_bot(stage.telegram, strangers, zoe if who == "a stranger" else joao)
+        await stage.telegram.say(strangers, zoe, f"/as Hugo Silva: {WORD}")
+        await until_stored(app, "/as")
+        assert found_in(stage.folder) == []
 
 
 @pytest.mark.parametrize("sender", ["an admin", "a stranger"])

@@ -12,6 +12,7 @@ from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
 from model.chat.roster import Person, Roster
 from model.findings import Severity
+from tests.bot.conftest import FRIENDS
 
 
 async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
@@ -74,7 +75,8 @@ async def test_what_friends_decided_counts(empty_desk, stage, card):
     await prepare_database(url)
     async with open_database(url) as database:
         for user_id, decision in ((15, "optin"), (13, "optout")):
-            await Decisions(database).add(StoredDecision(user_id, decision, datetime.now(UTC), -1))
+            made = StoredDecision(user_id, decision, datetime.now(UTC), FRIENDS)
+            await Decisions(database).add(made)
 
     assert await empty_desk.says("voices") == "ok Hugo Silva, Hugo Sá, 李雷, Ana"
 
@@ -97,7 +99,7 @@ class TestGroups:
         await prepare_database(url)
         now = datetime.now(UTC)
         async with open_database(url) as database:
-            await Decisions(database).add(StoredDecision(15, "optin", now, -1005678, "climbers"))
+            await Decisions(database).add(StoredDecision(15, "optin", now, -1005678))
 
         assert (await desk.says("model in groups/climbers")).startswith("ok 0001-")
         assert await desk.says("voices in groups/climbers") == "ok Mia, Ana"

@@ -158,19 +158,6 @@ class TestConsent:
 
         assert [voice(one) for one in said] == [None, "Ana"]
 
-    async def test_a_process_that_sees_no_folder_yet_stores_the_folder_of_the_group(
-        self, stage, running, models, climbers, ana
-    ):
-        async with running() as state:
-            group = state.groups[CLIMBERS]
-            await state.store.groups.save(replace(group, model_folder="seen by another"))
-            state.groups[CLIMBERS] = replace(group, model_folder="seen by another")
-            state.models._by_chat.clear()
-            await state.save_decision(CLIMBERS, ana.id, "optin")
-
-        stored = rows(stage, "SELECT model_folder FROM decisions")
-        assert stored == [("seen by another",)]
-
 
 class TestErasure:
     async def test_a_message_in_flight_is_erased_although_the_model_has_changed(
@@ -293,7 +280,6 @@ async def test_a_group_that_moves_while_its_model_is_broken_stays_silent(
 
     assert refused["text"].startswith("This group has a model of its own, but I can't use it now")
     assert voice(answer) is None
-    assert rows(stage, "SELECT model_folder FROM decisions") == [("climbers",)]
     assert rows(stage, "SELECT 1 FROM messages WHERE text LIKE 'said%'") == [(1,)]
 
 

@@ -1,10 +1,13 @@
 """`/optin` and `/optout`, through the real bot over HTTP."""
 
+import json
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from bot.services.dump import dump
+from bot.texts import EN
 from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.database_files import find_words
 
@@ -76,6 +79,115 @@ class TestOptin:
         answer = await live.answer(group, ana, "/optin", **{"from": portuguese})
 
         assert answer["text"].startswith("Obrigado, Ana! Já posso falar com a tua voz")
+
+
+class TestWhereAnOptinCounts:
+    @pytest.fixture
+    def strangers(self, stage):
+        """A group that the model did not learn from."""
+        return stage.telegram.chat(-1009999, title="Strangers")
+
+    @pytest.fixture
+    async def admin(self, stage, strangers, joao):
+        """João, who has added the bot to both groups."""
+        async with stage.running(admins=str(joao.id)):
+            await stage.enter(strangers, joao)
+            yield joao
+
+    async def test_a_silent_group_learns_nothing_and_no_other_group_is_meant(
+        self, stage, admin, strangers, group, ana, zoe
+    ):
+        answers = [await stage.answer(strangers, user, "/optin") for user in (ana, zoe)]
+        there = await stage.answer(group, admin, "/as Ana")
+
+        assert {answer["text"] for answer in answers} == {EN.optin_silent}
+        assert there["text"].startswith("Ana hasn't agreed")
+
+    @pytest.mark.parametrize("command", ["/optout", "/forget all"])
+    async def test_a_silent_group_learns_not_what_was_said_in_another(
+        self, stage, admin, strangers, group, hugo, zoe, command
+    ):
+        await stage.telegram.say(group, hugo, "the treasure lies below the oak")
+        await stage.wait_until_handled()
+        answers = [await stage.answer(strangers, user, command) for user in (hugo, zoe)]
+
+        assert len({answer["text"] for answer in answers}) == 1
+        assert "everything of yours" in answers[0]["text"]
+        assert not find_words(stage.folder, "treasure")
+
+    async def test_it_counts_in_a_silent_group_once_an_admin_allows(
+        self, stage, admin, strangers, ana
+    ):
+        await stage.answer(strangers, ana, "/optin")
+        await stage.answer(strangers, admin, "/allow")
+        here = await stage.answer(strangers, admin, "/as Ana")
+
+        assert parse_voice_header(here["text"])[0] == "Ana"
+
+    async def test_an_allowed_group_gives_everyone_the_same_answer(
+        self, stage, admin, strangers, group, ana, zoe
+    ):
+        rui = stage.telegram.user(16, "Rui")  # the roster says no
+        await stage.answer(strangers, admin, "/allow")
+        answers = [await stage.answer(strangers, user, "/optin") for user in (ana, rui, zoe)]
+        here = await stage.answer(strangers, admin, "/as Ana")
+        there = await stage.answer(group, admin, "/as Ana")
+
+        assert {answer["text"] for answer in answers} == {EN.optin_other_group}
+        assert parse_voice_header(here["text"])[0] == "Ana"
+        assert there["text"].startswith("Ana hasn't agreed")
+
+    async def test_in_private_it_counts_where_the_model_learned_and_with_admins(
+        self, stage, admin, strangers, group, ana
+    ):
+        await stage.answer(strangers, admin, "/allow")
+        answer = await stage.answer(stage.telegram.private(ana), ana, "/optin")
+        elsewhere = await stage.answer(strangers, admin, "/as Ana")
+        said = [
+            await stage.answer(chat, admin, "/as Ana")
+            for chat in (group, stage.telegram.private(admin))
+        ]
+
+        assert "in the chat “Friends”" in answer["text"]
+        assert parse_voice_header(elsewhere["text"]) is None
+        assert [parse_voice_header(one["text"])[0] for one in said] == ["Ana", "Ana"]
+
+    async def test_in_a_group_it_does_not_count_in_private(self, stage, admin, group, ana):
+        await stage.answer(group, ana, "/optin")
+        answer = await stage.answer(stage.telegram.private(admin), admin, "/as Ana")
+
+        assert parse_voice_header(answer["text"]) is None
+
+    @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+    async def test_it_counts_in_the_supergroup_that_its_group_became(
+        self, stage, admin, group, ana, is_before
+    ):
+        bigger = stage.telegram.chat(-1005679, title="Friends")
+        if is_before:
+            await stage.answer(group, ana, "/optin")
+        await stage.telegram.say(group, admin, "", migrate_to_chat_id=bigger.id)
+        if not is_before:
+            await stage.answer(bigger, ana, "/optin")
+        answer = await stage.answer(bigger, admin, "/as Ana")
+
+        assert parse_voice_header(answer["text"])[0] == "Ana"
+
+    async def test_a_dump_has_only_the_optins_of_its_chat(
+        self, stage, admin, strangers, group, ana, zoe
+    ):
+        await stage.answer(strangers, ana, "/optin")
+        await stage.answer(stage.telegram.private(zoe), zoe, "/optin")
+        await stage.telegram.say(group, ana, "said by Ana")
+        await stage.wait_until_handled()
+        found = []
+        for chat in (group, strangers):
+            file = stage.folder / "live.json"
+            await dump(stage.settings(admins=str(admin.id)), stage.models, file, chat.id)
+            found.append(json.loads(file.read_text("utf-8")))
+
+        told = [[one["user_id"] for one in value["understudy"]["decisions"]] for value in found]
+        assert told == [[zoe.id], [ana.id]]
+        assert not any(entry["text"] == "said by Ana" for entry in found[0]["messages"])
 
 
 class TestOptout:

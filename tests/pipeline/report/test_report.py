@@ -315,7 +315,7 @@ def test_the_training_curve_has_both_losses_and_the_kept_step():
 )
 def test_peoples_own_decisions_count(dataset, decisions, agreed, undecided):
     now = datetime.now(UTC)
-    consent = Consent({who: Decision(who, kind, now) for who, kind in decisions.items()})
+    consent = Consent({who: (Decision(who, kind, now),) for who, kind in decisions.items()})
 
     visible = find_visible(dataset.roster, consent)
 

@@ -235,6 +235,17 @@ def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("first", ["the older dump", "the newer dump"])
+def test_an_optin_from_a_fast_clock_does_not_cancel_a_later_optout(tmp_path, put, first):
+    fast, out = decision(1, "optin", 72), decision(1, "optout", 1)
+    dumps = [dump(decisions=[fast], hours=72), dump(decisions=[fast, out], hours=2)]
+    for one in dumps if first == "the older dump" else reversed(dumps):
+        with merging(tmp_path, put(one)) as merged:
+            remember(merged)
+
+    assert open_history(tmp_path, CHAT).ledger.opted_out == {1}
+
+
 def test_the_time_of_an_export_is_kept_for_a_retraining_with_a_dump_only(tmp_path, put):
     first = [entry(n, n, f"words {n}", 60 * n, date=f"2024-03-01T14:0{n}:00") for n in (1, 2)]
     with merging(tmp_path / "models", put(chat(*first))) as merged:

@@ -126,14 +126,15 @@ def test_an_optin_does_not_speak_against_the_roster_s_no(running):
     assert running.registry.open("2").card.roster.find_by_id(2).imitate == "no"
 
 
-def test_an_optin_makes_a_voice(running):
+def test_an_optin_says_yes_to_the_bot_but_not_in_the_roster(running):
     (running.root / "roster.toml").write_text(
         VOICES.format(1) + VOICES.format(2).replace("yes", "ask")
     )
 
     running.run(chat(*NEW), dump(decisions=[decision(2, "optin")]))
 
-    assert running.registry.open("2").card.roster.find_by_id(2).imitate == "yes"
+    person = running.registry.open("2").card.roster.find_by_id(2)
+    assert (person.imitate, person.may_be_target) == ("ask", True)
 
 
 def test_an_excluded_person_who_writes_like_our_bot_stays_excluded(running):

@@ -244,7 +244,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
         token = CURRENT_ATTEMPT.set(attempt)
         try:
-            dispatch = self._track(asyncio.create_task(super().process_update(update)))
+            dispatch = self._track(asyncio.create_task(self._dispatch(update, attempt)))
         finally:
             CURRENT_ATTEMPT.reset(token)
         self._tasks[number].append(dispatch)
@@ -259,6 +259,18 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             )
             waiter.cancel()
         return end
+
+    async def _dispatch(self, update: Update, attempt: Attempt | None) -> None:
+        """Call the handlers of an update, after the end of what an earlier attempt left."""
+        number = update.update_id
+        if attempt is not None:
+            try:
+                await Delivery(self.bot, self.bot_data["state"], number).resume()
+            except StoreError:
+                logger.exception("update %d cannot be resumed: it is held", number)
+                self._held.add(number)
+                return
+        await super().process_update(update)
 
     async def stop(self) -> None:
         """Stop handling updates and end the background jobs; open updates wait for the restart."""

@@ -243,8 +243,8 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
 async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, wanted):
-    await Eraser(database).mark(wanted, AT)
-    await Eraser(database).erase(wanted)
+    marked = await Eraser(database).mark(wanted, AT)
+    await Eraser(database).erase(wanted, marked.lines)
 
     assert not await outbox.begin(PART, PLACE)
     if isinstance(database.backend, SqliteFile):
@@ -266,6 +266,7 @@ async def test_another_process_does_not_send_what_may_have_arrived(server):
     await outbox.log.note_attempt(PART, left=3)
 
     assert await other.settle() == 0  # the first process may still be sending
+    assert await other.resume(PART.update_id) == ()
     assert await other.begin(PART, PLACE)
 
     assert (await other.unsent(PART)).messages == TURN.messages[1:]
@@ -277,6 +278,7 @@ async def test_another_process_stores_what_arrived(server):
     await outbox.log.note_attempt(PART, left=3)
     await outbox.log.note_arrival(PART, SENT)
 
+    assert await other.resume(PART.update_id) == ()
     assert await other.begin(PART, PLACE)
 
     assert (await other.unsent(PART)).messages == TURN.messages[1:]
@@ -286,6 +288,8 @@ async def test_another_process_stores_what_arrived(server):
 async def test_another_process_sends_nothing_after_an_apology(server):
     outbox, other = await with_turn(server), Outbox(server)
     await outbox.log.note_attempt(Part(PART.update_id, APOLOGY), place=PLACE)
+
+    await other.resume(PART.update_id)
 
     assert not await other.begin(PART, PLACE)
 

@@ -155,7 +155,6 @@ async def check_rows(url, left):
         ("SELECT chat_id, message_id FROM lines", stay),
         (bots_own, stay - polls),
         ("SELECT chat_id, message_id FROM guesses", polls),
-        ("SELECT DISTINCT chat_id, message_id FROM sources", stay),
         ("SELECT update_id, part FROM replies WHERE turn IS NOT NULL", set()),
     ):
         assert set(await rows(url, query)) == wanted, query

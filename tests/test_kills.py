@@ -25,6 +25,7 @@ def assert_whole(toll):
     assert toll.lost == []
     assert toll.doubled == []
     assert toll.left_over == []
+    assert toll.unknown == []
     assert toll.set_aside == 0
 
 

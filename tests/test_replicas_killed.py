@@ -52,7 +52,7 @@ async def kill_at_random(everyone, chance, kills, tell=lambda _: None):
         await begin(lives)
     for kill in range(kills):
         talk.due += COMMANDS
-        await talk.go_on(COMMANDS)
+        await talk.go_on(talk.due)
         await asyncio.sleep(chance.random() * LONGEST_LIFE)
         victim = chance.choice(everyone)
         await victim.kill()
@@ -104,6 +104,7 @@ def assert_whole(toll, out_of_order):
     assert toll.lost == []
     assert toll.doubled == []
     assert toll.left_over == []
+    assert toll.unknown == []
     assert toll.set_aside == 0
     assert out_of_order == 0
 

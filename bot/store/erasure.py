@@ -43,6 +43,7 @@ from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages
 from bot.store.updates import (
     Json,
     Predicate,
+    asks_to_erase,
     find_author_id,
     find_refs,
     make_ref,
@@ -476,7 +477,8 @@ def _scrub_page(
 
     changes = []
     for number, state, body, before in kept:
-        if number == update_id:
+        is_asking = state != SET_ASIDE and asks_to_erase(before)  # it may be marked already
+        if number == update_id or is_asking:
             after = remove_sender_name(remove_erased_text(before, lambda _: False, is_theirs))
         else:
             top: Predicate = is_theirs if state == SET_ASIDE else is_erased

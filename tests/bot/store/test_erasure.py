@@ -312,6 +312,18 @@ class TestTheInbox:
         assert kept["message"]["reply_to_message"]["message_id"] == 1
         assert not find_words(tmp_path, "treasure")
 
+    async def test_another_erasure_leaves_a_command_that_is_being_handled(self, database):
+        command = update(2, "/forget all", entities=[{"type": "bot_command", "offset": 0}])
+        await Inbox(database).store([{"update_id": 7, "message": command}])
+        await MessageStore(database).save(said(2, "/forget all"))
+        await Eraser(database).mark(ErasureQuery(authors=frozenset({1})), AT)
+
+        await erase(Eraser(database), ErasureQuery(own=(Ref(-5, 9),)), update_id=8)
+
+        [kept] = await Inbox(database).waiting()
+        assert kept["message"]["text"] == "/forget all"
+        assert kept["message"]["from"]["first_name"] == ""
+
     async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, database, tmp_path):
         await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))

@@ -266,6 +266,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if attempt is not None:
             try:
                 await Delivery(self.bot, self.bot_data["state"], number).resume()
+            except SupersededError as error:
+                await self.process_error(update, error)
+                return
             except StoreError:
                 logger.exception("update %d cannot be resumed: it is held", number)
                 self._held.add(number)

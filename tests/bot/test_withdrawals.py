@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import itertools
 import re
 import time
 from collections import defaultdict
@@ -23,9 +24,10 @@ WITHDRAWN_WORDS = "words that nobody may keep"
 EMOJI = "😂"
 MADE = re.compile(r"made at (\S+) from (\w+)")
 LONGEST = 1.8  # seconds that a burst takes
+FEW = (0.2, 0.7)  # seconds after a command: while its first and its last message are on their way
+MANY = [number / 50 for number in range(91)]
 WITHDRAWALS = ("/optout", "/forget all", "/forget")
 COMMANDS = ("/as", "/guess", "/simulate 2")
-FEW, MANY = 4, 91  # moments of each withdrawal, 20 ms apart
 AT_ONCE = 18
 
 
@@ -60,13 +62,8 @@ class Case:
         return FRIENDS - 1 - self.number
 
 
-def make_cases(commands, moments):
-    each = [
-        (command, withdrawal, LONGEST * moment / (moments - 1))
-        for command in commands
-        for withdrawal in WITHDRAWALS
-        for moment in range(moments)
-    ]
+def make_cases(commands, seconds):
+    each = itertools.product(commands, WITHDRAWALS, seconds)
     return [Case(number, *one) for number, one in enumerate(each)]
 
 

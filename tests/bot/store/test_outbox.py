@@ -234,7 +234,7 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
     assert log.read_text("utf-8") == ""
 
 
-@pytest.mark.parametrize(
+withdrawn = pytest.mark.parametrize(
     "wanted",
     [
         ErasureQuery(messages=(Ref(-5, 2),)),
@@ -242,6 +242,60 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
     ],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
+
+
+@withdrawn
+async def test_a_message_that_arrives_after_a_withdrawal_must_be_deleted(outbox, database, wanted):
+    await outbox.log.note_attempt(PART, left=3)
+    marked = await Eraser(database).mark(wanted, AT)
+
+    assert not await outbox.advance(PART, TURN.without_first("sent"), SENT)
+
+    assert marked.lines == set()
+    assert await outbox.resume(PART.update_id) == (Ref(-5, 70),)
+    assert await MessageStore(database).find(-5, 70) is None  # its text is not stored
+    assert not await outbox.may_send(PART)
+    await Eraser(database).erase(ErasureQuery(own=(Ref(-5, 70),)), [Ref(-5, 70)])
+    assert await outbox.resume(PART.update_id) == ()
+
+
+@withdrawn
+async def test_a_message_that_was_stored_before_a_withdrawal_is_found(outbox, database, wanted):
+    await outbox.log.note_attempt(PART, left=3)
+    assert await outbox.advance(PART, TURN.without_first("sent"), SENT)
+
+    assert (await Eraser(database).mark(wanted, AT)).lines == {Ref(-5, 70)}
+
+    assert not await outbox.may_send(PART)
+
+
+@withdrawn
+@pytest.mark.parametrize("has_arrived", [True, False])
+async def test_a_kill_while_a_message_is_on_its_way_and_somebody_withdraws(
+    outbox, database, wanted, has_arrived
+):
+    await outbox.log.note_attempt(PART, left=3)
+    await Eraser(database).mark(wanted, AT)
+    if has_arrived:
+        await outbox.log.note_arrival(PART, SENT)
+
+    again, _ = await next_life(database)
+
+    assert await again.resume(PART.update_id) == ((Ref(-5, 70),) if has_arrived else ())
+    assert not await again.begin(PART, PLACE)
+    assert await again.count("uncertain") == (not has_arrived)
+
+
+async def test_a_turn_of_which_a_source_was_forgotten_is_stored_without_text(outbox, database):
+    await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 2),)), AT)
+
+    await outbox.keep_turn(PART, PLACE, TURN)
+
+    assert (await outbox.unsent(PART)).messages == ()
+    assert not await outbox.may_send(PART)
+
+
+@withdrawn
 async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, wanted):
     marked = await Eraser(database).mark(wanted, AT)
     await Eraser(database).erase(wanted, marked.lines)

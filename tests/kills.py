@@ -171,13 +171,15 @@ class Toll:
     set_aside: int = 0
     messages: int = 0
     withdrawals: int = 0
+    out_of_order: int = 0
     left_over: list = field(default_factory=list)
     unknown: list = field(default_factory=list)
 
     def __str__(self):
         return (
             f"{self.commands} commands, {self.messages} messages: {len(self.lost)} lost, "
-            f"{len(self.doubled)} doubled, {self.uncertain} uncertain "
+            f"{len(self.doubled)} doubled, {self.out_of_order} out of order, "
+            f"{self.uncertain} uncertain "
             f"({self.uncertain / max(1, self.commands):.2%}), {self.set_aside} set aside, "
             f"{self.withdrawals} withdrawals while a reply was sent, "
             f"{len(self.left_over)} forgotten messages or lines left, {len(self.unknown)} unknown"
@@ -321,6 +323,7 @@ class Talk:
             withdrawals=sum(one.withdraws is not None for one in self.asked),
         )
         self._count_turns(toll, uncertain)
+        self._count_out_of_order(toll)
         self._count_texts(toll, uncertain)
         self._count_left_over(toll, uncertain)
         return toll
@@ -366,6 +369,15 @@ class Talk:
                 toll.lost.append((one, dict(found)))
             if len(found) > wanted or any(max(came.values()) > 1 for came in found.values()):
                 toll.doubled.append((one, dict(found)))
+
+    def _count_out_of_order(self, toll):
+        """Count the replies that were sent before one to an earlier command of the same group."""
+        newest = Counter()
+        for call in self.telegram.sent("sendMessage"):
+            if found := PART.search(call.params["text"]):
+                number, chat = int(found[1].removeprefix("tag")), call.params["chat_id"]
+                toll.out_of_order += number < newest[chat]
+                newest[chat] = max(newest[chat], number)
 
     def _count_texts(self, toll, uncertain):
         """Check that each command that needs no model was answered once in its chat."""

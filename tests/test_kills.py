@@ -26,6 +26,7 @@ MOST_UNCERTAIN = (
 def assert_whole(toll):
     assert toll.lost == []
     assert toll.doubled == []
+    assert toll.out_of_order == 0
     assert toll.left_over == []
     assert toll.unknown == []
     assert toll.set_aside == 0

@@ -151,6 +151,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if self.inbox is None or self.is_stopping:
             await asyncio.sleep(PAUSE_SECONDS)  # the job is available again at once
             raise StoppingError("the bot is being stopped: the update is handled by another one")
+        if number in self._stages:  # this process was silent for too long and got its own job back
+            raise StoreError(f"update {number} is being handled: its job is tried again")
         stage = self._stages[number] = _QueuedStage(is_first_stage)
         try:
             end = await self._handle(self.inbox, update)

@@ -152,6 +152,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if self.inbox is None or self.is_stopping:
             await asyncio.sleep(PAUSE_SECONDS)  # the job is available again at once
             raise StoppingError("the bot is being stopped: the update is handled by another one")
+        if number in self._stages:  # this process was silent for too long and got its own job back
+            raise StoreError(f"update {number} is being handled: its job is tried again")
         stage = self._stages[number] = _QueuedStage(is_first_stage)
         try:
             end = await self._handle(self.inbox, update)
@@ -245,7 +247,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
         token = CURRENT_ATTEMPT.set(attempt)
         try:
-            dispatch = self._track(asyncio.create_task(super().process_update(update)))
+            dispatch = self._track(asyncio.create_task(self._dispatch(update, attempt)))
         finally:
             CURRENT_ATTEMPT.reset(token)
         self._tasks[number].append(dispatch)
@@ -260,6 +262,21 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             )
             waiter.cancel()
         return end
+
+    async def _dispatch(self, update: Update, attempt: Attempt | None) -> None:
+        """Call the handlers of an update, after the end of what an earlier attempt left."""
+        number = update.update_id
+        if attempt is not None:
+            try:
+                await Delivery(self.bot, self.bot_data["state"], number).resume()
+            except SupersededError as error:
+                await self.process_error(update, error)
+                return
+            except StoreError:
+                logger.exception("update %d cannot be resumed: it is held", number)
+                self._held.add(number)
+                return
+        await super().process_update(update)
 
     async def stop(self) -> None:
         """Stop handling updates and end the background jobs; open updates wait for the restart."""

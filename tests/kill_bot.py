@@ -26,7 +26,10 @@ from model.speaking import speaker
 from tests.habits import CHAT_ID, IDS
 
 GROUP = -(10**12 + CHAT_ID)
+FRIENDS = {number: (5000 + number, f"Friend{number}") for number in range(30)}
+"""The id and the name of the person in each group who withdraws again and again."""
 TAG = re.compile(r"\btag\d+\b")
+SECRET = re.compile(r"\bsecret\d+x\b")
 POISON = "poison"
 OFTEN = 12, 4, 2, 1
 """How often a turn has one, two, three and four messages."""
@@ -37,7 +40,10 @@ LIMITS = {"group_max_rate": 4, "group_time_period": 2}  # so that many messages 
 
 
 class Speaker:
-    """Answers in one to four messages: the tag of what it answers, a new word, and `2/3`."""
+    """Answers in one to four messages: the tag of what it answers, a new word, and `2/3`.
+
+    The word begins with `s` if a secret was in the context.
+    """
 
     rejected = MappingProxyType({})
     tokens = 0
@@ -53,7 +59,8 @@ class Speaker:
         tags = TAG.findall(begins) or TAG.findall("\n".join(context)) or ["none"]
         if POISON in begins:
             os.kill(os.getpid(), 9)
-        word, (count,) = secrets.token_hex(4), self.chance.choices(range(1, 5), OFTEN)
+        first = "s" if SECRET.search("\n".join(context)) else "w"
+        word, (count,) = first + secrets.token_hex(4), self.chance.choices(range(1, 5), OFTEN)
         return tuple(f"{tags[-1]} {word} {number + 1}/{count}" for number in range(count))
 
     def turn(self, context, voices, begins="", _should_stop=None):
@@ -66,7 +73,8 @@ class Models:
     names = ("0001-abcdef01",)
 
     def __init__(self, _root):
-        people = tuple(Person(name, (number,), imitate="yes") for name, number in IDS.items())
+        ids = IDS | {name: number for number, name in FRIENDS.values()}
+        people = tuple(Person(name, (number,), imitate="yes") for name, number in ids.items())
         card = Card(
             base="fake",
             family="encoder-decoder",

@@ -19,17 +19,27 @@ from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from bot.texts import EN
 from tests.habits import IDS
-from tests.kill_bot import GROUP
+from tests.kill_bot import FRIENDS, GROUP
 from tests.simulated_telegram import FaultyTelegram, remove_bot
 
 COMMANDS_A_KILL = 5
 HELP = 0.4  # of the commands in groups that want bursts
 TURNS = 2  # of a simulation
+WITHDRAWALS = ("/optout", "/forget all", "/forget")
+LATEST = 1.0  # seconds after a command until the person whose voice it asks for withdraws
 MOST_OPEN = 16  # commands that are not handled yet, in all chats
 BEHIND = 40  # commands, beyond which a process runs longer
 LONGEST_LIFE = 2.4
 ADMIN = str(next(iter(IDS.values())))  # the first of a talk's people
 PART = re.compile(r"(tag\d+) (\w+) (\d+)/(\d+)")
+ANSWERS = {
+    "/help": "/as",
+    "/forget": EN.forget_done,
+    "/forget all": EN.forget_all_done.partition("{")[2].partition("}")[2],
+    "/optout": EN.optout_done.partition("{")[0],
+    "/optin": EN.optin_done.partition("{name}")[2],
+}
+"""What the answers to commands contain."""
 
 
 class WatchedTelegram(FaultyTelegram):
@@ -135,18 +145,26 @@ async def lives_in(folder, **settings):
 
 @dataclass(frozen=True)
 class Asked:
-    """A command, its update, what answers it, and the message that it forgets."""
+    """A command, its update, what answers it, and the message that it forgets.
+
+    `withdraws` is the tag of the reply that was asked for just before a withdrawal.
+    """
 
     number: int
     chat: int
     kind: str
     tag: str
     forgets: dict | None = None
+    withdraws: str | None = None
 
 
 @dataclass
 class Toll:
-    """The results of the commands; `given_up` used messages that were forgotten meanwhile."""
+    """The results of the commands.
+
+    `left_over`: forgotten words, and lines that had to go. `unknown`: lines that a later withdrawal
+    would not find.
+    """
 
     commands: int = 0
     lost: list = field(default_factory=list)
@@ -154,22 +172,28 @@ class Toll:
     uncertain: int = 0
     set_aside: int = 0
     messages: int = 0
+    withdrawals: int = 0
+    out_of_order: int = 0
     left_over: list = field(default_factory=list)
+    unknown: list = field(default_factory=list)
 
     def __str__(self):
         return (
             f"{self.commands} commands, {self.messages} messages: {len(self.lost)} lost, "
-            f"{len(self.doubled)} doubled, {self.uncertain} uncertain "
+            f"{len(self.doubled)} doubled, {self.out_of_order} out of order, "
+            f"{self.uncertain} uncertain "
             f"({self.uncertain / max(1, self.commands):.2%}), {self.set_aside} set aside, "
-            f"{len(self.left_over)} forgotten messages left"
+            f"{self.withdrawals} withdrawals while a reply was sent, "
+            f"{len(self.left_over)} forgotten messages or lines left, {len(self.unknown)} unknown"
         )
 
 
 class Talk:
     """Groups whose members send commands to the bot, a few at a time.
 
-    There are three kinds: some ask for bursts and for help, some for simulations, and some ask for
-    a burst and then have the message before it forgotten.
+    There are four kinds: some ask for bursts and for help, some for simulations, and some ask for
+    a burst and then have the message before it forgotten. In the fourth kind, the person whose
+    voice is asked for withdraws while the reply is generated or sent.
     """
 
     def __init__(self, lives, chance, groups=30):
@@ -183,6 +207,7 @@ class Talk:
         self.secrets = []
         self.due = 0
         self._step = Counter()
+        self._silent = set()  # the groups whose person has opted out
         self._open = {}
 
     async def prepare(self):
@@ -193,9 +218,9 @@ class Talk:
                 group = Group(chat.id, chat.title, authorised=True, allowed=frozenset({GROUP}))
                 await Groups(engine).save(group)
 
-    async def go_on(self, count):
-        """Send more commands, at random moments, as fast as the bot handles them."""
-        for _ in range(count):
+    async def go_on(self, total):
+        """Send commands until so many are sent, at random moments, as the bot handles them."""
+        while len(self.asked) < total:
             while (chat := self._free()) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await self._ask(chat)
@@ -231,6 +256,8 @@ class Talk:
         if self._kind(chat) == "bursts":
             kind = "/help" if self.chance.random() < HELP else "/as"
             await self._say(chat, kind if kind == "/help" else f"/as Hugo: {tag}", kind, tag)
+        elif self._kind(chat) == "withdrawals":
+            await self._withdraw(chat, tag)
         elif self._kind(chat) == "simulations":
             await self._say(chat, f"/simulate {TURNS} about {tag}", "/simulate", tag)
         elif step % 2:
@@ -243,16 +270,35 @@ class Talk:
 
     def _kind(self, chat):
         number = chat.id % 10
+        if number in {1, 2}:
+            return "withdrawals"
         return "simulations" if not number else "secrets" if number < 5 else "bursts"
+
+    async def _withdraw(self, chat, tag):
+        """Ask for a reply in a person's voice, who withdraws soon afterwards."""
+        number, name = FRIENDS[GROUP - 1 - chat.id]
+        friend = self.telegram.user(number, name)
+        if chat.id in self._silent:
+            self._silent.discard(chat.id)
+            await self._say(chat, "/optin", "/optin", tag, by=friend)
+            return
+        kind, secret = self.chance.choice(WITHDRAWALS), f"secret{len(self.asked)}x"
+        said = await self.telegram.say(chat, friend, secret)
+        await self._say(chat, f"/as {name}: {tag}", "/as, withdrawn", tag)
+        await asyncio.sleep(self.chance.random() * LATEST)
+        await self._say(chat, kind, kind, f"tag{len(self.asked)}", said, by=friend, withdraws=tag)
+        if kind == "/optout":
+            self._silent.add(chat.id)
 
     def _newest_secret(self, chat):
         return [one for one in self.secrets if one["chat"]["id"] == chat.id][-1]
 
-    async def _say(self, chat, text, kind, tag, forgets=None):
-        said = await self.telegram.say(chat, self.people[0], text, reply_to=forgets)
+    async def _say(self, chat, text, kind, tag, forgets=None, by=None, withdraws=None):
+        author = by or self.people[0]
+        said = await self.telegram.say(chat, author, text, reply_to=forgets)
         pending = self.telegram.updates.pending
         number = next(one["update_id"] for one in pending if one.get("message") is said)
-        one = Asked(number, chat.id, kind, tag, forgets)
+        one = Asked(number, chat.id, kind, tag, forgets, withdraws)
         self.asked.append(one)
         self._open[number] = one
 
@@ -276,8 +322,10 @@ class Talk:
             messages=len(self.telegram.sent("sendMessage")),
             uncertain=sum(one.number in uncertain for one in self.asked),
             set_aside=sum(one.number in set_aside for one in self.asked),
+            withdrawals=sum(one.withdraws is not None for one in self.asked),
         )
         self._count_turns(toll, uncertain)
+        self._count_out_of_order(toll)
         self._count_texts(toll, uncertain)
         self._count_left_over(toll, uncertain)
         return toll
@@ -285,16 +333,25 @@ class Talk:
     def _count_left_over(self, toll, uncertain):
         """Check that no forgotten word is in the database, and no reply to it in a chat."""
         content = b"".join(path.read_bytes() for path in self.lives.folder.glob("bot.db*"))
-        messages = self.telegram.world.messages.values()
-        lines = [one["text"] for one in messages if one["from"]["id"] == self.telegram.me.id]
-        standing = {found[1] for found in map(PART.search, lines) if found}
+        stored = set(self.lives.rows("SELECT chat_id, message_id FROM lines"))
+        numbers = {one.tag: one.number for one in self.asked}
+        standing = defaultdict(set)  # the words of the lines that stay, by tag
+        for ref, message in self.telegram.world.messages.items():
+            is_own = message["from"]["id"] == self.telegram.me.id
+            if is_own and (found := PART.search(message["text"])):
+                standing[found[1]].add(found[2])
+                if ref not in stored and numbers[found[1]] not in uncertain:
+                    toll.unknown.append((ref, found[0]))
         newest = {}
         for one in self.asked:
             if one.forgets and one.forgets["text"].encode() in content:
                 toll.left_over.append(one.forgets["text"])
             earlier = newest.get(one.chat)
-            if one.forgets and earlier.tag in standing and earlier.number not in uncertain:
-                toll.left_over.append(earlier)
+            words = standing[earlier.tag] if one.forgets else set()
+            if one.withdraws and one.kind != "/optout":  # a reply may be generated after it
+                words = {word for word in words if word.startswith("s")}
+            if words and earlier.number not in uncertain:
+                toll.left_over.append((one, earlier, words))
             newest[one.chat] = one
 
     def _count_turns(self, toll, uncertain):
@@ -305,23 +362,32 @@ class Talk:
                 tag, word, number, count = found.groups()
                 turns[tag][word, int(count)][int(number)] += 1
         for one in self.asked:
-            if one.kind not in {"/as", "/simulate"}:
+            if one.kind not in {"/as", "/simulate", "/as, withdrawn"}:
                 continue
             wanted, found = 1 if one.kind == "/as" else TURNS, turns[one.tag]
             has_all = all(len(came) == count for (_, count), came in found.items())
             is_whole = has_all and len(found) == wanted
-            if not is_whole and one.number not in uncertain:
+            if one.kind != "/as, withdrawn" and not is_whole and one.number not in uncertain:
                 toll.lost.append((one, dict(found)))
             if len(found) > wanted or any(max(came.values()) > 1 for came in found.values()):
                 toll.doubled.append((one, dict(found)))
 
+    def _count_out_of_order(self, toll):
+        """Count the replies that were sent before one to an earlier command of the same group."""
+        newest = Counter()
+        for call in self.telegram.sent("sendMessage"):
+            if found := PART.search(call.params["text"]):
+                number, chat = int(found[1].removeprefix("tag")), call.params["chat_id"]
+                toll.out_of_order += number < newest[chat]
+                newest[chat] = max(newest[chat], number)
+
     def _count_texts(self, toll, uncertain):
-        """Check that each /help and each /forget was answered once in its chat."""
+        """Check that each command that needs no model was answered once in its chat."""
         texts = defaultdict(list)
         for call in self.telegram.sent("sendMessage"):
             texts[call.params["chat_id"]].append(call.params["text"])
         for chat in self.groups:
-            for kind, answer in (("/help", "/as"), ("/forget", EN.forget_done)):
+            for kind, answer in ANSWERS.items():
                 asked = [one for one in self.asked if (one.chat, one.kind) == (chat.id, kind)]
                 doubts = sum(one.number in uncertain for one in asked)
                 came = sum(answer in text for text in texts[chat.id])

@@ -5,19 +5,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from telegram import Message, Update
 
 from bot.application import Context
 from bot.handlers.speaking import Speaking
 from bot.services.delivery import UNSENT
-from bot.services.forgetting import erase
 from bot.services.replies import BusyError
 from bot.services.state import BotState
-from bot.store.erasure import ErasureQuery
-from bot.store.messages import Place, Ref
-from bot.store.outbox import State
+from bot.store.messages import Place
+from bot.store.outbox import Line
 from bot.store.quizzes import Quiz
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, place_of
@@ -103,7 +100,7 @@ class GuessGame:
 
         Returns the reason if it could not be sent.
         """
-        state, outbox = context.state, context.state.store.outbox
+        state = context.state
         part = await context.delivery.begin(place)
         if part is None:
             return None
@@ -113,20 +110,14 @@ class GuessGame:
         names = [person.name for person in state.access_in(place.chat_id).voices]
         question = make_question(shown, names, context.texts, self.rng)
 
-        must_erase = partial(
-            state.must_erase, place.chat_id, shown.voice, shown.person_id, shown.sources
-        )
+        line = Line(shown.voice, shown.version, shown.sources, person_id=shown.person_id)
 
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
-            person = state.find_person(place.chat_id, shown.voice, shown.person_id)
-            is_voice = person in state.access_in(place.chat_id).voices
-            return is_voice and not must_erase()
+            may_imitate = await state.may_still_imitate(place.chat_id, shown.voice, shown.person_id)
+            return may_imitate and await state.store.outbox.may_send(part)
 
-        sent: Message | None = None
-        outcome: State = UNSENT
-        if await may_send(question.text):
-            sent, outcome = await context.delivery.ask(part, place, question, may_send)
+        sent, outcome = await context.delivery.ask(part, place, question, line, may_send)
         if sent and sent.poll:
             quiz = Quiz(
                 poll_id=sent.poll.id,
@@ -138,16 +129,8 @@ class GuessGame:
                 version=shown.version,
                 asked_at=sent.date,
             )
-            await state.store.quizzes.add(part, quiz, shown.sources, shown.person_id)
-            await outbox.mark(part, place, outcome)
-            # somebody may have withdrawn while it was being sent
-            sources = [Ref(place.chat_id, number) for number in shown.sources]
-            await state.reload_withdrawals(place.chat_id, shown.voice, shown.person_id, sources)
-            if must_erase():
-                own = (Ref(sent.chat.id, sent.message_id),)
-                await erase(ErasureQuery(own=own), context.delivery)
+            await state.store.quizzes.add(quiz)
         elif outcome == UNSENT:
-            await outbox.mark(part, place, "refused")
             return context.texts.quiz_unavailable
         return context.texts.quiz_not_sent if outcome == "refused" else None
 

@@ -13,7 +13,6 @@ from bot.application import Context
 from bot.handlers.membership import PrivacyMode
 from bot.services.access import Access
 from bot.services.delivery import Ready
-from bot.services.forgetting import erase
 from bot.services.replies import (
     PLAIN_REQUEST,
     BusyError,
@@ -23,8 +22,7 @@ from bot.services.replies import (
     SlowError,
 )
 from bot.services.state import BotState
-from bot.store.erasure import ErasureQuery
-from bot.store.messages import Place, Ref
+from bot.store.messages import Place
 from bot.store.send_log import Part
 from bot.texts.wording import Wording
 from bot.transport.outgoing import pause, typing, typing_seconds
@@ -229,7 +227,7 @@ class Speaking:
                     context, part, place, generate, is_asked=is_asked
                 )
                 since = begun if is_first_paced else None
-                ready = self._paced(context, place, reply, may_continue, since, stopped)
+                ready = self._paced(context, part, place, reply, may_continue, since, stopped)
                 return await self._send_turn(context, part, place, reply, ready)
 
     async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
@@ -243,6 +241,7 @@ class Speaking:
     def _paced(
         self,
         context: Context,
+        part: Part,
         place: Place,
         reply: Reply,
         may_continue: Callable[[], bool],
@@ -265,7 +264,9 @@ class Speaking:
                 await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
             await self._state.is_current.wait()  # somebody may have withdrawn, or sent /stop
-            return may_continue() and self._may_still_say(reply, place)
+            may_speak = may_continue() and self._state.may_speak_in(place.chat_id)
+            may_speak = may_speak and await self._may_still_imitate(reply, place)
+            return may_speak and await self._state.store.outbox.may_send(part)
 
         return ready
 
@@ -274,41 +275,16 @@ class Speaking:
     ) -> bool:
         """Send a turn message by message; return whether its messages arrived.
 
-        Returns False if one did not, or if the bot may no longer speak here. A turn that stopped
-        because its person opted out counts as sent.
+        Returns False if one did not, or if the bot may no longer speak here. A turn that was
+        withdrawn counts as sent.
         """
-        arrived = await context.delivery.send_turn(part, place, ready)
-        await self._erase_withdrawn(context, part, place, reply)
-        is_withdrawn = not self._may_still_say(reply, place)
-        return arrived or (is_withdrawn and self._state.may_speak_in(place.chat_id))
+        result = await context.delivery.send_turn(part, place, ready)
+        if result == "sent" or not self._state.may_speak_in(place.chat_id):
+            return result == "sent"
+        return result == "withdrawn" or not await self._may_still_imitate(reply, place)
 
-    async def _erase_withdrawn(
-        self, context: Context, part: Part, place: Place, reply: Reply
-    ) -> None:
-        """Erase what should not have been sent.
-
-        While it was being sent, its person may have opted out, or somebody may have forgotten a
-        source or one of its messages.
-        """
-        state = self._state
-        if not (state.is_shared or state.forgotten or self._must_erase(reply, place)):
-            return
-        lines = await state.store.outbox.lines_of(part)
-        sources = (Ref(place.chat_id, number) for number in reply.sources)
-        await state.reload_withdrawals(
-            place.chat_id, reply.voice, reply.person_id, (*sources, *lines)
-        )
-        if not self._must_erase(reply, place):
-            lines = tuple(filter(state.is_forgotten, lines))
-        if lines:
-            await erase(ErasureQuery(own=lines), context.delivery)
-
-    def _may_still_say(self, reply: Reply, place: Place) -> bool:
-        """Whether a turn may still be sent: somebody may have withdrawn since the request."""
-        access = self._state.access_in(place.chat_id)
-        person = self._state.find_person(place.chat_id, reply.voice, reply.person_id)
-        may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._must_erase(reply, place)
+    async def _may_still_imitate(self, reply: Reply, place: Place) -> bool:
+        return await self._state.may_still_imitate(place.chat_id, reply.voice, reply.person_id)
 
     def _refuse(self, voice: str, place: Place, context: Context) -> str | None:
         """Return why a voice that somebody asked for may not be used now, or None if it may.
@@ -321,10 +297,6 @@ class Speaking:
         if person := access.roster.find_by_name(voice):
             return explain_refusal(person, access, context.texts, place.chat_id)
         return context.texts.format_unknown_name([one.name for one in access.voices])
-
-    def _must_erase(self, reply: Reply, place: Place) -> bool:
-        """Whether a reply must not stay: somebody has withdrawn since the request."""
-        return self._state.must_erase(place.chat_id, reply.voice, reply.person_id, reply.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, no_reply_text: str) -> str:
         """Return the message that explains why there is no reply, or "" if the chat just got it."""

@@ -14,7 +14,7 @@ from bot.application import Context
 from bot.services.picture import Picture, PictureTexts, can_draw, draw_statistics
 from bot.services.state import BotState
 from bot.services.statistics import MAX_MESSAGES, Statistics, compute_statistics
-from bot.store.messages import Place
+from bot.store.messages import Place, Ref
 from bot.texts.wording import Wording
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import typing
@@ -148,5 +148,5 @@ async def _is_valid(
     """Whether nobody has withdrawn, or forgotten a message, since the statistics were computed."""
     voices = state.access_in(place.chat_id).voices
     still = {number for person in voices for number in person.ids}
-    forgotten = state.forgotten.get(place.chat_id, set())
-    return authors <= still and forgotten.isdisjoint(found.sources)
+    refs = [Ref(place.chat_id, number) for number in found.sources]
+    return authors <= still and not await state.store.eraser.find_forgotten(refs)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from telegram import Message
 from telegram.error import (
@@ -19,9 +19,11 @@ from telegram.error import (
 from telegram.ext import ExtBot
 
 from bot.errors import StoppingError, StoreError
+from bot.services.forgetting import erase
 from bot.services.replies import Reply
 from bot.services.state import BotState
-from bot.store.messages import Place
+from bot.store.erasure import ErasureQuery
+from bot.store.messages import Place, Ref
 from bot.store.outbox import APOLOGY, NOTICE, Line, State, Turn
 from bot.store.send_log import Part, SendLog
 from bot.transport.incoming import message_of
@@ -34,6 +36,7 @@ from bot.transport.outgoing import (
     send_quiz,
     send_sticker,
 )
+from model.chat.conversation import Message as StoredMessage
 from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person
 
@@ -45,6 +48,8 @@ MAX_MIGRATIONS = 3  # to another chat id while one message is sent
 
 Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 """Waits until a message may be sent; returns False if it and all later ones must not be sent."""
+
+TurnResult: TypeAlias = Literal["sent", "not sent", "withdrawn"]
 
 UNSENT: State = "generating"
 """The state of a message that must not be sent any more; Telegram did not refuse it."""
@@ -116,6 +121,11 @@ class Delivery:
     refused: set[Place] = field(default_factory=set, init=False)
     turns: dict[Part, Turn] = field(default_factory=dict, init=False)
 
+    async def resume(self) -> None:
+        """Store what an earlier process sent; delete what was withdrawn while it was sent."""
+        if lines := await self.state.store.outbox.resume(self.update_id):
+            await erase(ErasureQuery(own=lines), self)
+
     async def begin(self, place: Place) -> Part | None:
         """Return the next part, or None if an earlier process finished it."""
         part = Part(self.update_id, self.parts)
@@ -179,16 +189,22 @@ class Delivery:
             await self.send_text(place, text, part=part)
 
     async def ask(
-        self, part: Part, place: Place, question: Question, ready: Ready
+        self, part: Part, place: Place, question: Question, line: Line, ready: Ready
     ) -> tuple[Message | None, State]:
-        """Send a quiz and return its state; the caller stores a quiz that arrived."""
-        if not await self.state.store.outbox.begin(part, place):  # a stored quiz needs its part
-            return None, UNSENT
-        sending = partial(send_quiz, self.bot, question=question)
-        sent, state = await self._send(part, place, sending, again=partial(ready, question.text))
+        """Send a quiz, which is stored like a turn without text, and return its state.
+
+        Returns no message if it did not arrive or was withdrawn while it was sent.
+        """
+        outbox, turn = self.state.store.outbox, Turn(line, ("",))
+        await outbox.keep_turn(part, place, turn)
+        sent, state = None, UNSENT
+        if await ready(question.text):
+            sending, again = partial(send_quiz, self.bot, question=question), partial(ready, "")
+            sent, state = await self._send(part, place, sending, len(turn.messages), again)
         if sent is None:  # a group that forbids polls still gets other messages
-            end: State = "refused" if state == UNSENT else state
-            await self.state.store.outbox.mark(part, place, end)
+            await outbox.mark(part, place, "refused" if state == UNSENT else state)
+        elif not await self._store(part, turn.without_first(state), message_of(sent), ""):
+            sent = None
         return sent, state
 
     async def load_or_generate(
@@ -217,10 +233,10 @@ class Delivery:
             return None
         return await self.state.store.outbox.unsent(Part(self.update_id, 0))
 
-    async def send_turn(self, part: Part, place: Place, ready: Ready) -> bool:
+    async def send_turn(self, part: Part, place: Place, ready: Ready) -> TurnResult:
         """Send and store the messages of a part's turn, each after `ready` returns True.
 
-        Returns whether all arrived. Messages after one that may have arrived are still sent.
+        Messages after one that may have arrived are still sent.
         """
         outbox, left, has_all = self.state.store.outbox, self.turns.pop(part), True
         while left.messages:
@@ -229,19 +245,26 @@ class Delivery:
             if await ready(words):
                 sent, state = await self._send_line(part, place, left, partial(ready, words))
             if state == UNSENT:
+                is_withdrawn = not await outbox.may_send(part)
                 await outbox.mark(part, place, left.so_far)
-                return False
+                return "withdrawn" if is_withdrawn else "not sent"
             if state == "refused":
                 await self._end(part, place, state)
-                return False
+                return "not sent"
             has_all &= sent is not None
             message = message_of(sent) if sent else None
-            kept = (
-                replace(message, text=add_voice_header(left.line.voice, words)) if message else None
-            )
             left = left.without_first(state)
-            await outbox.advance(part, left, kept)
-        return has_all
+            await self._store(part, left, message, add_voice_header(left.line.voice, words))
+        return "sent" if has_all else "not sent"
+
+    async def _store(self, part: Part, left: Turn, sent: StoredMessage | None, text: str) -> bool:
+        """Store a message of a turn; delete it if it must not stay; return whether it stays."""
+        message = replace(sent, text=text) if sent else None
+        may_stay = await self.state.store.outbox.advance(part, left, message)
+        if message and not may_stay:
+            own = (Ref(message.chat_id, message.message_id),)
+            await erase(ErasureQuery(own=own), self)
+        return may_stay
 
     async def _end(self, part: Part, place: Place, state: State) -> None:
         if state == "refused":

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -15,9 +15,8 @@ from bot.services.supervisor import Supervisor
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.changes import Kind
-from bot.store.erasure import ErasureQuery, Marked
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
-from bot.store.messages import Place, Ref
+from bot.store.messages import Place
 from bot.store.shared_run import SharedRun
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
@@ -27,9 +26,6 @@ from model.version import VERSION
 if TYPE_CHECKING:
     from bot.services.forgetting import ErasureResult
     from bot.store.postgres.job_queue import JobQueue  # the queue's package is optional
-
-RECENT = timedelta(hours=1)
-"""How far back forgotten messages are loaded: longer than a reply is generated and sent."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +41,6 @@ class BotState:
     groups: dict[int, Group] = field(default_factory=dict)
     decisions: DecisionsByUser = field(default_factory=dict)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
     admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
     turn_stoppers: list[Callable[[int], None]] = field(default_factory=list)
@@ -79,14 +74,12 @@ class BotState:
         self.is_current.set()
 
     async def reload(self) -> None:
-        """Load the groups and the decisions, and what was forgotten lately."""
+        """Load the groups and the decisions."""
         async with self.loading:
             self.groups = await self.store.groups.all()
             self._later = find_later_ids(self.groups)
             self.decisions = await self.store.decisions.all()
             self._access.clear()
-        if self.is_shared:
-            await self._load_forgotten()
 
     @property
     def is_shared(self) -> bool:
@@ -115,17 +108,15 @@ class BotState:
             self.decisions = await self.store.decisions.all()
             self._access.clear()
 
-    async def reload_withdrawals(
-        self, chat_id: int, voice: str, person_id: int | None, refs: Collection[Ref]
-    ) -> None:
-        """Reload from the database a person's decisions and which messages are forgotten.
+    async def may_still_imitate(self, chat_id: int, voice: str, person_id: int | None) -> bool:
+        """Whether the person in whose voice something is sent still agrees."""
+        if self.is_shared:
+            await self._reload_decisions(chat_id, voice, person_id)
+        person = self.find_person(chat_id, voice, person_id)
+        return person is not None and self.access_in(chat_id).may_imitate(person)
 
-        Notifications from other processes arrive with a delay. Without such processes, this does
-        nothing.
-        """
-        if not self.is_shared:
-            return
-        self._note_forgotten(await self.store.eraser.find_forgotten(refs))
+    async def _reload_decisions(self, chat_id: int, voice: str, person_id: int | None) -> None:
+        """Reload a person's decisions: other processes' notifications arrive with a delay."""
         person = self.find_person(chat_id, voice, person_id)
         accounts = set(person.ids if person else ())
         if person_id is not None:
@@ -142,19 +133,9 @@ class BotState:
             await self._load_group(number)
         elif kind == "decision":
             await self._load_decisions()
-        elif kind == "forgotten":
-            await self._load_forgotten(number)
         else:
             for stop in self.turn_stoppers:
                 stop(number)
-
-    async def _load_forgotten(self, chat_id: int | None = None) -> None:
-        moment = datetime.now(UTC) - RECENT
-        self._note_forgotten(await self.store.eraser.find_forgotten_since(moment, chat_id))
-
-    def _note_forgotten(self, refs: Iterable[Ref]) -> None:
-        for ref in refs:
-            self.forgotten.setdefault(ref.chat_id, set()).add(ref.message_id)
 
     async def has_replies(self, chat_id: int) -> bool:
         """Whether a reply to a chat waits or is generated, in any process of the bot."""
@@ -276,32 +257,10 @@ class BotState:
         await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id))
         await self._load_decisions()
 
-    async def mark(self, wanted: ErasureQuery) -> Marked:
-        """Exclude messages that will be erased, and replies made from them, from all use."""
-        return await self.store.eraser.mark(wanted, datetime.now(UTC), self._note_forgotten)
-
-    def is_forgotten(self, ref: Ref) -> bool:
-        """Whether a message is known to be forgotten."""
-        return ref.message_id in self.forgotten.get(ref.chat_id, ())
-
     def find_person(self, chat_id: int, voice: str, person_id: int | None) -> Person | None:
         """Return whose voice a message is in; earlier versions stored only the voice's name."""
         roster = self.access_in(chat_id).roster
         return roster.find_by_name(voice) if person_id is None else roster.find_by_id(person_id)
-
-    def must_erase(
-        self, chat_id: int, voice: str, person_id: int | None, sources: Iterable[int]
-    ) -> bool:
-        """Whether to erase a line: its person opted out, or one of its sources is forgotten."""
-        if not self.forgotten.get(chat_id, set()).isdisjoint(sources):
-            return True
-        accounts = self.find_accounts(person_id) if person_id is not None else frozenset[int]()
-        stored = (self.decisions[number][-1] for number in accounts & self.decisions.keys())
-        if any(one.kind == "optout" for one in stored):  # also if the chat has another model now
-            return True
-        person = self.find_person(chat_id, voice, person_id)
-        decisions = self.access_in(chat_id).decisions
-        return "optout" in {decisions.get(number) for number in (person.ids if person else ())}
 
     async def health(self) -> dict[str, Any]:
         """Return version, model, failing jobs and waiting updates; `ok` is False if a job fails.

@@ -6,9 +6,9 @@ from sqlalchemy import Connection, func, select
 
 from bot.store.engines import POSTGRES
 
-Kind: TypeAlias = Literal["group", "decision", "forgotten", "stop"]
-"""What changed: a group's settings, a person's decision, or a chat's forgotten messages; or all
-turns that are being sent to a chat must stop."""
+Kind: TypeAlias = Literal["group", "decision", "stop"]
+"""What changed: a group's settings or a person's decision; or all turns that are being sent to a
+chat must stop."""
 
 CHANNEL = "understudy_changes"
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -34,17 +34,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
-from bot.store.changes import announce
 from bot.store.database import Database
 from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
-from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
-from bot.store.outbox import drop_turns
+from bot.store.messages import IS_FORGOTTEN, REFS_PER_STATEMENT, Ref, find_forgotten
+from bot.store.outbox import find_turns, withdraw_turn
 from bot.store.shared_run import SharedRun
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.updates import (
     Json,
     Predicate,
+    asks_to_erase,
     find_author_id,
     find_refs,
     make_ref,
@@ -128,67 +128,55 @@ class Eraser:
         self._closing = threading.Event()
         database.after_close.append(self._close)
 
-    async def mark(
-        self,
-        wanted: ErasureQuery,
-        at: datetime,
-        note: Callable[[Collection[Ref]], object] = lambda _: None,
-    ) -> Marked:
+    async def mark(self, wanted: ErasureQuery, at: datetime) -> Marked:
         """Overwrite forgotten messages and record their ids, so that they are no longer used.
 
-        The newest messages come first. `note` receives the ids of each step. The bot's own messages
-        are recorded but not yet overwritten.
+        The newest messages come first. Turns that are being sent are withdrawn. The bot's own
+        messages are recorded but not yet overwritten.
         """
 
-        def mark_window(connection: Connection, window: ColumnElement[bool]) -> list[Ref]:
+        def mark_window(connection: Connection, window: ColumnElement[bool]) -> None:
             condition = and_(window, messages.c.author_id.in_(wanted.authors))
             columns = (messages.c.chat_id, messages.c.message_id)
             row = select(*columns, literal(at, forgotten.c.at.type)).where(condition)
             new = insert(forgotten).from_select(["chat_id", "message_id", "at"], row)
-            keys = forgotten.c.chat_id, forgotten.c.message_id
-            found = connection.execute(new.on_conflict_do_nothing().returning(*keys))
-            refs = [Ref(*row) for row in found]
+            connection.execute(new.on_conflict_do_nothing())
             _overwrite(connection, condition)
-            _announce(connection, refs)
-            return refs
 
         for refs in _batches(wanted.messages):
             await self._step(partial(_record, refs, at, is_overwritten=True))
-            note(refs)
         marked = len(wanted.messages)
         if wanted.authors:
-            async for fresh in self._in_windows(mark_window, wanted.authors):
-                note(fresh)
-            query = select(func.count()).where(messages.c.author_id.in_(wanted.authors))
+            async for _ in self._in_windows(mark_window, wanted.authors):
+                pass
+            theirs = messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN
+            query = select(func.count()).select_from(messages).where(*theirs)
             marked = await self._database.read(lambda one: one.execute(query).scalar_one())
+        turns = partial(find_turns, people=wanted.authors, voices=wanted.voices)
+        for number in await self._database.read(turns):  # first: see `bot.store.outbox`
+            self._must_wipe = True
+            await self._database.write(partial(withdraw_turn, number=number))
         own = await self._database.read(partial(_find_lines, wanted))
         for refs in _batches(own):
             await self._step(partial(_record, refs, at, is_overwritten=False))
-            note(refs)
         return Marked(marked, own)
 
     async def find_forgotten(self, refs: Collection[Ref]) -> frozenset[Ref]:
         """Return which of these messages were forgotten."""
         return await self._database.read(partial(find_forgotten, refs=refs))
 
-    async def find_forgotten_since(self, moment: datetime, chat_id: int | None = None) -> set[Ref]:
-        """Return the messages that were forgotten after a moment, of one chat or of all."""
-        query = select(forgotten.c.chat_id, forgotten.c.message_id).where(forgotten.c.at >= moment)
-        if chat_id is not None:
-            query = query.where(forgotten.c.chat_id == chat_id)
-        return await self._database.read(lambda one: {Ref(*row) for row in one.execute(query)})
-
-    async def erase(self, wanted: ErasureQuery, update_id: int | None = None) -> None:
-        """Erase messages, copies of them, and the bot's messages generated from them.
+    async def erase(
+        self, wanted: ErasureQuery, lines: Iterable[Ref], update_id: int | None = None
+    ) -> None:
+        """Erase messages that `mark` has marked, copies of them, and `lines`, which it has found.
 
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
-        name are removed. After a kill in the middle, the same call finishes the work. If nothing is
+        name are removed. After a kill in the middle, the same calls finish the work. If nothing is
         erased, the file is not wiped.
         """
-        marked = await self.mark(wanted, datetime.now(UTC))
 
         def drop_traces(connection: Connection) -> int:
-            rows = drop_turns(connection, wanted.authors, wanted.voices)
+            rows = 0
             for table in (answers, reactions):
                 traces = delete(table).where(table.c.user_id.in_(wanted.authors))
                 rows += connection.execute(traces).rowcount
@@ -196,14 +184,14 @@ class Eraser:
 
         changes = await self._database.write(drop_traces)
         changes += await self._scrub_inbox(wanted.authors, update_id)
-        for refs in _batches((*marked.lines, *wanted.messages)):
-            await self._step(partial(_delete_refs, refs))
+        refs = (*lines, *wanted.messages)
+        for batch in _batches(refs):
+            await self._step(partial(_delete_refs, batch))
         if wanted.authors:
-            is_theirs = messages.c.author_id.in_(wanted.authors)
-            await self._delete_where(is_theirs, wanted.authors)
-        is_changed = bool(changes or marked.messages or marked.lines)
+            theirs = and_(messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN)
+            changes += await self._delete_where(theirs, wanted.authors)
         # of several processes, another one may have been killed before it wiped
-        if is_changed or self._must_wipe or self._database.backend.is_shared:
+        if changes or refs or self._must_wipe or self._database.backend.is_shared:
             await self.wipe()
 
     async def authors_before(self, moment: datetime) -> dict[int, frozenset[int]]:
@@ -409,14 +397,8 @@ def _record(
     """Record that messages are forgotten, and overwrite them now or later."""
     rows = [{"chat_id": ref.chat_id, "message_id": ref.message_id, "at": at} for ref in refs]
     connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
-    _announce(connection, refs)
     if is_overwritten:
         _overwrite(connection, _is_among(_keys(refs)))
-
-
-def _announce(connection: Connection, refs: Iterable[Ref]) -> None:
-    for chat_id in {ref.chat_id for ref in refs}:
-        announce(connection, "forgotten", chat_id)
 
 
 def _delete_refs(refs: Sequence[Ref], connection: Connection) -> None:
@@ -527,7 +509,8 @@ def _scrub_page(
 
     changes = {}
     for number, state, body, before in kept:
-        if number == update_id:
+        is_asking = state != SET_ASIDE and asks_to_erase(before)  # it may be marked already
+        if number == update_id or is_asking:
             after = remove_sender_name(remove_erased_text(before, lambda _: False, is_theirs))
         else:
             top: Predicate = is_theirs if state == SET_ASIDE else is_erased

@@ -17,13 +17,18 @@ What the next attempt finds after a kill:
   again.
 - before Telegram's answer: a log entry without an answer. The message may have arrived. It counts
   as uncertain and is not sent again; the rest of the turn is sent.
-- before `advance` or `mark`: a log entry with the answer. `settle` (of a file) or `begin` (of a
+- before `advance` or `mark`: a log entry with the answer. `settle` (of a file) or `resume` (of a
   table) stores what `advance` or `mark` would have stored.
 - after that: the database has it all, and an old log entry changes nothing, because the number of
   unsent messages no longer matches or the part has ended.
 
 A part is read from the database only if an earlier process started its update. Otherwise nothing
 of it can be stored.
+
+While a turn is being sent, its person or the author of a source may withdraw. `withdraw_turn`
+removes the unsent messages of such a turn; only then does the withdrawal search for the lines to
+delete. A message of the turn that arrives is stored either before that, and is found, or after it:
+then the transaction that stores it records that it must be deleted, and its sender deletes it.
 """
 
 import json
@@ -32,13 +37,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Update, func, select, update
+from sqlalchemy import Connection, Update, and_, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
 from bot.store.messages import Place, Ref, find_forgotten, message_insert
 from bot.store.send_log import Note, Part, open_send_log
-from bot.store.tables import inbox, lines, replies, sources
+from bot.store.tables import forgotten, inbox, lines, replies, sources
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 
@@ -85,7 +90,8 @@ class Line:
 class Turn:
     """The unsent messages of a turn, and how they were generated.
 
-    `so_far` is the state of the part if no more of them are sent.
+    `so_far` is the state of the part if no more of them are sent. A stored turn without messages
+    was withdrawn. The message of a quiz has no text here.
     """
 
     line: Line
@@ -108,20 +114,18 @@ class Outbox:
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.
 
-        Nothing is left if the part has ended, after an apology for the update, and if a source
-        message of the stored turn was forgotten; then the turn is deleted.
+        Nothing is left if the part has ended, after an apology for the update, and if the stored
+        turn was withdrawn; then the turn is deleted.
         """
         key = {"update_id": part.update_id, "part": part.number}
         apology = select(replies.c.state).filter_by(update_id=part.update_id, part=APOLOGY)
 
         def write(connection: Connection) -> bool:
+            self._database.check_is_own(connection, part.update_id)
             connection.execute(_insert_part(part, place, "generating").on_conflict_do_nothing())
-            for note in self.log.find(connection, part):  # earlier attempts ended there
-                _settle(connection, note)
-                self.log.drop_in(connection, note.part)
             row = connection.execute(select(replies).filter_by(**key)).one()
             turn = _turn_of(row.turn)
-            if turn and _is_any_forgotten(connection, row.chat_id, turn.line.sources):
+            if turn and _is_withdrawn(connection, row.chat_id, turn):
                 connection.execute(_state_update(part, turn.so_far))
                 return False
             if part.number >= 0 and connection.execute(apology).scalar() not in {
@@ -131,7 +135,7 @@ class Outbox:
                 return False
             return row.state in {"generating", "queued"}
 
-        return await self._write(part, write)
+        return await self._database.write(write)
 
     async def mark(self, part: Part, place: Place, state: State) -> None:
         """Record the state in which a part ended; the unsent rest of its turn is deleted."""
@@ -142,21 +146,32 @@ class Outbox:
         await self._write(part, lambda connection: connection.execute(change))
 
     async def keep_turn(self, part: Part, place: Place, turn: Turn) -> None:
-        """Store a turn before its first message is sent."""
+        """Store a turn before its first message is sent; without text if it is withdrawn."""
         generation = turn.line.generation
-        values = {
-            "state": "queued",
-            "turn": _json_of(turn),
-            "generation": json.dumps(asdict(generation)) if generation else None,
-        }
-        change = (
-            _insert_part(part, place, "queued")
-            .values(values)
-            .on_conflict_do_update(
-                index_elements=[replies.c.update_id, replies.c.part], set_=values
-            )
-        )
-        await self._write(part, lambda connection: connection.execute(change))
+        made = json.dumps(asdict(generation)) if generation else None
+
+        def write(connection: Connection) -> None:
+            is_withdrawn = _is_withdrawn(connection, place.chat_id, turn)
+            kept = replace(turn, messages=()) if is_withdrawn else turn
+            values = {"state": "queued", "turn": _json_of(kept), "generation": made}
+            new = _insert_part(part, place, "queued").values(values)
+            key = [replies.c.update_id, replies.c.part]
+            connection.execute(new.on_conflict_do_update(index_elements=key, set_=values))
+
+        await self._write(part, write)
+
+    async def may_send(self, part: Part) -> bool:
+        """Whether messages of a part's turn are left and nobody has withdrawn the turn."""
+        query = select(replies).filter_by(update_id=part.update_id, part=part.number)
+
+        def read(connection: Connection) -> bool:
+            row = connection.execute(query).one_or_none()
+            turn = _turn_of(row.turn) if row else None
+            if row is None or turn is None:
+                return False
+            return not _is_withdrawn(connection, row.chat_id, turn)
+
+        return await self._database.read(read)
 
     async def unsent(self, part: Part) -> Turn | None:
         """Return the unsent messages of a part's turn, or None if no turn is stored."""
@@ -165,12 +180,43 @@ class Outbox:
             lambda connection: _turn_of(connection.execute(query).scalar())
         )
 
-    async def advance(self, part: Part, left: Turn, message: Message | None) -> None:
+    async def advance(self, part: Part, left: Turn, message: Message | None) -> bool:
         """Record that a message of a turn was sent, or may have been, and what is left of the turn.
 
-        `message` is stored with its source messages; None if it is not known.
+        `message` is stored with its source messages; None if it is not known. Returns False if it
+        must be deleted: the turn was withdrawn, or the message itself was forgotten. Until it is
+        deleted, `resume` returns it.
         """
-        await self._write(part, lambda connection: _advance(connection, part, left, message))
+        return await self._write(part, lambda connection: _advance(connection, part, left, message))
+
+    async def resume(self, update_id: int) -> tuple[Ref, ...]:
+        """Store what earlier attempts to answer an update left in the send log.
+
+        Returns the messages that they sent and that must be deleted.
+        """
+        query = (
+            select(lines.c.chat_id, lines.c.message_id)
+            .join(replies, replies.c.id == lines.c.reply_id)
+            .join(forgotten, and_(
+                forgotten.c.chat_id == lines.c.chat_id,
+                forgotten.c.message_id == lines.c.message_id,
+            ))
+            .where(replies.c.update_id == update_id)
+        )  # fmt: skip
+
+        def write(connection: Connection) -> tuple[list[Part], tuple[Ref, ...]]:
+            self._database.check_is_own(connection, update_id)
+            notes = self.log.find(connection, update_id)
+            for note in notes:
+                _settle(connection, note)
+                self.log.drop_in(connection, note.part)
+            refs = tuple(Ref(*row) for row in connection.execute(query))
+            return [note.part for note in notes], refs
+
+        parts, refs = await self._database.write(write)
+        for part in parts:
+            await self.log.drop_after_commit(part)
+        return refs
 
     async def give_up(self, update_id: int, but: Part) -> None:
         """End all parts of an update that are generated or sent, except one."""
@@ -201,17 +247,6 @@ class Outbox:
             return Line(row.voice, row.version, ids, generation, row.person_id)
 
         return await self._database.read(find)
-
-    async def lines_of(self, part: Part) -> tuple[Ref, ...]:
-        """Return the messages in a voice that a part was sent as."""
-        query = (
-            select(lines.c.chat_id, lines.c.message_id)
-            .join(replies, replies.c.id == lines.c.reply_id)
-            .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
-        )
-        return await self._database.read(
-            lambda connection: tuple(Ref(*row) for row in connection.execute(query))
-        )
 
     async def settle(self) -> int:
         """Store what the previous process's send log says; return how many messages are uncertain.
@@ -254,24 +289,36 @@ class Outbox:
         return result
 
 
-def drop_turns(connection: Connection, people: Collection[int], voices: Collection[str]) -> int:
-    """Delete the unsent rest of turns of these people, or generated from forgotten messages.
+def find_turns(
+    connection: Connection, people: Collection[int], voices: Collection[str]
+) -> list[int]:
+    """Return the unsent turns of these people, or generated from forgotten messages.
 
-    Turns without a person's id are known by the names `voices`. Returns how many were deleted.
+    Turns without a person's id are known by the names `voices`.
     """
-    dropped = 0
-    stored = select(replies).where(replies.c.turn.is_not(None))
-    for row in connection.execute(stored).all():
+    found = []
+    for row in connection.execute(select(replies).where(replies.c.turn.is_not(None))):
         turn = _turn_of(row.turn)
-        if turn is None:
+        if turn is None or not turn.messages:
             continue
         line = turn.line
         is_theirs = line.voice in voices if line.person_id is None else line.person_id in people
-        if is_theirs or _is_any_forgotten(connection, row.chat_id, turn.line.sources):
-            end = update(replies).where(replies.c.id == row.id)
-            connection.execute(end.values(state=turn.so_far, turn=None))
-            dropped += 1
-    return dropped
+        if is_theirs or _is_withdrawn(connection, row.chat_id, turn):
+            found.append(row.id)
+    return found
+
+
+def withdraw_turn(connection: Connection, number: int) -> None:
+    """Delete the unsent messages of a turn.
+
+    What else is known of it stays until its part ends, because a message may be on its way. Only
+    one row is locked, so that no two transactions wait for each other.
+    """
+    is_stored = replies.c.id == number, replies.c.turn.is_not(None)
+    stored = connection.execute(select(replies.c.turn).where(*is_stored).with_for_update()).scalar()
+    if turn := _turn_of(stored):
+        withdrawn = _json_of(replace(turn, messages=()))
+        connection.execute(update(replies).where(*is_stored).values(turn=withdrawn))
 
 
 def keep_line(
@@ -323,17 +370,31 @@ def _state_update(part: Part, state: State) -> Update:
     return change if state == "queued" else change.values(turn=None)
 
 
-def _advance(connection: Connection, part: Part, left: Turn, message: Message | None) -> None:
-    """Store a message and what is left of its turn, unless the turn was erased meanwhile."""
+def _advance(connection: Connection, part: Part, left: Turn, message: Message | None) -> bool:
+    """Store a message and what is left of its turn; return whether the message may stay."""
+    key = {"update_id": part.update_id, "part": part.number}
+    locked = select(replies).filter_by(**key).with_for_update()  # against `withdraw_turn`
+    row = connection.execute(locked).one_or_none()
+    turn = _turn_of(row.turn) if row else None
+    is_withdrawn = (
+        row is not None and turn is not None and _is_withdrawn(connection, row.chat_id, turn)
+    )
+    may_stay = not is_withdrawn
     if message is not None:
-        connection.execute(message_insert(message))
-        ids = (message.chat_id, message.message_id)
-        keep_line(connection, part, ids, message.sent_at, left.line)
-    if not left.messages:
+        ref = Ref(message.chat_id, message.message_id)
+        may_stay &= not find_forgotten(connection, [ref])
+        if not may_stay:
+            mark = {**asdict(ref), "at": datetime.now(UTC)}
+            connection.execute(insert(forgotten).values(mark).on_conflict_do_nothing())
+        elif message.text:
+            connection.execute(message_insert(message))
+        keep_line(connection, part, (ref.chat_id, ref.message_id), message.sent_at, left.line)
+    if is_withdrawn or not left.messages:
         connection.execute(_state_update(part, left.so_far))
-        return
-    change = _state_update(part, "queued").where(replies.c.turn.is_not(None))
-    connection.execute(change.values(turn=_json_of(left)))
+    else:
+        change = _state_update(part, "queued").where(replies.c.turn.is_not(None))
+        connection.execute(change.values(turn=_json_of(left)))
+    return may_stay
 
 
 def _settle(connection: Connection, note: Note) -> bool:
@@ -350,17 +411,20 @@ def _settle(connection: Connection, note: Note) -> bool:
     turn = _turn_of(row.turn)
     if turn is None:
         connection.execute(_state_update(part, state))
-    elif len(turn.messages) != note.left:
+    elif turn.messages and len(turn.messages) != note.left:
         return False
     else:
-        words = add_voice_header(turn.line.voice, turn.messages[0])
-        message = replace(note.message, text=words) if note.message else None
+        words = turn.messages[0] if turn.messages else ""
+        text = add_voice_header(turn.line.voice, words) if words else ""
+        message = replace(note.message, text=text) if note.message else None
         _advance(connection, part, turn.without_first(state), message)
     return state == "uncertain"
 
 
-def _is_any_forgotten(connection: Connection, chat_id: int, ids: Sequence[int]) -> bool:
-    return bool(find_forgotten(connection, [Ref(chat_id, number) for number in ids]))
+def _is_withdrawn(connection: Connection, chat_id: int, turn: Turn) -> bool:
+    """Whether a stored turn must not be sent: it was withdrawn, or a source was forgotten."""
+    sources_of = [Ref(chat_id, number) for number in turn.line.sources]
+    return not turn.messages or bool(find_forgotten(connection, sources_of))
 
 
 def _json_of(turn: Turn) -> str:

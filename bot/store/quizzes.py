@@ -9,9 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot.store.database import Database
 from bot.store.messages import FIELDS, Place, message_from_row
-from bot.store.outbox import Line, keep_line
-from bot.store.send_log import Part
-from bot.store.tables import answers, forgotten, guesses, messages, sources
+from bot.store.tables import answers, forgotten, guesses, lines, messages, sources
 from model.chat.conversation import Message
 
 
@@ -100,19 +98,13 @@ class Quizzes:
             lambda connection: list(map(message_from_row, connection.execute(query)))
         )
 
-    async def add(
-        self, part: Part, quiz: Quiz, shown_from: Collection[int], person_id: int | None = None
-    ) -> None:
-        """Store a quiz, the messages that it shows or was generated from, and whose voice it is."""
+    async def add(self, quiz: Quiz) -> None:
+        """Store a quiz that the outbox has stored as a line, unless it was erased since."""
         values = asdict(quiz)
-        line = Line(quiz.voice, quiz.version, tuple(shown_from), person_id=person_id)
-        at = (quiz.chat_id, quiz.message_id)
-
-        def write(connection: Connection) -> None:
-            connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
-            keep_line(connection, part, at, quiz.asked_at, line)
-
-        await self._database.write(write)
+        at = lines.c.chat_id == quiz.chat_id, lines.c.message_id == quiz.message_id
+        row = (literal(value, guesses.c[name].type) for name, value in values.items())
+        new = insert(guesses).from_select(list(values), select(*row).where(exists().where(*at)))
+        await self._database.write(lambda one: one.execute(new.on_conflict_do_nothing()))
 
     async def find_chat_id(self, poll_id: str) -> int | None:
         """Return the chat of a quiz, or None if the bot did not send it."""

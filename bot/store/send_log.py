@@ -80,8 +80,8 @@ class SendLog(Protocol):
             StoreError: It cannot be dropped.
         """
 
-    def find(self, connection: Connection, part: Part) -> Sequence[Note]:
-        """Return what earlier attempts left: to send this part, or, by others, to its update."""
+    def find(self, connection: Connection, update_id: int) -> Sequence[Note]:
+        """Return the records of an update."""
 
     def drop_in(self, connection: Connection, part: Part) -> None:
         """Drop the record in the transaction that stores what it says."""
@@ -129,10 +129,10 @@ class SendFile:
             with suppress(OSError):  # an entry that the database has does no harm
                 os.truncate(self._path, 0)
 
-    def find(self, connection: Connection, part: Part) -> Sequence[Note]:
+    def find(self, connection: Connection, update_id: int) -> Sequence[Note]:
         """See SendLog."""
         del connection
-        return [self.notes[part]] if part in self.notes else []
+        return [note for part, note in self.notes.items() if part.update_id == update_id]
 
     def drop_in(self, connection: Connection, part: Part) -> None:
         """Do nothing: the transaction may be rolled back."""
@@ -178,10 +178,9 @@ class SendTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sending: set[Part] = set()  # by this process
 
     async def load(self) -> Mapping[Part, Note]:
-        """Return nothing: other processes may still be sending; `Outbox.begin` reads the record."""
+        """Return nothing: others may still be sending; `Outbox.resume` reads their records."""
         return {}
 
     async def note_attempt(self, part: Part, left: int = 0, place: Place | None = None) -> None:
@@ -196,14 +195,13 @@ class SendTable:
 
         if not await self._database.write(write):
             raise StoreError(f"another process sends a message for update {part.update_id}")
-        self._sending.add(part)
 
     async def note_arrival(self, part: Part, message: Message | None) -> None:
         """See SendLog."""
         bare = replace(message, text="") if message else None
 
         def write(connection: Connection) -> None:
-            for attempted in self.find(connection, part):
+            for attempted in self.find(connection, part.update_id):
                 if attempted.part == part:
                     note = asdict(replace(attempted, has_arrived=True, message=bare))
                     values = {"note": json.dumps(note, default=datetime.isoformat)}
@@ -214,21 +212,18 @@ class SendTable:
     async def drop(self, part: Part) -> None:
         """See SendLog."""
         await self._database.write(lambda connection: self.drop_in(connection, part))
-        self._sending.discard(part)
 
-    def find(self, connection: Connection, part: Part) -> Sequence[Note]:
+    def find(self, connection: Connection, update_id: int) -> Sequence[Note]:
         """See SendLog."""
-        query = select(sends.c.note).where(sends.c.update_id == part.update_id)
-        notes = [_parse_note(json.loads(note)) for note in connection.execute(query).scalars()]
-        return [one for one in notes if one.part == part or one.part not in self._sending]
+        query = select(sends.c.note).where(sends.c.update_id == update_id)
+        return [_parse_note(json.loads(note)) for note in connection.execute(query).scalars()]
 
     def drop_in(self, connection: Connection, part: Part) -> None:
         """See SendLog."""
         connection.execute(delete(sends).where(*_is_of(part)))
 
     async def drop_after_commit(self, part: Part) -> None:
-        """See SendLog; the record itself was dropped in the transaction."""
-        self._sending.discard(part)
+        """Do nothing: the record was dropped in the transaction."""
 
 
 def open_send_log(database: Database) -> SendLog:

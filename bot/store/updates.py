@@ -43,6 +43,13 @@ def find_command(message: Json) -> str | None:
     return text.split(maxsplit=1)[0] if is_command and text.strip() else None
 
 
+def asks_to_erase(update: Json) -> bool:
+    """Whether an update is a command that erases its sender's words; its own text is harmless."""
+    message = update.get("message")
+    command = find_command(message) if isinstance(message, dict) else None
+    return (command or "").partition("@")[0].lower() in {"/optout", "/forget"}
+
+
 def make_ref(message: Json) -> Ref:
     """Return a message's ids."""
     return Ref(message["chat"].get("id"), message["message_id"])

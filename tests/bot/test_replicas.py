@@ -28,7 +28,6 @@ from bot.store.postgres.job_queue import JobQueue
 from bot.store.postgres.limits import SharedLimits
 from bot.store.send_log import Part, SendTable
 from bot.texts import EN
-from model.chat.conversation import Message
 from tests.bot.conftest import FRIENDS, until
 
 
@@ -122,12 +121,9 @@ async def test_what_one_process_changes_the_other_knows(stage, replicas, group, 
 
     await first.save_decision(group.id, 15, "optin")
     await first.save_group(Group(group.id, "Pals", chatty=50))
-    await first.store.messages.save(Message(group.id, 9, 15, "Ana", "words", datetime.now(UTC)))
-    await first.mark(ErasureQuery(messages=frozenset({Ref(group.id, 9)})))
 
     await until(lambda: second.decisions.get(15) is not None)
     await until(lambda: second.group(group.id).chatty == 50)
-    await until(lambda: 9 in second.forgotten.get(group.id, ()))
 
 
 async def test_changes_are_loaded_again_after_a_lost_connection(stage, replicas, postgres, url):
@@ -395,8 +391,10 @@ async def test_a_message_sent_during_an_optout_in_another_process_is_deleted(
 
     if kind == "optout":
         await other.save_decision(group.id, joao.id, "optout")
+        wanted = ErasureQuery(authors=frozenset({joao.id}))
     else:
-        await other.mark(ErasureQuery(messages=(Ref(group.id, source["message_id"]),)))
+        wanted = ErasureQuery(messages=(Ref(group.id, source["message_id"]),))
+    await other.store.eraser.mark(wanted, datetime.now(UTC))
     deleted = await stage.telegram.wait_for("deleteMessage", timeout=5)
 
     assert deleted.params["message_id"] == sent["message_id"]
@@ -484,23 +482,6 @@ async def test_a_private_command_counts_once(stage, replicas, zoe):
         await stage.telegram.say(chat, zoe, "/help")
 
     await until(lambda: len(stage.said()) == 20, 20)
-
-
-async def test_what_is_forgotten_while_a_process_cannot_hear_is_loaded(
-    stage, replicas, group, postgres
-):
-    first, second = map(state_of, replicas)
-    await first.store.messages.save(Message(group.id, 9, 15, "Ana", "words", datetime.now(UTC)))
-    postgres.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname LIKE 't%' AND query = 'LISTEN understudy_changes'"
-    )
-    await until(lambda: not second.is_current.is_set())
-
-    await first.mark(ErasureQuery(messages=frozenset({Ref(group.id, 9)})))
-
-    await until(second.is_current.is_set)
-    assert 9 in second.forgotten[group.id]
 
 
 async def test_processes_that_change_a_group_keep_each_others_changes(stage, replicas, url, group):

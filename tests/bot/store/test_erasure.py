@@ -53,6 +53,12 @@ async def database(tmp_path):
         yield database
 
 
+async def erase(eraser, wanted, **more):
+    """Erase in both stages; there is no chat."""
+    marked = await eraser.mark(wanted, AT)
+    await eraser.erase(wanted, marked.lines, **more)
+
+
 def fill(path, seed=LEAKY):
     """Let pages of a busy chat split and grow: SQLite copies rows from one to another."""
     chance = random.Random(seed)
@@ -70,7 +76,7 @@ def fill(path, seed=LEAKY):
 async def test_no_copy_that_sqlite_made_is_left(database, tmp_path):
     fill(tmp_path / "bot.db")
 
-    await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
+    await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
     assert find_words(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
@@ -124,7 +130,7 @@ async def test_no_copy_stays_in_the_memory_of_the_process(database):
     for cache in caches:
         cache("020 7946 0958 treasure")
 
-    await Eraser(database).erase(ErasureQuery(messages=(Ref(-5, 1),)))
+    await erase(Eraser(database), ErasureQuery(messages=(Ref(-5, 1),)))
 
     assert not any(cache.cache_info().currsize for cache in caches)
 
@@ -143,7 +149,7 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(data
             await store.save(said(100 + len(held), "meanwhile", author=3))
             held.append(asyncio.get_running_loop().time() - began)
 
-    forgetting = asyncio.create_task(Eraser(database).erase(ErasureQuery(authors=frozenset({1}))))
+    forgetting = asyncio.create_task(erase(Eraser(database), ErasureQuery(authors=frozenset({1}))))
     await meanwhile()
     await forgetting
 
@@ -180,7 +186,7 @@ async def test_an_erasure_takes_many_short_steps(database, tmp_path, monkeypatch
         return sizes[-1]
 
     monkeypatch.setattr(erasure, "_delete", spied)
-    await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
+    await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
     assert len(sizes) >= 15
     assert max(sizes) <= 100
@@ -259,12 +265,12 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
 
     monkeypatch.setattr(erasure, "_delete", dying)
     with pytest.raises(KilledError):
-        await Eraser(database).erase(wanted)
+        await erase(Eraser(database), wanted)
     left = await MessageStore(database).count()
     await Eraser(database).wipe()
     assert not find_words(tmp_path, "SECRET1x")
 
-    await Eraser(database).erase(wanted)
+    await erase(Eraser(database), wanted)
 
     assert await MessageStore(database).count() < left
     with closing(sqlite3.connect(tmp_path / "bot.db")) as connection:
@@ -283,7 +289,7 @@ async def test_no_copy_is_left_after_edits_and_other_erasures(database, tmp_path
         connection.execute(longer, ("y" * 40,))
     before = await MessageStore(database).count()
 
-    await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
+    await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
     assert {word for word, _ in find_words(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
         "SECRET2x"
@@ -300,7 +306,7 @@ async def test_the_file_shrinks(database, tmp_path):
     path = tmp_path / "bot.db"
     before = path.stat().st_size
 
-    await Eraser(database).erase(ErasureQuery(authors=frozenset({1, 2})))
+    await erase(Eraser(database), ErasureQuery(authors=frozenset({1, 2})))
 
     assert path.stat().st_size < before
     with closing(sqlite3.connect(path)) as connection:
@@ -315,7 +321,7 @@ async def test_a_busy_reader_is_named(database, tmp_path, monkeypatch):
     reader.execute("SELECT * FROM messages").fetchall()
 
     with pytest.raises(StoreError, match="close other programs that read the database"):
-        await Eraser(database).erase(ErasureQuery(messages=(Ref(-5, 1),)))
+        await erase(Eraser(database), ErasureQuery(messages=(Ref(-5, 1),)))
     reader.close()
 
 
@@ -333,7 +339,7 @@ class TestTheInbox:
             ]
         )
 
-        await erasing.erase(ErasureQuery(authors=frozenset({1})))
+        await erase(erasing, ErasureQuery(authors=frozenset({1})))
 
         assert not find_words(tmp_path, "treasure", "name 1")
         first, _, third, _ = await inbox.waiting()
@@ -346,7 +352,7 @@ class TestTheInbox:
         answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.store([{"update_id": 1, "message": answered}])
 
-        await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
+        await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "half \ud83d"
@@ -358,12 +364,24 @@ class TestTheInbox:
         asks = update(2, "/forget", reply_to_message=update(1, "the treasure"))
         await inbox.store([{"update_id": 7, "message": asks}])
 
-        await Eraser(database).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
+        await erase(Eraser(database), ErasureQuery(authors=frozenset({1})), update_id=7)
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "/forget"
         assert kept["message"]["reply_to_message"]["message_id"] == 1
         assert not find_words(tmp_path, "treasure")
+
+    async def test_another_erasure_leaves_a_command_that_is_being_handled(self, database):
+        command = update(2, "/forget all", entities=[{"type": "bot_command", "offset": 0}])
+        await Inbox(database).store([{"update_id": 7, "message": command}])
+        await MessageStore(database).save(said(2, "/forget all"))
+        await Eraser(database).mark(ErasureQuery(authors=frozenset({1})), AT)
+
+        await erase(Eraser(database), ErasureQuery(own=(Ref(-5, 9),)), update_id=8)
+
+        [kept] = await Inbox(database).waiting()
+        assert kept["message"]["text"] == "/forget all"
+        assert kept["message"]["from"]["first_name"] == ""
 
     async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, database, tmp_path):
         await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
@@ -394,7 +412,7 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
     async with open_database(url) as database:
         fill(link)
 
-        await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
+        await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
         assert make_backend(url).sibling("-wal").exists()
         assert not find_words(real.parent, "SECRET1x")

@@ -234,7 +234,7 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
     assert log.read_text("utf-8") == ""
 
 
-@pytest.mark.parametrize(
+withdrawn = pytest.mark.parametrize(
     "wanted",
     [
         ErasureQuery(messages=(Ref(-5, 2),)),
@@ -242,9 +242,63 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
     ],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
-async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, wanted):
+
+
+@withdrawn
+async def test_a_message_that_arrives_after_a_withdrawal_must_be_deleted(outbox, database, wanted):
+    await outbox.log.note_attempt(PART, left=3)
+    marked = await Eraser(database).mark(wanted, AT)
+
+    assert not await outbox.advance(PART, TURN.without_first("sent"), SENT)
+
+    assert marked.lines == set()
+    assert await outbox.resume(PART.update_id) == (Ref(-5, 70),)
+    assert await MessageStore(database).find(-5, 70) is None  # its text is not stored
+    assert not await outbox.may_send(PART)
+    await Eraser(database).erase(ErasureQuery(own=(Ref(-5, 70),)), [Ref(-5, 70)])
+    assert await outbox.resume(PART.update_id) == ()
+
+
+@withdrawn
+async def test_a_message_that_was_stored_before_a_withdrawal_is_found(outbox, database, wanted):
+    await outbox.log.note_attempt(PART, left=3)
+    assert await outbox.advance(PART, TURN.without_first("sent"), SENT)
+
+    assert (await Eraser(database).mark(wanted, AT)).lines == {Ref(-5, 70)}
+
+    assert not await outbox.may_send(PART)
+
+
+@withdrawn
+@pytest.mark.parametrize("has_arrived", [True, False])
+async def test_a_kill_while_a_message_is_on_its_way_and_somebody_withdraws(
+    outbox, database, wanted, has_arrived
+):
+    await outbox.log.note_attempt(PART, left=3)
     await Eraser(database).mark(wanted, AT)
-    await Eraser(database).erase(wanted)
+    if has_arrived:
+        await outbox.log.note_arrival(PART, SENT)
+
+    again, _ = await next_life(database)
+
+    assert await again.resume(PART.update_id) == ((Ref(-5, 70),) if has_arrived else ())
+    assert not await again.begin(PART, PLACE)
+    assert await again.count("uncertain") == (not has_arrived)
+
+
+async def test_a_turn_of_which_a_source_was_forgotten_is_stored_without_text(outbox, database):
+    await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 2),)), AT)
+
+    await outbox.keep_turn(PART, PLACE, TURN)
+
+    assert (await outbox.unsent(PART)).messages == ()
+    assert not await outbox.may_send(PART)
+
+
+@withdrawn
+async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, wanted):
+    marked = await Eraser(database).mark(wanted, AT)
+    await Eraser(database).erase(wanted, marked.lines)
 
     assert not await outbox.begin(PART, PLACE)
     if isinstance(database.backend, SqliteFile):
@@ -266,6 +320,7 @@ async def test_another_process_does_not_send_what_may_have_arrived(server):
     await outbox.log.note_attempt(PART, left=3)
 
     assert await other.settle() == 0  # the first process may still be sending
+    assert await other.resume(PART.update_id) == ()
     assert await other.begin(PART, PLACE)
 
     assert (await other.unsent(PART)).messages == TURN.messages[1:]
@@ -277,6 +332,7 @@ async def test_another_process_stores_what_arrived(server):
     await outbox.log.note_attempt(PART, left=3)
     await outbox.log.note_arrival(PART, SENT)
 
+    assert await other.resume(PART.update_id) == ()
     assert await other.begin(PART, PLACE)
 
     assert (await other.unsent(PART)).messages == TURN.messages[1:]
@@ -286,6 +342,8 @@ async def test_another_process_stores_what_arrived(server):
 async def test_another_process_sends_nothing_after_an_apology(server):
     outbox, other = await with_turn(server), Outbox(server)
     await outbox.log.note_attempt(Part(PART.update_id, APOLOGY), place=PLACE)
+
+    await other.resume(PART.update_id)
 
     assert not await other.begin(PART, PLACE)
 

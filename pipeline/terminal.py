@@ -1,5 +1,6 @@
 """Show progress bars, tables and the colours of names in an 80-column terminal."""
 
+import math
 import shlex
 import time
 import zlib
@@ -228,9 +229,9 @@ def step(console: Console, title: str) -> Iterator[Show]:
     """Show a step while it runs, then how long it took.
 
     Yields a function that shows how much of it is done. In a terminal the bar moves all the time,
-    also while nobody calls this; elsewhere a call prints a line every half minute.
+    also while nobody calls this; elsewhere the first call prints a line, then one each half minute.
     """
-    started = printed = time.monotonic()
+    started, printed = time.monotonic(), -math.inf
     bars = Bars(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16),
         TextColumn("{task.fields[share]}"), _TimeLeft(), TextColumn("{task.fields[note]}"),

@@ -72,8 +72,8 @@ def test_a_pipe_gets_a_line_every_half_minute(monkeypatch):
             show(share)
 
     assert said.getvalue().splitlines() == [
-        "  Training … 50%  about 31 s left",
-        "  Training … 90%  about 7 s left",
+        "  Training … 20%  about 40 s left",
+        "  Training … 60%  about 27 s left",
         "  Training (1 min)",
     ]
 

@@ -188,7 +188,7 @@ def test_two_processes_learn_what_one_learns(decoder_only):
 def test_one_process_continues_what_two_began(encoder_decoder):
     with encoder_decoder.start_training("two") as program:
         for line in program.stdout:
-            if "%  loss" in line:
+            if "Training …" in line:
                 os.killpg(program.pid, signal.SIGINT)
     assert program.returncode == 1
 
@@ -211,7 +211,7 @@ def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only)
         printed = []
         for line in program.stdout:
             printed.append(line)
-            if "%  loss" in line:
+            if "Training …" in line:
                 os.killpg(program.pid, signal.SIGINT)
     assert program.returncode == 1
 

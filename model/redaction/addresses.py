@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 from model.redaction.spans import Span
 
-LANGUAGES = ("English", "French", "German", "Portuguese", "Russian", "Spanish")
-SCRIPTS = frozenset({"Latin", "Cyrillic"})
-"""The languages whose street addresses are found, and the scripts in which they are written."""
+LANGUAGES = ("en", "fr", "de", "pt", "ru", "es")
+"""ISO 639 codes of the languages whose street addresses are found."""
 
 _UPPER = "A-ZÀ-ÖØ-ÞА-ЯЁ"
 _NAME = rf"[{_UPPER}](?:[^\W\d_]|['’.-]){{0,30}}+(?!\w)"

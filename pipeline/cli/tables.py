@@ -113,12 +113,13 @@ def _print_chat(one: ChatReport, console: Console) -> None:
 
 
 def _address_limit(one: ChatReport) -> str:
-    """Return in which languages street addresses are found; most messages decide the script."""
-    most = max(one.scripts, key=lambda script: one.scripts[script], default="Latin")
-    if most not in addresses.SCRIPTS:
-        return f"street addresses in {most} letters are not found"
-    *others, last = addresses.LANGUAGES
-    return f"streets are found in {', '.join(others)} and {last} only"
+    """Return whether street addresses are found in the chat's languages."""
+    if not one.languages:
+        return f"streets are found in {name_languages(addresses.LANGUAGES)} only"
+    unknown = [code for code in one.languages if code not in addresses.LANGUAGES]
+    if unknown:
+        return f"street addresses in {name_languages(unknown)} are not found"
+    return f"street addresses in {name_languages(one.languages)} are found"
 
 
 def _print_authors(one: ChatReport, console: Console) -> None:

@@ -23,7 +23,7 @@ from statistics import median
 import psutil
 
 from benchmarks.figures import peak_memory
-from bot.services.access import PRIVATE, build_access
+from bot.services.access import ANY_PRIVATE_CHAT, build_access
 from bot.services.model_holder import ModelChange, ModelSet, SpeakerCache
 from bot.settings import Settings
 from model.artifacts.artifact import Artifact, Chat, load_artifact, save_card
@@ -90,7 +90,7 @@ async def read_cards(root: Path) -> None:
     loaded = time.perf_counter() - started
     for holder in models.usable:
         build_access(
-            holder.current.card, holder.current.roster, settings, {}, {}, {}, PRIVATE,
+            holder.current.card, holder.current.roster, settings, {}, {}, {}, ANY_PRIVATE_CHAT,
             is_default=holder is models.default,
         )  # fmt: skip
     prepared, memory = time.perf_counter() - started, process.memory_info().rss - before

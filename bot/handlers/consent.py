@@ -85,7 +85,8 @@ async def erase_all_of(user_id: int, text: str, message: Message, context: Conte
     )
     run = state.erasures.setdefault(accounts, SharedRun())
     await record_wait()  # for another command of this person
-    gone = await run(partial(erase, query, context.delivery))
+    update_id = context.delivery.update_id
+    gone = await run(partial(erase, query, state, context.bot, update_id))
     is_private = message.chat.type == Chat.PRIVATE
     if not is_private and not state.access_in(message.chat.id).learned_from(message.chat.id):
         return text.format(messages=texts.everything)
@@ -123,5 +124,5 @@ async def _forget_message(message: Message, replied: Message, context: Context) 
     if replied.sticker:
         await state.store.stickers.forget(ref.chat_id, replied.sticker.file_unique_id)
     query = ErasureQuery(own=(ref,)) if is_own else ErasureQuery(messages=(ref,))
-    gone = await erase(query, context.delivery)
+    gone = await erase(query, state, context.bot, context.delivery.update_id)
     return gone.describe(texts.forget_done, texts)

@@ -24,7 +24,7 @@ async def trim_updates(state: BotState, username: str, updates: Sequence[Json]) 
     silent = {chat_id for chat_id in chats if chat_id < 0 and not state.may_speak_in(chat_id)}
     permissions = _PendingPermissions(state, username)
     if silent:
-        for one in await state.store.inbox.find_waiting(*_PERMISSION_MARKS):
+        for one in await state.store.inbox.waiting(*_PERMISSION_MARKS):
             permissions.note(one)
     for chat_id in silent:  # what was handled before that is in the database
         await state.reload_group(chat_id)
@@ -39,6 +39,7 @@ _PERMISSION_MARKS = '"my_chat_member"', '"/allow', '"migrate_to_chat_id"', '"mig
 class _PendingPermissions:
     """Finds the chats in which the bot may speak once earlier updates are handled.
 
+    It mirrors `bot.handlers.membership` for updates that are not handled yet: change both together.
     `added` are those to which one of the bot's admins has added it, or sent `/allow`, which counts
     as adding it; in `open` it may speak.
     """

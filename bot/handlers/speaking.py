@@ -294,9 +294,8 @@ class Speaking:
         access = self._state.access_in(place.chat_id)
         if not access.may_speak_in(place.chat_id):
             return None
-        if person := access.roster.find_by_name(voice):
-            return explain_refusal(person, access, context.texts, place.chat_id)
-        return context.texts.format_unknown_name([one.name for one in access.voices])
+        person = access.roster.find_by_name(voice)
+        return explain_refusal(person, access, context.texts, place.chat_id)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, no_reply_text: str) -> str:
         """Return the message that explains why there is no reply, or "" if the chat just got it."""
@@ -319,14 +318,16 @@ class Speaking:
         return context.texts.busy
 
 
-def explain_refusal(person: Person, access: Access, texts: Wording, chat_id: int) -> str | None:
+def explain_refusal(
+    person: Person | None, access: Access, texts: Wording, chat_id: int
+) -> str | None:
     """Return why the bot does not speak as a person, or None if it may.
 
     In a group that the model did not learn from, people who did not agree are not known.
     """
-    if access.may_imitate(person):
+    if person is not None and access.may_imitate(person):
         return None
-    if not access.learned_from(chat_id):
+    if person is None or not access.learned_from(chat_id):
         return texts.format_unknown_name([voice.name for voice in access.voices])
     if access.may_still_agree(person):
         return texts.not_agreed.format(name=person.name)

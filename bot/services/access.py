@@ -96,7 +96,7 @@ class Access:
         return tuple(person for person in people if not self.may_imitate(person))
 
 
-PRIVATE = 1
+ANY_PRIVATE_CHAT = 1
 """Stands for the id of any private chat: the permissions of all are the same."""
 
 
@@ -248,7 +248,7 @@ class StoredPermissions:
 
 def find_own_chat(card: Card) -> int:
     """Return the id of the chat that a model learned from; a private one if there is none."""
-    return card.chats[0].chat_id if card.chats else PRIVATE
+    return card.chats[0].chat_id if card.chats else ANY_PRIVATE_CHAT
 
 
 _ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}

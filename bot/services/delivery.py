@@ -124,7 +124,7 @@ class Delivery:
     async def resume(self) -> None:
         """Store what an earlier process sent; delete what was withdrawn while it was sent."""
         if lines := await self.state.store.outbox.resume(self.update_id):
-            await erase(ErasureQuery(own=lines), self)
+            await erase(ErasureQuery(own=lines), self.state, self.bot, self.update_id)
 
     async def begin(self, place: Place) -> Part | None:
         """Return the next part, or None if an earlier process finished it."""
@@ -263,7 +263,7 @@ class Delivery:
         may_stay = await self.state.store.outbox.advance(part, left, message)
         if message and not may_stay:
             own = (Ref(message.chat_id, message.message_id),)
-            await erase(ErasureQuery(own=own), self)
+            await erase(ErasureQuery(own=own), self.state, self.bot, self.update_id)
         return may_stay
 
     async def _end(self, part: Part, place: Place, state: State) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
@@ -15,9 +14,6 @@ from bot.store.inbox import record_wait
 from bot.store.messages import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
-
-if TYPE_CHECKING:
-    from bot.services.delivery import Delivery  # it erases what was withdrawn while it was sent
 
 MAX_ATTEMPTS = 3
 CHATS_PER_STEP = 20  # after which other work gets a turn
@@ -47,23 +43,22 @@ class ErasureResult:
         return "\n".join(sentences)
 
 
-async def erase(wanted: ErasureQuery, delivery: "Delivery") -> ErasureResult:
+async def erase(wanted: ErasureQuery, state: BotState, bot: Bot, update_id: int) -> ErasureResult:
     """Overwrite messages, delete the bot's messages generated from them, then erase all rows.
 
-    `delivery` belongs to the update that asks for this. After a kill in between, that update is
-    handled again. A message that is on its way meanwhile is deleted by its sender, see
-    `bot.store.outbox`.
+    `update_id` is the update that asks for this. After a kill in between, it is handled again. A
+    message that is on its way meanwhile is deleted by its sender, see `bot.store.outbox`.
     """
     if wanted == ErasureQuery():
         return ErasureResult(0, 0, 0)
     await record_wait()  # for the database, which may take long
-    eraser = delivery.state.store.eraser
+    eraser = state.store.eraser
     marked = await eraser.mark(wanted, datetime.now(UTC))
     if marked.lines:  # deleting them may take minutes
         await eraser.wipe()
     newest_first = sorted(marked.lines, key=lambda ref: (ref.chat_id, -ref.message_id))
-    remaining = sum([not await _delete(delivery.bot, ref) for ref in newest_first])
-    await eraser.erase(wanted, marked.lines, delivery.update_id)
+    remaining = sum([not await _delete(bot, ref) for ref in newest_first])
+    await eraser.erase(wanted, marked.lines, update_id)
     return ErasureResult(marked.messages, len(marked.lines) - remaining, remaining)
 
 

@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from bot.services.access import PRIVATE, Access, build_access, find_later_ids, find_own_chat
+from bot.services.access import (
+    ANY_PRIVATE_CHAT,
+    Access,
+    build_access,
+    find_later_ids,
+    find_own_chat,
+)
 from bot.services.model_holder import CurrentModel, ModelHolder, ModelSet
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
@@ -168,7 +174,7 @@ class BotState:
         return self._build_access(holder, find_own_chat(holder.current.card))
 
     def _build_access(self, holder: ModelHolder, chat_id: int) -> Access:
-        chat_id = PRIVATE if chat_id > 0 else self._later.get(chat_id, chat_id)
+        chat_id = ANY_PRIVATE_CHAT if chat_id > 0 else self._later.get(chat_id, chat_id)
         if (access := self._access.get((holder, chat_id))) is None:
             model = holder.current
             access = self._access[holder, chat_id] = build_access(

@@ -130,20 +130,15 @@ class Inbox:
 
         return await self._database.write(write)
 
-    async def waiting(self) -> list[dict[str, Any]]:
-        """Return the updates that are not handled yet, in order."""
+    async def waiting(self, *parts: str) -> list[dict[str, Any]]:
+        """Return the updates that are not handled yet, in order.
+
+        With `parts`, only those that contain one of these texts.
+        """
         query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
-
-        def load(connection: Connection) -> list[dict[str, Any]]:
-            return [json.loads(body) for body in connection.execute(query).scalars()]
-
-        return await self._database.read(load)
-
-    async def find_waiting(self, *parts: str) -> list[dict[str, Any]]:
-        """Return the updates that are not handled yet and contain one of these texts, in order."""
-        found = or_(*(inbox.c.body.icontains(part, autoescape=True) for part in parts))
-        query = select(inbox.c.body).where(inbox.c.state == WAITING, found)
-        query = query.order_by(inbox.c.update_id)
+        if parts:
+            found = (inbox.c.body.icontains(part, autoescape=True) for part in parts)
+            query = query.where(or_(*found))
 
         def load(connection: Connection) -> list[dict[str, Any]]:
             return [json.loads(body) for body in connection.execute(query).scalars()]

@@ -115,7 +115,7 @@ def test_only_people_who_agreed_have_words_and_the_others_are_counts(dataset, fi
     by_name = {person.name: person for person in figures.people}
     assert by_name["Eva"].habits is None
     assert by_name["Eva"].hours == ()
-    assert by_name["Eva"].lines > 0
+    assert by_name["Eva"].messages > 0
 
 
 def test_names_of_people_who_did_not_agree_are_no_characteristic_words(figures):

@@ -167,7 +167,7 @@ def test_a_new_version_that_cannot_be_evaluated_waits_and_is_not_lost(running):
 
     assert not result.promoted
     assert "it cannot be evaluated: nobody may be imitated" in result.message
-    assert "Held-out loss fell" in running.shown.getvalue()
+    assert "Its surprise at" in running.shown.getvalue()
     assert "it cannot be evaluated: nobody may be imitated" in result.receipt.read_text()
     assert result.version in running.registry.names
 

@@ -66,8 +66,10 @@ def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
     assert card.provenance["hyperparameters"]["batch_size"] > 0
     assert card.provenance["requested"]["batch_size"] == 0  # a retraining chooses it again
     figures = load_dataset(habits_dataset).summary.voices
-    assert {name: card.count_lines(name) for name in HABITS} == {v.name: v.lines for v in figures}
-    assert sum(voice.lines for voice in figures) > 400
+    assert {name: card.count_lines(name) for name in HABITS} == {
+        v.name: v.messages for v in figures
+    }
+    assert sum(voice.messages for voice in figures) > 400
     assert not card.public
 
 

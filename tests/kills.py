@@ -37,7 +37,7 @@ ANSWERS = {
     "/forget": EN.forget_done,
     "/forget all": EN.forget_all_done.partition("{")[2].partition("}")[2],
     "/optout": EN.optout_done.partition("{")[0],
-    "/optin": EN.optin_done.partition("{name}")[2],
+    "/optin": "now speak in your voice",
 }
 """What the answers to commands contain."""
 

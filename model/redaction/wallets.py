@@ -93,11 +93,13 @@ def _strip(word: str) -> str:
 
 
 def _find_phrase(text: str, run: list[Span]) -> Iterator[Span]:
-    """Yield the longest phrases in a run of a seed's words."""
+    """Yield the longest phrases in a run of a seed's words, unless it repeats few of them."""
+    numbers = [_seed_words()[text[start:end].lower()] for start, end in run]
+    if 2 * len(set(numbers)) < len(numbers):
+        return
     if len(run) > _MOST_WORDS:
         yield run[0][0], run[-1][1]
         return
-    numbers = [_seed_words()[text[start:end].lower()] for start, end in run]
     at = 0
     while at + _LEAST_WORDS <= len(run):
         counts = (count for count in _COUNTS if _is_seed_phrase(numbers[at : at + count], count))

@@ -141,7 +141,7 @@ def match_authors(roster: Roster, authors: Iterable[Author]) -> Roster:
     shown = {author.author_id: author.names for author in authors}
     ids: dict[str, list[int]] = {}
     for author in authors:
-        if author.by_name and not _is_in_roster(author, roster):
+        if author.by_name and author.names and not _is_in_roster(author, roster):
             ids.setdefault(fold(author.names[-1]), []).append(author.author_id)
     people = [
         person.with_names(name for number in person.ids for name in shown.get(number, ()))

@@ -16,4 +16,3 @@ async def test_a_command_is_answered_with_two_write_transactions(tmp_path):
         ["UPDATE inbox"],
     ]
     assert len([one for one in trace.modules if one.startswith("bot/")]) <= 23
-    assert len(trace.modules) <= 32

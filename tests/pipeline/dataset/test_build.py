@@ -99,7 +99,7 @@ def test_the_tests_share_is_what_was_asked_for(export, tmp_path):
 
 def test_the_parts_of_a_chat_are_merged_and_each_message_counts_once(tmp_path):
     entries = conversation()
-    late = {**entries[100], "text": "edited", "edited_unixtime": "1800000000"}
+    late = {**entries[100], "text": "edited", "edited_unixtime": "1750000000"}
     parts = [
         write(tmp_path / "new", chat(*entries[100:])),
         write(tmp_path / "old", chat(*entries[:140])),

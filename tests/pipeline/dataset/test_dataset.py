@@ -174,7 +174,7 @@ def test_a_missing_dataset_says_how_to_make_one(tmp_path):
             '{"kind": "understudy dataset", "format": 1}',
             "was written by another version",
         ),
-        ("summary.json", '{"kind": "understudy dataset", "format": 3}', "is damaged"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 4}', "is damaged"),
         ("pairs/train.parquet", "", "build the dataset again"),
         ("pairs/test.parquet", "PAR1, they say", "build the dataset again"),
     ],

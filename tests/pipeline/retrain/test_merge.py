@@ -191,7 +191,7 @@ def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put
         kept = remember(merged)
 
     assert before == after
-    assert [line.text for line in after] == ["mine", "so:\n\nmine", "well?", "two\nlines", "bark"]
+    assert [line.text for line in after] == ["mine", "so:", "well?", "two\nlines", "bark"]
     assert "secret" not in str(list(kept.rows({})))
 
 

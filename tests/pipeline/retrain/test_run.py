@@ -134,7 +134,7 @@ def test_the_same_export_again_brings_nothing_new(running):
     assert len(running.registry.names) == 1
 
 
-def test_a_message_of_the_future_ages_nothing_that_is_said_after_it(running):
+def test_a_message_of_the_future_is_skipped_and_ages_nothing(running):
     late = entry(9_000, 1, "from the future", 40 * 365 * 86_400)
     fresh = conversation(70)
     running.run(chat(*NEW, late), no_live_bot=True)
@@ -142,8 +142,8 @@ def test_a_message_of_the_future_ages_nothing_that_is_said_after_it(running):
     result = running.run(chat(*fresh[:10], *fresh[12:], late), no_live_bot=True)
 
     assert result.promoted
-    assert running.receipt(3)["new"] == 301
-    assert running.receipt(3)["deleted"] == 2
+    assert running.receipt(3)["new"] == 300
+    assert running.receipt(3)["deleted"] == 0  # a damaged export deletes nothing
 
 
 def test_an_export_of_another_chat_is_refused_with_both_names(running):

@@ -16,7 +16,7 @@ from model.errors import UnderstudyError, traceback_without_text
 
 REDACTED = "[token]"
 REPEAT_SECONDS = 60.0
-"""Time after an error in which the same error is only counted."""
+"""Seconds after an error in which the same error is only counted."""
 
 _SAFE_MODULES = {"telegram.error", "sqlalchemy.exc", "sqlite3"}
 """The modules of errors that quote no message: the database engine hides values."""
@@ -103,12 +103,12 @@ class _Repeated:
     """The last record of an error, when it was last written, and how often it came since."""
 
     record: logging.LogRecord
-    since: float
+    written_at: float
     count: int = 0
 
 
 class RepeatingHandler(logging.StreamHandler[TextIO]):
-    """Writes an error once in `REPEAT_SECONDS`, and then how often it was repeated.
+    """Write an error once per `REPEAT_SECONDS`, then the number of repetitions.
 
     The number is written with the next record of any kind, or when the process ends.
     """
@@ -138,12 +138,13 @@ class RepeatingHandler(logging.StreamHandler[TextIO]):
     def _write_counts(self, before: float) -> None:
         """Write how often errors were repeated that were written before a time; forget them."""
         for key, known in [*self._errors.items()]:
-            if known.since > before:
+            if known.written_at > before:
                 return  # the later ones are newer
             del self._errors[key]
             if known.count:
                 summary = copy.copy(known.record)
-                summary.msg = f"{summary.getMessage()} (more of these since then: {known.count})"
+                times = "1 time" if known.count == 1 else f"{known.count} times"
+                summary.msg = f"{summary.getMessage()} (repeated {times} since)"
                 summary.args = summary.exc_info = summary.exc_text = None
                 super().emit(summary)
 

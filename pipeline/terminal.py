@@ -127,6 +127,11 @@ def format_models_option(models_dir: Path) -> str:
     return "".join(f" {quote(word)}" for word in models_option(models_dir))
 
 
+def format_purge(person: str, root: Path) -> str:
+    """Return the command that deletes the versions that learned from a person."""
+    return f"understudy models purge --person {quote(person)}{format_models_option(root)}"
+
+
 def nats_note(replies: int) -> str:
     """Return the note below a table of losses; `replies` is 0 if the count is unknown."""
     which = f"{replies:,} real replies" if replies else "real replies"
@@ -158,13 +163,17 @@ class Show(Protocol):
 
 
 class Progress:
-    """Shows long work step by step; with `verbose`, figures for people who know training too.
+    """Shows long work step by step; `verbose` adds figures for people who know training.
 
-    `later` is what follows a training, in tokens that the model reads: the expected time has it.
+    `evaluation_tokens`: what follows a training, in tokens that the model reads; part of the time
+    estimate.
     """
 
-    def __init__(self, console: Console, *, verbose: bool = False, later: float = 0.0) -> None:
-        self.console, self.verbose, self.later = console, verbose, later
+    def __init__(
+        self, console: Console, *, verbose: bool = False, evaluation_tokens: float = 0.0
+    ) -> None:
+        self.console, self.verbose = console, verbose
+        self.evaluation_tokens = evaluation_tokens
 
     @contextmanager
     def step(self, title: str) -> Iterator[Show]:

@@ -132,7 +132,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
 async def report_error(update: object, context: Context) -> None:
     """Log a handler's error, and apologise if somebody is waiting for an answer.
 
-    An update that could not be stored is handled again later, so asking again is not necessary.
+    After a StoreError the update is handled again later, so nobody needs to ask again.
     """
     chat = update.effective_chat if isinstance(update, Update) else None
     update_id = update.update_id if isinstance(update, Update) else None

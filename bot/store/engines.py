@@ -254,7 +254,7 @@ class SqliteFile:
                 is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
                 if is_ours:
                     self.create()
-                    is_ours = stack.enter_context(_locked_itself(self.file))
+                    is_ours = stack.enter_context(_locked_file(self.file))
             except (OSError, NotImplementedError) as error:
                 reason = (
                     error.strerror if isinstance(error, OSError) else "no file can be locked there"
@@ -273,7 +273,7 @@ class SqliteFile:
             with ExitStack() as stack:
                 if lock.exists() and not stack.enter_context(locked(lock, wait=False)):
                     return True
-                return self.file.exists() and not stack.enter_context(_locked_itself(self.file))
+                return self.file.exists() and not stack.enter_context(_locked_file(self.file))
         except (OSError, NotImplementedError):  # `run` reports the problem
             return False
 
@@ -344,11 +344,12 @@ class SqliteFile:
 
 
 @contextmanager
-def _locked_itself(path: Path) -> Iterator[bool]:
-    """Lock a file by all its names, hard links too; yield False if another process holds the lock.
+def _locked_file(path: Path) -> Iterator[bool]:
+    """Lock a file itself, so that hard links to it are locked too.
 
-    SQLite's own locks are of another kind, which on other systems than Linux excludes this one.
-    Closing the file drops SQLite's locks, so this process must not have it open as a database.
+    Yields False if another process holds the lock. Linux only: elsewhere this lock conflicts with
+    SQLite's own. Closing the file drops SQLite's locks, so this process must not have it open as a
+    database.
     """
     if sys.platform != "linux":
         yield True

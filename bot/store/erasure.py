@@ -171,8 +171,9 @@ class Eraser:
         """Erase messages that `mark` has marked, copies of them, and `lines`, which it has found.
 
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
-        name are removed. After a kill in the middle, the same calls finish the work. If nothing is
-        erased, the file is not wiped.
+        name are removed. After a kill in the middle, the same calls finish the work. The file is
+        wiped only if something was erased, an earlier wipe failed, or other processes share the
+        database.
         """
 
         def drop_traces(connection: Connection) -> int:

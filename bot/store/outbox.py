@@ -311,8 +311,8 @@ def find_turns(
 def withdraw_turn(connection: Connection, number: int) -> None:
     """Delete the unsent messages of a turn.
 
-    What else is known of it stays until its part ends, because a message may be on its way. Only
-    one row is locked, so that no two transactions wait for each other.
+    The rest of the row stays until the part ends, because a message may be on its way. Locks one
+    row only, so that transactions cannot deadlock.
     """
     is_stored = replies.c.id == number, replies.c.turn.is_not(None)
     stored = connection.execute(select(replies.c.turn).where(*is_stored).with_for_update()).scalar()

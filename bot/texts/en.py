@@ -97,7 +97,9 @@ EN = Wording(
     busy="One moment, I'm still working on your earlier requests.",
     button_expired="This button no longer works. Please send /as again.",
     error="Sorry, something went wrong on my side. Please try again in a few minutes.",
-    later="I can't do that right now. I'll do it as soon as I can; you needn't ask again.",
+    later=(
+        "I can't do that right now, but I'll do it as soon as I can. You don't need to ask again."
+    ),
     simulation_running="They are already talking. Let them finish, or send /stop.",
     stopped="I've stopped.",
     nothing_to_stop="Nobody is talking right now.",
@@ -180,7 +182,7 @@ EN = Wording(
     ),
     optin_silent=(
         "Thank you! That counts for this group only. I'm silent here, so nothing happens unless "
-        "one of my admins changes that. To withdraw it at any time, send /optout."
+        "one of my admins changes that. To withdraw your consent at any time, send /optout."
     ),
     optin_other_group=(
         "Thank you! That counts for this group only: if I have learned from your messages, I can "
@@ -189,7 +191,7 @@ EN = Wording(
     ),
     optin_unknown=(
         "Thank you! I haven't learned from your messages yet, so I can't speak in your voice. Your "
-        "consent counts once I have, if the person who runs me lets me speak as you."
+        "consent will count once I have, if the person who runs me allows it."
     ),
     optin_group_model=(
         "I have a separate model of a group that you are in. To let me speak in your voice there, "

@@ -102,7 +102,9 @@ PT = Wording(
     busy="Um momento, ainda estou a tratar dos teus pedidos anteriores.",
     button_expired="Este botão já não funciona. Envia /as outra vez.",
     error="Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos.",
-    later="Não consigo fazer isso agora. Faço-o assim que puder; não precisas de pedir outra vez.",
+    later=(
+        "Não consigo fazer isso agora, mas faço-o assim que puder. Não precisas de pedir outra vez."
+    ),
     simulation_running="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
     stopped="Parei.",
     nothing_to_stop="Ninguém está a falar agora.",
@@ -188,8 +190,8 @@ PT = Wording(
     ),
     optin_silent=(
         "Obrigado! Isso só conta para este grupo. Aqui estou em silêncio, por isso nada acontece, "
-        "a não ser que um dos meus administradores mude isso. Para voltares atrás em qualquer "
-        "altura, envia /optout."
+        "a não ser que um dos meus administradores mude isso. Para retirares o teu consentimento "
+        "em qualquer altura, envia /optout."
     ),
     optin_other_group=(
         "Obrigado! Isso só conta para este grupo: se aprendi com as tuas mensagens, já posso falar "
@@ -197,9 +199,9 @@ PT = Wording(
         "envia /optout."
     ),
     optin_unknown=(
-        "Obrigado! Mas ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
-        "voz. O teu consentimento conta quando tiver aprendido com elas, se quem me gere me deixar "
-        "falar como tu."
+        "Obrigado! Ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
+        "voz. O teu consentimento passa a contar quando tiver aprendido com elas, se quem me gere "
+        "o permitir."
     ),
     optin_group_model=(
         "Tenho um modelo à parte de um grupo em que estás. Para eu poder falar lá com a tua voz, "

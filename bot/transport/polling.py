@@ -110,7 +110,7 @@ class Client(ExtBot[Any]):
     async def store(self, updates: Sequence[Json]) -> dict[int, Update]:
         """Store updates; return those that are new and can be read, by id.
 
-        One with a number that no database can store is not from Telegram; it is passed over.
+        Updates with a number that no database can store are not from Telegram and are skipped.
 
         Raises:
             StoreError: They cannot be stored.
@@ -118,7 +118,7 @@ class Client(ExtBot[Any]):
         if self._inbox is None or self._trim is None:
             return {}
         if strange := [update for update in updates if _has_huge_number(update)]:
-            logger.error("%d updates have a number above 64 bits: passed over", len(strange))
+            logger.error("%d updates have a number above 64 bits: skipped", len(strange))
             updates = [update for update in updates if update not in strange]
         if not updates:
             return {}

@@ -125,8 +125,8 @@ class VoiceMatcher(Generic[PersonT]):
     """Matches the start of a text with the names of people; indexes the names once.
 
     The longest name or alias wins, ignoring case and accents; a first name counts if only one
-    person has it. A name ends at a space, a comma, a colon or the end. An alias or a first name
-    that is another person's name in Telegram, too, belongs to both.
+    person has it. A name ends at a space, a comma, a colon or the end. An alias or first name that
+    is also another person's name in Telegram belongs to both.
     """
 
     def __init__(self, people: Iterable[PersonT]) -> None:
@@ -140,7 +140,7 @@ class VoiceMatcher(Generic[PersonT]):
     def match(self, text: str) -> tuple[PersonT, str] | None:
         """Return the person whose name starts a text, and the words after it; or None.
 
-        Of several people with this name, it is the one who has exactly this name in prompts.
+        If several people have this name, return the one whose name in prompts it is, or None.
         """
         label, rest = self._find_label(text)
         owners = self._owners.get(label, [])

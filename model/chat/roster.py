@@ -165,7 +165,10 @@ class Roster:
         return self._all_names.match(text) or self._voice_names.match(text)
 
     def find_namesakes(self, text: str) -> list[Person]:
-        """Return all voices who have the name that starts a text, as Telegram shows them, too."""
+        """Return all voices that the name at the start of a text may mean.
+
+        Includes names shown by Telegram.
+        """
         return self._voice_names.match_all(text)
 
     def is_withheld_name(self, name: str) -> bool:

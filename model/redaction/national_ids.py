@@ -70,7 +70,7 @@ _BY_FORM = (
 """Forms, and the modules of which one must find the number valid; no number has two forms."""
 
 _PAN = re.compile(r"(?<!\w)[A-Z]{3}P[A-Z]\d{4}[A-Z](?!\w)")
-"""India's number of a taxpayer, of which P is a person; it has no check digit."""
+"""India's taxpayer number: a P in fourth place means a person; there is no check digit."""
 
 _NINE = r"\d{3}([ .-]?)\d{3}\1\d{3}"
 _BY_WORD = (

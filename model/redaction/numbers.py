@@ -111,7 +111,7 @@ _AFTER_CARD = re.compile(
     r"((?:0[1-9]|1[0-2])[\s./-]{0,3}(?:20)?[2-4]\d)(?!\d)"
     r"(?:[\s,;:|/-]{1,3}(?:[^\W\d]{1,16}2?[\s,;:|/-]{1,3}){0,3}(\d{3,4})(?![\w.,:]?\d))?",
 )
-"""The expiry date, and the security code behind it."""
+"""The expiry date, and the security code after it."""
 
 _DEGREES = (
     r"\d{1,2}\s?°\s?(?:\d{1,2}(?:\.\d+)?\s?['′’]\s?)?(?:\d{1,2}(?:\.\d+)?\s?(?:\"|″|''|”)\s?)?"

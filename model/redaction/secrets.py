@@ -118,7 +118,7 @@ _MORE_CODES = (
     "رمز", "كود",
     "认证码", "認証番号", "暗証番号", "인증번호", "핀번호", "코드", "พิน",
 )  # fmt: skip
-"""What people say and the catalogues do not have."""
+"""Words that people use and the catalogues lack, for a code; those for a password are above."""
 _DOUBTFUL = frozenset(("pass", "pw", "clave", "пасс", "mdp", "sandi", "parole", "psw"))
 """Words for a password that have other meanings too."""
 _SHORT_CODES = frozenset(("cvv", "cvv2", "cvc", "cvc2", "crypto", "prüfziffer"))
@@ -134,7 +134,7 @@ _NAMES = frozenset(("sandi", "parole", "clave"))
 """Doubtful words that also stand before a colon: `Sandi: hello`."""
 _SHORT = 3  # letters
 _COMPOUNDED = frozenset(("kod", "kód", "kôd", "код"))
-"""Short words that have endings and are parts of compounds all the same."""
+"""Short words that nevertheless take endings and form compounds."""
 _LONGEST_ENDING = 6  # letters, as in Hungarian `jelszavaink`
 _UNCASED = "\u0590"
 """From here on, scripts have no capitals, and join articles or particles to a word."""

@@ -59,7 +59,7 @@ def run_demo(
     resume = should_resume(checkpoint_of(dataset, Start(base), registry))
     settings = Hyperparameters(minutes=minutes, reserve_judge_sessions=True)
     size = QUICK.for_minutes(minutes)
-    progress.later = size.count_tokens(len(dataset.roster.voices))
+    progress.evaluation_tokens = size.count_tokens(len(dataset.roster.voices))
     trained = train(dataset, base, registry, settings, Decoding(), progress, resume=resume)
     registry.promote(trained.name)
     conversations = choose_conversations(dataset.test, dataset.window.size, seed=1)

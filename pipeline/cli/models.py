@@ -26,7 +26,7 @@ from model.command_line import add_commands, make_app
 from model.errors import ArtifactError, describe_error
 from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
-from pipeline.terminal import format_models_option, nats_note, step, table
+from pipeline.terminal import format_models_option, format_purge, nats_note, step, table
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 
 Public = Annotated[
@@ -416,13 +416,12 @@ def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
     found = {name: people[name] for name in names if name in people}
     for name, withdrawn in found.items():
         console.print(f"! {name} was trained on messages of {', '.join(withdrawn)}, who withdrew")
-    option = format_models_option(registry.root)
     for person in dict.fromkeys(
         withdrawal for withdrawn in found.values() for withdrawal in withdrawn
     ):
         console.print(
             "To delete such versions, once another version is current: "
-            f'understudy models purge --person "{person}"{option}'
+            f"{format_purge(person, registry.root)}"
         )
 
 

@@ -341,7 +341,7 @@ def print_outcome(trained: "Trained", models_dir: Path, progress: Progress) -> N
 _ARMS = {
     "real": "real replies",
     "generated": "tuned",
-    "unchosen": "tuned, not chosen",
+    "unchosen": "tuned, random candidate",
     "cold": "tuned, cold",
     "swapped": "tuned, as somebody else",
     "markov": "Markov chain",
@@ -371,7 +371,10 @@ def print_scorecard(card: Scorecard, console: Console) -> None:
 
 
 def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
-    """Print the main scores beside those of the baselines; with `verbose` also how they came."""
+    """Print the main scores beside those of the baselines.
+
+    `verbose` adds the right-voice and real-or-generated figures.
+    """
     found = card["headline"]
     rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
     has_bags = found["bags"] >= MIN_BAGS

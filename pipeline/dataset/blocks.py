@@ -115,7 +115,7 @@ class Pairing:
             return found
 
         for session in pair_sessions(
-            task.messages, rules.roster, rules.window, is_surplus, task.before, rules.hour
+            task.messages, rules.roster, rules.window, is_surplus, task.before, rules.quiet_hour
         ):
             first, last = session.lines[0].sent_at, session.lines[-1].sent_at
             counts.spans.add(int(first.timestamp()), int(last.timestamp()), len(session.lines))

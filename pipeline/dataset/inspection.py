@@ -37,8 +37,7 @@ class ChatReport:
 
     `languages` are ISO 639 codes, the most frequent first. The messages of `authors` are those in
     their own words, except for bots. The `quiet` ones wrote fewer than `min_messages`, too few for
-    a voice.
-    `sessions` and `pairs` are the numbers that a build finds before the split.
+    a voice. `sessions` and `pairs` are the numbers that a build finds before the split.
     """
 
     chat: ExportedChat
@@ -119,7 +118,9 @@ def inspect_chat(
 
     private = Counter[str]()
     sessions = pairs = 0
-    for session in pair_sessions(read_messages(), roster, choices.window, hour=messages.rules.hour):
+    for session in pair_sessions(
+        read_messages(), roster, choices.window, quiet_hour=messages.rules.quiet_hour
+    ):
         sessions += 1
         pairs += len(session.pairs)
         private.update(count_placeholders(session.lines))

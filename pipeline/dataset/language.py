@@ -22,7 +22,10 @@ LANGUAGES = {
     "ta": "Tamil", "te": "Telugu", "th": "Thai", "tl": "Tagalog", "tr": "Turkish",
     "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
-"""The languages that are told apart, by ISO 639 code. Rarer ones are taken for a related one."""
+"""The languages that are distinguished, by ISO 639 code.
+
+A rarer language is reported as a related one.
+"""
 
 _BLOCK = 20
 """Messages that are classified together: a single one is often too short to be told."""

@@ -237,14 +237,14 @@ def pair_sessions(
     window: Window,
     is_surplus: Callable[[Message], bool] = lambda _: False,
     before: Sequence[Message] = (),
-    hour: int | None = None,
+    quiet_hour: int | None = None,
 ) -> Iterator[Session]:
     """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
 
     `messages` are ordered by topic, then time. Turns without a context or without a target make no
     pair. `is_surplus` recognises messages that their author repeats too often. `before` are
     messages of the first topic in earlier sessions, which have negative numbers. A session ends at
-    `hour` (UTC) at the latest; contexts reach across.
+    `quiet_hour` (UTC) at the latest; contexts reach across.
     """
     number = 0
     surplus: set[int] = set()
@@ -258,10 +258,10 @@ def pair_sessions(
 
     topics = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, topic_id), topic in topics:
-        recent = _RecentLines(window, hour)
+        recent = _RecentLines(window, quiet_hour)
         recent.add_earlier(make_lines(before, roster))
         before = ()
-        for lines in split_days(make_topic_lines(topic), window.gap, hour):
+        for lines in split_days(make_topic_lines(topic), window.gap, quiet_hour):
             pairs = tuple(
                 pair
                 for turn in split_turns(lines)
@@ -322,13 +322,13 @@ class PairingRules:
     """What decides about a chat's pairs, apart from its messages.
 
     `repeats` maps the author and text of messages that are repeated too often to their number, and
-    to how many of them stay. A session ends at `hour` (UTC) at the latest.
+    to how many of them stay. A session ends at `quiet_hour` (UTC) at the latest.
     """
 
     roster: Roster
     window: Window
     repeats: Mapping[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
-    hour: int | None = None
+    quiet_hour: int | None = None
 
     def is_surplus(self, message: Message) -> bool:
         """Whether training leaves a message out because its author repeats it too often.
@@ -359,8 +359,8 @@ class ChatMessages:
             for (author, text), (times, written) in repeated.items()
             if times > (limit := limit_repeats(text, written))
         }
-        hour = spool.find_quiet_hour(chat.chat_id)
-        self.rules = PairingRules(roster, choices.window, repeats, hour)
+        quiet_hour = spool.find_quiet_hour(chat.chat_id)
+        self.rules = PairingRules(roster, choices.window, repeats, quiet_hour)
 
     def __iter__(self) -> Iterator[Message]:
         """Yield the messages by topic, then time."""

@@ -132,7 +132,7 @@ def evaluate_turns(
         on_progress((finished_parts + share) / _PARTS)
         finished_parts += share == 1
 
-    show = partial(show_progress, console, on_part_progress)
+    show = partial(_show_progress, console, on_part_progress)
     arms = generate_answers(artifact, turns, size, seed, show)
     with step(console, "Baselines"):
         asked = [answer.asked for answer in arms[GENERATED]]
@@ -314,7 +314,7 @@ def _measure_exposures(
 
 
 @contextmanager
-def show_progress(
+def _show_progress(
     console: Console, on_progress: Callable[[float], object], title: str, total: int
 ) -> Iterator[OnStep]:
     """Show how many of `total` steps are done, then the time that they took."""

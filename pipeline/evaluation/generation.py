@@ -61,9 +61,9 @@ class Size:
         )
 
     def for_minutes(self, minutes: float) -> "Size":
-        """Return a smaller size, unless it is a full one, after less than five minutes of training.
+        """Return a smaller size after less than five minutes of training.
 
-        What is left shows as well what such a version can do.
+        A full size stays as it is. Fewer replies are enough to judge such a version.
         """
         if not self.quick or not 0 < minutes < _FULL_MINUTES:
             return self

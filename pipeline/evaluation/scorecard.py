@@ -32,7 +32,10 @@ from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap,
 
 GENERATED, COLD, SWAPPED = "generated", "cold", "swapped"
 UNCHOSEN = "unchosen"
-"""Generated replies of which no classifier chose the best: judges are akin to the chooser."""
+"""One random candidate for each turn.
+
+The classifier that chooses replies resembles the judges, which would favour its choice.
+"""
 REAL, MARKOV, NEAREST = "real", "markov", "nearest"
 TUNED = (GENERATED, COLD, SWAPPED)
 """The arms of replies that the bot would send."""

@@ -177,7 +177,7 @@ def open_exports(
             for number, file in enumerate(files):
                 step(f"reading {file}")
                 with show(file) as on_bytes:
-                    _read_file(number, file, archive, is_wanted, (zone, now), on_bytes)
+                    _read_file(number, file, archive, is_wanted, zone, now, on_bytes)
             _join_groups(archive)
             for chat_id in archive.chats:
                 spool.assign_topics(chat_id)
@@ -296,16 +296,17 @@ def _read_file(
     file: Path,
     archive: Archive,
     is_wanted: Callable[[Heading], bool],
-    clock: tuple[tzinfo | None, datetime],
+    zone: tzinfo | None,
+    now: datetime,
     on_bytes: OnBytesRead,
 ) -> None:
-    """Read one file into the archive; `clock` is the zone of its local times, and the time now.
+    """Read one file, whose local times are in `zone`, into the archive.
 
     Raises:
         ExportError: It holds no chat.
     """
     chat: ExportedChat | None = None
-    parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), *clock)
+    parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), zone, now)
     has_chat, last, fault = False, None, None
     for event in read_events(file, is_wanted, on_bytes):
         if isinstance(event, Heading):
@@ -313,7 +314,7 @@ def _read_file(
             chat = archive.add(_to_chat(event)) if is_wanted(event) else None
             if chat:
                 chat.sizes[file] = file.stat().st_size
-                parser = RowParser(chat.chat_id, archive.spool.names, chat.tally, *clock)
+                parser = RowParser(chat.chat_id, archive.spool.names, chat.tally, zone, now)
         elif isinstance(event, Fault):
             fault = event
             if chat:

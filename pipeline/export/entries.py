@@ -16,7 +16,7 @@ from pipeline.export.reader import Item
 CONTRADICTION = "a date that contradicts date_unixtime, which wins"
 LOCAL = "a local time without an offset"
 DAMAGED_TIME = "a damaged date_unixtime; date is used"
-FUTURE = "a date after today"
+FUTURE = "a date after tomorrow"
 
 _DAY = 24 * 3600
 _QUARTER = 15 * 60  # seconds; all time zones differ from UTC by a multiple of it
@@ -92,8 +92,9 @@ class Row(NamedTuple):
 class Tally:
     """Counts of repaired and skipped entries of a chat, by reason.
 
-    `skipped_messages` are those of the skipped entries that are messages, `messages` the others.
-    `utc_offsets` has the minutes between UTC and the exporting computer's time, by local day.
+    `messages` counts the messages that were kept, `skipped_messages` those that were skipped, by
+    reason. `utc_offsets` has the minutes between UTC and the exporting computer's time, by local
+    day.
     """
 
     repaired: Counter[str] = field(default_factory=Counter)
@@ -102,13 +103,13 @@ class Tally:
     messages: int = 0
     utc_offsets: dict[str, int] = field(default_factory=dict)
 
-    def add(self, earlier: "Tally") -> None:
-        """Add the counts of the basic group that became this chat."""
-        self.repaired.update(earlier.repaired)
-        self.skipped.update(earlier.skipped)
-        self.skipped_messages.update(earlier.skipped_messages)
-        self.messages += earlier.messages
-        self.utc_offsets = {**earlier.utc_offsets, **self.utc_offsets}
+    def add(self, other: "Tally") -> None:
+        """Add the counts of another tally; this one's UTC offsets win."""
+        self.repaired.update(other.repaired)
+        self.skipped.update(other.skipped)
+        self.skipped_messages.update(other.skipped_messages)
+        self.messages += other.messages
+        self.utc_offsets = {**other.utc_offsets, **self.utc_offsets}
 
 
 class RowParser:

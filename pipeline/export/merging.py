@@ -28,9 +28,9 @@ class Author:
     """An account that wrote in a chat.
 
     `names` are all names that Telegram showed, oldest first; a deleted account has none. `messages`
-    counts those in the person's own words. A bot
-    (`is_bot`) sent every message through a bot or with a bot's buttons. Accounts are known only
-    `by_name` in old exports without ids, or with ids that are not Telegram's.
+    counts those in the person's own words. A bot (`is_bot`) sent every message through a bot or
+    with a bot's buttons. Accounts are known only `by_name` in old exports without ids, or with ids
+    that are not Telegram's.
     """
 
     author_id: int
@@ -278,7 +278,7 @@ class Spool:
         ]
 
     def recent_texts(self, chat: int, author: int, count: int) -> list[str]:
-        """Return an author's last texts in a chat, without forwards and commands, oldest first."""
+        """Return an account's last texts in its own words, oldest first."""
         rows = self._base.execute(_RECENT, (chat, author, count)).fetchall()
         return [text for (text,) in reversed(rows)]
 

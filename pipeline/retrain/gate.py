@@ -125,7 +125,7 @@ def decide(
         reasons.append(not_compared)
     if not_compared and passes is not None and passes < MIN_PASSES:
         reasons.append(
-            f"it saw {passes:.0%} of its training data once, too little to replace the current "
+            f"it saw {passes:.0%} of its training data, too little to replace the current "
             "version without a comparison"
         )
     current_shares = current.card["right_voice"]["absent"]["voices"] if current else {}

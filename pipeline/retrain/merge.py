@@ -327,6 +327,7 @@ def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Pa
     """Merge an export; in its range it decides which messages exist, unless a newer export does."""
     merged.chat.name = chat.name
     merged.chat.tally.add(chat.tally)
+    # the newer export's offsets win
     merged.chat.tally.utc_offsets.update(chat.tally.utc_offsets)
     merged.chat.unread.update(chat.unread)
     merged.chat.sizes |= chat.sizes

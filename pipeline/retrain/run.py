@@ -36,7 +36,13 @@ from pipeline.retrain.intake import (
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import Plan, make_plan
 from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
-from pipeline.terminal import format_models_option, print_indented, print_paragraph, quote
+from pipeline.terminal import (
+    format_models_option,
+    format_purge,
+    print_indented,
+    print_paragraph,
+    quote,
+)
 from pipeline.training.losses import HeldOutLoss, read_loss
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import loss_sentence, summarize_result
@@ -220,7 +226,9 @@ def _train_and_promote(
     size, voices = request.evaluation_size, len(plan.dataset.roster.voices)
     if not current.artifact:  # there is nothing to compare it with
         size = size.for_minutes(plan.hyperparameters.minutes)
-    watch.later = size.count_tokens(voices) * (2 if current.artifact and not problem else 1)
+    watch.evaluation_tokens = size.count_tokens(voices) * (
+        2 if current.artifact and not problem else 1
+    )
     if unfinished:
         name, loss = unfinished
         text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
@@ -275,8 +283,7 @@ def _explain_purge(registry: Registry) -> str:
     """Return how to delete versions with words of people who withdrew; "" if there are none."""
     withdrawn = find_withdrawn_by_version(registry).values()
     people = dict.fromkeys(person for names in withdrawn for person in names)
-    models = format_models_option(registry.root)
-    purge = "; ".join(f"understudy models purge --person {quote(one)}{models}" for one in people)
+    purge = "; ".join(format_purge(one, registry.root) for one in people)
     learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
     return f"{learned}; to delete them: {purge}" if people else ""
 

@@ -16,8 +16,8 @@ class Answers:
     """The answers, and which steps are done; None and False are open.
 
     `consented` is the number of people who were asked about before Ctrl-C. `version` is the trained
-    version, `messages` the number of messages in the chat, `languages` their codes with spaces
-    between. The bot's token is not here: it is stored only in .env.
+    version, `messages` the number of messages in the chat, `languages` their codes, separated by
+    spaces. The bot's token is not here: it is stored only in .env.
     """
 
     export: str | None = None

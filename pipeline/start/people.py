@@ -46,7 +46,7 @@ _EXAMPLES, _MAX_EXAMPLE = 2, 70
 _CONSENT_WORDS = {"-": "", "not yet": "", "yes": "y", "s": "y", "sim": "y", "no": "n", "não": "n"}
 
 
-Show = Callable[[Person], None]
+ShowExamples = Callable[[Person], None]
 """Prints the last messages of a person's accounts."""
 
 
@@ -219,7 +219,9 @@ def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
     return asker.confirm("Keep these answers?", default=True)
 
 
-def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author], show: Show) -> Roster:
+def _ask_identities(
+    asker: Asker, roster: Roster, authors: Sequence[Author], show: ShowExamples
+) -> Roster:
     """Ask the questions about accounts, then whether the names are right."""
     asked: set[tuple[str, Collection[int]]] = set()
     while True:
@@ -305,7 +307,7 @@ def _ask_name(asker: Asker, question: str, default: str) -> str:
         answer = asker.ask(question, default)
         if answer == default or any(unicodedata.category(one)[0] not in "PZ" for one in answer):
             return answer
-        asker.say(f"{answer} is no name: type letters, or only Enter.", "yellow")
+        asker.say(f"{answer} is not a name: type one, or press Enter to keep {default}.", "yellow")
 
 
 def _keep_name(roster: Roster, person: Person, new: str) -> tuple[str, ...]:
@@ -322,7 +324,7 @@ def _ask_consent(
     asker: Asker,
     roster: Roster,
     authors: Sequence[Author],
-    show: Show,
+    show: ShowExamples,
     keep: Callable[[Roster, int], None],
     answered: int = 0,
 ) -> Roster:

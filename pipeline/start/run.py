@@ -30,7 +30,7 @@ from pipeline.start.exports import (
     list_chats,
 )
 from pipeline.start.people import Consent, ask_people, choose_minimum, describe_consent
-from pipeline.terminal import format_models_option, models_option, short_path
+from pipeline.terminal import format_models_option, format_purge, models_option, short_path
 from pipeline.versions.lineage import find_versions_trained_on
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
@@ -472,7 +472,7 @@ class _Steps:
             raise UnderstudyError(
                 f"{version} has learned messages of {join_names(names)}: to train without them, "
                 f"run understudy retrain {export} --force-training{self._models_option}, then "
-                f"understudy models purge --person {names[0]!r}{self._models_option}"
+                f"{format_purge(names[0], self._root)}"
             )
 
     def _ask_in_training(self, question: str) -> bool:

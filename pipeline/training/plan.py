@@ -56,14 +56,14 @@ class Plan:
         """Return the plan in one line; `rows` is what a row is called, in the plural."""
         share = f"{self.passes:.2g} " + ("of one pass" if self.passes < 1 else "passes")
         return (
-            f"Plan: {self.minutes:g} min at about {_round(self.tokens_per_second):,} tokens/s: "
-            f"about {_round(self.steps):,} steps of {self.batch_size} {rows} ({share})"
+            f"Plan: {clock(self.minutes * 60)} at about {_round(self.tokens_per_second):,} "
+            f"tokens/s: about {_round(self.steps):,} steps of {self.batch_size} {rows} ({share})"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long it took here to load a base, and to test it on this number of tokens, in seconds."""
+    """Measured seconds: to load a base, and to test it on `tokens` tokens."""
 
     load: float
     test: float
@@ -90,8 +90,8 @@ class Pace:
 
 def describe_time(seconds: float, minutes: float) -> str:
     """Return what a training will take in all, beside the minutes that it was given."""
-    whole = f"This will take about {clock(seconds)} in all on this machine, as busy as it is now"
-    share = f"{clock(minutes * 60)} of training, the rest for loading, testing and converting"
+    whole = f"This will take about {clock(seconds)} in total on this machine at its current load"
+    share = f"{clock(minutes * 60)} of training, and the rest for loading, testing and converting"
     return f"{whole}: {share}." if minutes else f"{whole}."
 
 

@@ -297,7 +297,9 @@ def _train_and_add(
             replies.save(before, run.work / _UNTUNED_LOSS)
         now = time.monotonic()
         pace = Pace(loaded - began, now - loaded, sum(one.length for one in replies.examples))
-        seconds = pace.expect(run.settings, list(run.rows["length"]), run.draws, progress.later)
+        seconds = pace.expect(
+            run.settings, list(run.rows["length"]), run.draws, progress.evaluation_tokens
+        )
         print_indented(describe_time(now - began + seconds, settings.minutes), console)
     outcome = _run_trainer(run, precision, progress, resume=resume)
     with _explain_interrupt():

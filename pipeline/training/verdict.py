@@ -24,7 +24,8 @@ Likeness = Literal["untrained", "unlike", "uncertain", "beginning", "alike"]
 
 _SENTENCES: Mapping[Likeness, str] = {
     "untrained": "but it has learned from only {passes:.0%} of the training messages: such a model "
-    "writes short messages that often do not fit, and sounds like nobody yet. Train for longer.",
+    "writes short messages that often do not fit and does not yet sound like anyone. Train for "
+    "longer.",
     "unlike": "so it does not yet sound like anyone.",
     "uncertain": "so it may or may not sound like them: these lines are too few to tell.",
     "beginning": "so it begins to sound like them.",

@@ -174,4 +174,4 @@ def _describe_decision(receipt: Receipt) -> Iterator[str]:
     if words := receipt["withdrawn_words"]:
         yield f"{words}; it {'stays in use' if receipt['next_command'] else 'is replaced'}"
     if receipt["next_command"]:
-        yield f"to promote it by hand: {receipt['next_command']}"
+        yield f"to promote the new version by hand: {receipt['next_command']}"

@@ -115,11 +115,11 @@ def test_an_error_that_repeats_is_written_once_and_then_counted():
         "another error",
         "a warning",
         "a warning",
-        "no descriptors (more of these since then: 999)",
-        "no descriptors of another kind (more of these since then: 999)",
+        "no descriptors (repeated 999 times since)",
+        "no descriptors of another kind (repeated 999 times since)",
         "later",
         "no descriptors",
-        "no descriptors (more of these since then: 1)",
+        "no descriptors (repeated 1 time since)",
     ]
     assert stream.getvalue().count("Traceback") == 2
 

@@ -189,7 +189,7 @@ async def test_words_behind_an_interrupted_permission_are_kept(
 
 
 @WAYS
-async def test_also_if_they_arrive_after_a_restart(
+async def test_words_that_arrive_after_a_restart_behind_a_permission_are_kept(
     stage, strangers, joao, zoe, monkeypatch, let_in, is_public
 ):
     stage.card = replace(stage.card, public=is_public)

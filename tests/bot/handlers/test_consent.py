@@ -94,7 +94,7 @@ class TestWhereAnOptinCounts:
             await stage.enter(strangers, joao)
             yield joao
 
-    async def test_a_silent_group_learns_nothing_and_no_other_group_is_meant(
+    async def test_an_optin_in_a_silent_group_reveals_nothing_and_counts_nowhere_else(
         self, stage, admin, strangers, group, ana, zoe
     ):
         answers = [await stage.answer(strangers, user, "/optin") for user in (ana, zoe)]
@@ -104,7 +104,7 @@ class TestWhereAnOptinCounts:
         assert there["text"].startswith("Ana hasn't agreed")
 
     @pytest.mark.parametrize("command", ["/optout", "/forget all"])
-    async def test_a_silent_group_learns_not_what_was_said_in_another(
+    async def test_a_silent_group_does_not_learn_what_was_said_in_another(
         self, stage, admin, strangers, group, hugo, zoe, command
     ):
         await stage.telegram.say(group, hugo, "the treasure lies below the oak")

@@ -100,7 +100,7 @@ def test_the_demo_shows_what_the_scorecard_says_in_80_columns(shown):
     assert f"Private data: in 0 of {card['personal_data_lines']} lines" in text
 
 
-def test_the_demo_says_how_long_it_will_take_and_no_word_of_the_trade(shown):
+def test_the_demo_says_how_long_it_will_take_without_jargon(shown):
     text = " ".join(" ".join(shown[1]).split())
 
     assert "This will take about" in text

@@ -62,7 +62,7 @@ def test_blocks_have_the_sessions_and_pairs_of_the_whole_chat(seed):
     messages = make_chat(seed)
     hour = None if seed % 4 == 0 else seed % 24
     rules = PairingRules(ROSTER, window, {(11, "hi"): (30, 10), (13, "hi"): (20, 10)}, hour)
-    whole = list(pair_sessions(messages, ROSTER, window, rules.is_surplus, hour=hour))
+    whole = list(pair_sessions(messages, ROSTER, window, rules.is_surplus, quiet_hour=hour))
     found, count = [], 0
 
     for task in cut_blocks(messages, rules, 1 + seed % 9):

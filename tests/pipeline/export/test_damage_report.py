@@ -120,7 +120,7 @@ UNUSABLE = {
     "unreadable from_id": lambda one: {**one, "from_id": [1]},
     "no type": without("type"),
     "an unknown type 'msg'": lambda one: {**one, "type": "msg"},
-    "a date after today": lambda one: {
+    "a date after tomorrow": lambda one: {
         **one, "date": "2261-01-01T00:00:00", "date_unixtime": "9183110400"
     },
 }  # fmt: skip

@@ -13,7 +13,7 @@ from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from pipeline.cli.main import app
-from pipeline.evaluation.evaluate import show_progress
+from pipeline.evaluation.evaluate import _show_progress
 from pipeline.retrain import run
 from pipeline.retrain.request import RetrainResult
 from pipeline.terminal import (
@@ -163,7 +163,7 @@ def test_one_thread_redraws_all_bars():
     watch.begin("train")
     with watch.step("Loading a base"):
         during = threading.active_count()
-    with show_progress(watch.console, watch.share, "Replies", 2) as advance:
+    with _show_progress(watch.console, watch.share, "Replies", 2) as advance:
         advance()
         bars = threading.active_count()
     watch.stop()

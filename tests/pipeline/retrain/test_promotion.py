@@ -197,7 +197,7 @@ class TestCurrentVersionWithoutWeights:
         assert not result.promoted
         assert f"understudy models promote {result.version[:4]} " in result.message
         page = " ".join(result.receipt.read_text("utf-8").split())
-        assert "export it again with --with-weights to promote it by hand: understudy mod" in page
+        assert "with --with-weights to promote the new version by hand: understudy mod" in page
         assert running.receipt(2)["compared_with"] is None
         assert [name for name, *_ in running.judged] == [result.version]
 
@@ -234,7 +234,7 @@ class TestWithdrawnWords:
         assert current.startswith("0001-")
         assert f"{stays}, and stays in use; to promote 0002 by hand: under" in result.message
         page = " ".join(result.receipt.read_text("utf-8").split())
-        assert f"{stays}; it stays in use to promote it by hand: understudy models pro" in page
+        assert f"{stays}; it stays in use to promote the new version by hand: understudy" in page
 
     def test_are_replaced_if_chance_may_explain_that_the_new_version_is_worse(
         self, running, retrain

@@ -77,7 +77,7 @@ def test_the_demo_s_version_is_not_replaced_by_one_that_hardly_trained(
     first = runner.first()
 
     assert first.promoted is is_promoted
-    assert ("it saw 49% of its training data once" in first.message) is not is_promoted
+    assert ("it saw 49% of its training data," in first.message) is not is_promoted
     assert ("understudy models promote 0002 " in first.message) is not is_promoted
     assert "was trained on a public chat" in " ".join(first.receipt.read_text("utf-8").split())
 

@@ -121,7 +121,7 @@ def test_a_question_mark_is_no_name(ask):
     roster, typed = ask("?", "Hugo", "n", "??", "", "", "", "", authors=(HUGO, ANA, deleted))
 
     assert [(one.name, one.ids) for one in roster.people] == [("Hugo", (7, 6)), ("Ana", (8,))]
-    assert typed.said.count("? is no name: type letters, or only Enter.") == 2
+    assert typed.said.count("? is not a name: type one, or press Enter to keep ") == 2
 
 
 def test_ctrl_c_among_the_questions_about_consent_keeps_the_answers(script, tmp_path):

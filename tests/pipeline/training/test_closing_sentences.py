@@ -89,7 +89,7 @@ def test_after_less_than_half_a_pass_the_sentence_says_what_such_a_model_can_do(
     assert "sounds like them" not in said
     assert said.endswith(
         "but it has learned from only 12% of the training messages: such a model writes short "
-        "messages that often do not fit, and sounds like nobody yet. Train for longer."
+        "messages that often do not fit and does not yet sound like anyone. Train for longer."
     )
 
 

@@ -187,7 +187,7 @@ def test_the_whole_time_is_expected_from_a_first_test(minutes, seconds):
 
 def test_the_expected_time_names_the_share_of_training():
     assert describe_time(760, 2) == (
-        "This will take about 13 min in all on this machine, as busy as it is now: 2 min of "
-        "training, the rest for loading, testing and converting."
+        "This will take about 13 min in total on this machine at its current load: 2 min of "
+        "training, and the rest for loading, testing and converting."
     )
-    assert describe_time(760, 0).endswith("as busy as it is now.")
+    assert describe_time(760, 0).endswith("at its current load.")

@@ -226,7 +226,7 @@ def test_the_commands_list_what_is_left_and_delete_it(runner):
 
     marks = [line.split()[0] for line in listed.splitlines() if "tiny" in line or "flan" in line]
     assert marks == ["!", "!", "*"]
-    assert 'understudy models purge --person "Friend 1"' in " ".join(listed.split())
+    assert "understudy models purge --person 'Friend 1'" in " ".join(listed.split())
     assert "trained on messages of Friend 1, who withdrew" in " ".join(promoted.split())
     assert removed.startswith("0001-")
     assert purged.startswith("0002-")

@@ -56,7 +56,7 @@ class Plan:
         """Return the plan in one line; `rows` is what a row is called, in the plural."""
         share = f"{self.passes:.2g} " + ("of one pass" if self.passes < 1 else "passes")
         return (
-            f"Plan: {clock(self.minutes * 60)} at about {_round(self.tokens_per_second):,} "
+            f"Plan: {self.minutes:g} min at about {_round(self.tokens_per_second):,} "
             f"tokens/s: about {_round(self.steps):,} steps of {self.batch_size} {rows} ({share})"
         )
 

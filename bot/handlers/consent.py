@@ -21,7 +21,7 @@ async def opt_in(message: Message, context: Context) -> str:
     user_id = own_id(message)
     if user_id is None:
         return texts.anonymous_sender
-    await state.save_decision(message.chat.id, user_id, "optin")
+    await state.save_decision(message.chat.id, user_id, "optin", context.delivery.update_id)
     access = state.access_in(message.chat.id)
     person = access.roster.find_by_id(user_id)
     # a group must not learn that somebody is in another one
@@ -47,11 +47,11 @@ async def opt_in(message: Message, context: Context) -> str:
 
 async def opt_out(message: Message, context: Context) -> str:
     """Stop imitating somebody at once, and erase their messages and what was made from them."""
-    texts = context.texts
+    state, texts = context.state, context.texts
     user_id = own_id(message)
     if user_id is None:
         return texts.anonymous_sender
-    await context.state.save_decision(message.chat.id, user_id, "optout")
+    await state.save_decision(message.chat.id, user_id, "optout", context.delivery.update_id)
     return await erase_all_of(user_id, texts.optout_done, message, context)
 
 

@@ -19,7 +19,7 @@ from bot.store.database import (
     open_database,
     read_version,
 )
-from bot.store.groups import Decisions, Groups
+from bot.store.groups import Decisions, Groups, StoredDecision
 from model.artifacts.artifact import Card
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision
@@ -168,7 +168,8 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     async with open_database(settings.database_url) as database:
         decisions, groups = await Decisions(database).all(), await Groups(database).all()
         permissions = StoredPermissions(cards, settings, decisions, groups)
-        held = await _collect_dump(DumpReader(database), permissions, unusable, wanted)
+        told = [one for own in decisions.values() for one in own]
+        held = await _collect_dump(DumpReader(database), permissions, told, unusable, wanted)
     roster = permissions.access_in(held.chat_id).roster
     try:
         write_text(path, format_dump(held))
@@ -201,6 +202,7 @@ def _open_cards(
 async def _collect_dump(
     store: DumpReader,
     permissions: StoredPermissions,
+    decisions: Iterable[StoredDecision],
     unusable: Mapping[str, UnderstudyError | OSError],
     wanted: int | None,
 ) -> Dump:
@@ -227,18 +229,17 @@ async def _collect_dump(
     if (old := earlier.get(chat_id)) is not None:
         kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
-    decisions = [one for one in await store.decisions() if permissions.counts(one, chat_id)]
     return Dump(
         chat_id,
         names.get(chat_id),
         [item for item in kept if _is_dumped(item, access)],
-        _add_accounts(decisions, permissions),
+        _add_accounts((one for one in decisions if permissions.counts(one, chat_id)), permissions),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),
     )
 
 
-def _add_accounts(decisions: Sequence[Decision], permissions: StoredPermissions) -> list[Decision]:
+def _add_accounts(decisions: Iterable[Decision], permissions: StoredPermissions) -> list[Decision]:
     """Return decisions with each opt-out for all accounts of its person.
 
     The roster that reads the dump may know only another account than the one that opted out.

@@ -257,10 +257,12 @@ class BotState:
         await self.save_group(replace(known, chat_id=new, authorised=let_in, moved_from=old))
         logger.info("chat %d is %d now", old, new)
 
-    async def save_decision(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
-        """Store a decision; it applies at once."""
+    async def save_decision(
+        self, chat_id: int, user_id: int, decision: DecisionKind, update_id: int
+    ) -> None:
+        """Store a decision that came with an update; it applies at once."""
         now = datetime.now(UTC)
-        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id))
+        await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id, update_id))
         await self._load_decisions()
 
     def find_person(self, chat_id: int, voice: str, person_id: int | None) -> Person | None:

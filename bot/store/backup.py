@@ -21,9 +21,8 @@ from bot.store.database import (
     read_version,
 )
 from bot.store.engines import BUSY_SECONDS, is_postgres
-from bot.store.groups import DECISION_FIELDS, StoredDecision
 from bot.store.messages import FIELDS, IS_FORGOTTEN, message_from_row
-from bot.store.tables import decisions, forgotten, messages
+from bot.store.tables import forgotten, messages
 from model.chat.conversation import Message
 from model.errors import describe_error
 from model.files import PRIVATE_FILE, temporary_folder
@@ -65,13 +64,6 @@ class DumpReader:
             return [StoredMessage(message_from_row(row), row.edited_at) for row in rows]
 
         return await self._database.read(load)
-
-    async def decisions(self) -> list[StoredDecision]:
-        """Return all decisions, the oldest first."""
-        query = select(*DECISION_FIELDS).order_by(decisions.c.id)
-        return await self._database.read(
-            lambda connection: [StoredDecision(*row) for row in connection.execute(query)]
-        )
 
     async def forgotten(self, chat_id: int) -> list[int]:
         """Return the ids of a chat's forgotten messages."""

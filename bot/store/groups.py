@@ -1,12 +1,13 @@
 """Store groups and people's decisions."""
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
@@ -18,15 +19,23 @@ from model.chat.roster import Decision
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision(Decision):
-    """A person's decision, and the chat in which they sent it."""
+    """A person's decision, the chat in which they sent it, and the update that it came with.
+
+    Decisions that an earlier version stored have no update.
+    """
 
     chat_id: int
+    update_id: int | None = None
 
 
-DECISION_FIELDS = decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id
-"""The columns of a `StoredDecision`, in order."""
-DecisionsByUser: TypeAlias = Mapping[int, tuple[StoredDecision, ...]]
-"""Each person's decisions, the oldest first; of equal ones in the same chat only the newest."""
+_DECISION_FIELDS = (
+    decisions.c.user_id, decisions.c.decision, decisions.c.at, decisions.c.chat_id,
+    decisions.c.update_id,
+)  # fmt: skip
+DecisionsByUser: TypeAlias = Mapping[int, Sequence[StoredDecision]]
+"""Each person's decisions in the order in which they were sent."""
+RESTART = timedelta(days=7)
+"""After so long without an update, Telegram may go on with a smaller update id."""
 
 
 class Decisions:
@@ -44,13 +53,14 @@ class Decisions:
         return await self._database.read(partial(_load_decisions, user_ids=user_ids))
 
     async def add(self, new: StoredDecision) -> None:
-        """Store a decision."""
+        """Store a decision, unless its update was handled before."""
         row = insert(decisions).values(
-            chat_id=new.chat_id, user_id=new.user_id, decision=new.kind, at=new.at
-        )
+            chat_id=new.chat_id, user_id=new.user_id, decision=new.kind, at=new.at,
+            update_id=new.update_id,
+        )  # fmt: skip
 
         def write(connection: Connection) -> None:
-            connection.execute(row)
+            connection.execute(row.on_conflict_do_nothing())
             announce(connection, "decision", new.user_id)
 
         await self._database.write(write)
@@ -59,15 +69,30 @@ class Decisions:
 def _load_decisions(
     connection: Connection, user_ids: Collection[int] | None = None
 ) -> DecisionsByUser:
-    key = decisions.c.user_id, decisions.c.chat_id, decisions.c.decision
-    last = select(func.max(decisions.c.id)).group_by(*key)
+    query = select(*_DECISION_FIELDS).order_by(decisions.c.id)
     if user_ids is not None:
-        last = last.where(decisions.c.user_id.in_(user_ids))
-    query = select(*DECISION_FIELDS).where(decisions.c.id.in_(last)).order_by(decisions.c.id)
-    found: dict[int, tuple[StoredDecision, ...]] = {}
+        query = query.where(decisions.c.user_id.in_(user_ids))
+    found: defaultdict[int, list[StoredDecision]] = defaultdict(list)
     for row in connection.execute(query):
-        found[row.user_id] = (*found.get(row.user_id, ()), StoredDecision(*row))
-    return found
+        _insert_in_order(found[row.user_id], StoredDecision(*row))
+    return dict(found)
+
+
+def _insert_in_order(sent: list[StoredDecision], new: StoredDecision) -> None:
+    """Insert a decision, stored last, before those that were sent after it but handled earlier.
+
+    Several processes handle the updates of different chats at the same time.
+    """
+    place = len(sent)
+    if new.update_id is not None:
+        while place and _was_sent_before(new, new.update_id, sent[place - 1]):
+            place -= 1
+    sent.insert(place, new)
+
+
+def _was_sent_before(new: StoredDecision, update_id: int, other: StoredDecision) -> bool:
+    is_smaller = other.update_id is not None and update_id < other.update_id
+    return is_smaller and new.at - other.at < RESTART
 
 
 _FIELDS = [column.name for column in groups.columns]

@@ -178,7 +178,8 @@ decisions = Table(
     Column("user_id", BigInteger, nullable=False),
     Column("decision", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Index("decisions_by_user", "user_id", "id"),
+    Column("update_id", BigInteger),
+    Index("decisions_by_user", "user_id", "update_id", unique=True),
 )
 """Each /optin and /optout; see `bot.store.groups.StoredDecision`."""
 

@@ -119,7 +119,7 @@ async def test_a_command_behind_the_permission_of_its_group_keeps_its_words(
 async def test_what_one_process_changes_the_other_knows(stage, replicas, group, joao):
     first, second = map(state_of, replicas)
 
-    await first.save_decision(group.id, 15, "optin")
+    await first.save_decision(group.id, 15, "optin", 1)
     await first.save_group(Group(group.id, "Pals", chatty=50))
 
     await until(lambda: second.decisions.get(15) is not None)
@@ -390,7 +390,7 @@ async def test_a_message_sent_during_an_optout_in_another_process_is_deleted(
     [other] = [state_of(app) for app in replicas if app is not sending[-1]]
 
     if kind == "optout":
-        await other.save_decision(group.id, joao.id, "optout")
+        await other.save_decision(group.id, joao.id, "optout", 1)
         wanted = ErasureQuery(authors=frozenset({joao.id}))
     else:
         wanted = ErasureQuery(messages=(Ref(group.id, source["message_id"]),))

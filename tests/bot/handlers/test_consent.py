@@ -9,6 +9,7 @@ import pytest
 from bot.services.dump import dump
 from bot.texts import EN
 from model.chat.eligibility import add_voice_header, parse_voice_header
+from tests.bot.conftest import until
 from tests.bot.database_files import find_words
 
 
@@ -40,6 +41,20 @@ class TestOptin:
             answer = await stage.answer(group, joao, "/as Ana")
 
         assert parse_voice_header(answer["text"])[0] == "Ana"
+
+    async def test_one_that_is_handled_again_does_not_undo_an_optout(self, stage, group, ana, joao):
+        private = stage.telegram.private(ana)
+        async with stage.running():
+            stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=30)
+            await stage.telegram.say(group, ana, "/optin")
+            await until(lambda: stage.telegram.sent("sendMessage", refused=True))
+            await stage.first_message(private, ana, "/optout")
+        async with stage.running():
+            await stage.wait_until_handled()
+            answer = await stage.answer(group, joao, "/as Ana")
+
+        assert decisions(stage) == [(15, "optin"), (15, "optout")]
+        assert parse_voice_header(answer["text"]) is None
 
     async def test_it_works_in_private(self, live, group, ana, joao):
         await live.answer(live.telegram.private(ana), ana, "/optin")

@@ -176,7 +176,7 @@ async def test_no_quiz_is_sent_after_an_optout(stage, group, joao, zoe, coin):
         stage.speaker.open.clear()
         await stage.telegram.say(group, zoe, "/guess")
         await stage.telegram.wait_for("sendChatAction")
-        await app.bot_data["state"].save_decision(group.id, joao.id, "optout")
+        await app.bot_data["state"].save_decision(group.id, joao.id, "optout", 1)
         stage.speaker.open.set()
         await stage.telegram.wait_for("sendMessage")
 

@@ -30,7 +30,7 @@ async def test_only_people_who_may_still_agree_are_listed_as_such(live, group, z
 
 async def test_a_decision_counts_at_once(stage, group, joao):
     async with stage.running() as app:
-        await app.bot_data["state"].save_decision(group.id, joao.id, "optout")
+        await app.bot_data["state"].save_decision(group.id, joao.id, "optout", 1)
         answer = await stage.answer(group, joao, "/voices")
 
     assert "🎭 João" not in answer["text"]

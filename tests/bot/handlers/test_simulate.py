@@ -154,7 +154,7 @@ async def test_a_voice_is_silent_after_an_optout(stage, group, hugo, joao):
     async with stage.running(pace=1) as app:
         state = app.bot_data["state"]
         await stage.first_message(group, hugo, "/simulate 5 João")
-        await state.save_decision(group.id, joao.id, "optout")
+        await state.save_decision(group.id, joao.id, "optout", 1)
 
     assert [text for text in stage.said() if text.startswith("🎭")] == [
         add_voice_header("João", "João number 1")

@@ -199,7 +199,7 @@ class TestBursts:
         stage.speaker.replies.append(("no", "wait", "yes"))
         async with stage.running(pace=1) as app:
             await stage.first_message(group, joao, "/as João")
-            await app.bot_data["state"].save_decision(group.id, joao.id, "optout")
+            await app.bot_data["state"].save_decision(group.id, joao.id, "optout", 1)
 
         assert stage.said() == [add_voice_header("João", "no")]
 

@@ -181,7 +181,7 @@ async def test_all_decisions_and_forgotten_ids_stand_beside(stage, group, models
 async def test_who_took_their_yes_back_is_not_in_it(stage, keep, models, file):
     await keep(message(1, "hers"), message(2, "his", author=13))
     with closing(sqlite3.connect(stage.folder / "bot.db")) as database, database:
-        database.execute("INSERT INTO decisions VALUES (1, 1, 11, 'optout', '2026-01-01')")
+        database.execute("INSERT INTO decisions VALUES (1, 1, 11, 'optout', '2026-01-01', NULL)")
 
     await dump(stage.settings(), models, file, None)
 

@@ -162,6 +162,34 @@ async def test_groups_and_decisions(store):
     assert kinds == {7: ["optin", "optout"], 8: ["optin"]}
 
 
+async def kinds_of_7(store):
+    return [one.kind for one in (await store.decisions.all())[7]]
+
+
+async def test_a_decision_whose_update_is_handled_again_is_stored_once(store):
+    optin = StoredDecision(7, "optin", AT, CHAT, 1)
+    await store.decisions.add(optin)
+    await store.decisions.add(StoredDecision(7, "optout", AT, 7, 2))
+    await store.decisions.add(replace(optin, at=AT + timedelta(minutes=1)))
+
+    assert await kinds_of_7(store) == ["optin", "optout"]
+
+
+async def test_a_decision_handled_late_counts_before_those_sent_after_it(store):
+    await store.decisions.add(StoredDecision(7, "optout", AT, CHAT))
+    await store.decisions.add(StoredDecision(7, "optout", AT, 7, 41))
+    await store.decisions.add(StoredDecision(7, "optin", AT + timedelta(minutes=1), CHAT, 40))
+
+    assert await kinds_of_7(store) == ["optout", "optin", "optout"]
+
+
+async def test_update_ids_that_begin_again_do_not_change_the_order(store):
+    await store.decisions.add(StoredDecision(7, "optout", AT, CHAT, 900))
+    await store.decisions.add(StoredDecision(7, "optin", AT + timedelta(days=8), CHAT, 5))
+
+    assert await kinds_of_7(store) == ["optout", "optin"]
+
+
 async def test_stickers_are_counted(store):
     for number, file in enumerate(("a", "b", "b")):
         sticker = Sticker(CHAT, "😂", file, f"{file}-id")

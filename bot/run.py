@@ -31,8 +31,13 @@ from bot.services.model_holder import Models, ModelSet, OpenSpeaker
 from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store
-from bot.store.database import lock_database, open_database, prepare_database, read_version
-from bot.store.engines import is_postgres
+from bot.store.database import (
+    is_postgres,
+    lock_database,
+    open_database,
+    prepare_database,
+    read_version,
+)
 from bot.store.heartbeat import heartbeat_file, notify_systemd
 from bot.texts import EN
 from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds

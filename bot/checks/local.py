@@ -12,15 +12,17 @@ import ctranslate2
 from bot.errors import StoreError
 from bot.services.access import StoredPermissions, index_by_chat
 from bot.settings import Settings
+from bot.store.backend import ANOTHER
 from bot.store.database import (
     Version,
     database_file,
     describe_mismatch,
     is_locked,
+    make_backend,
     read_version,
 )
-from bot.store.engines import ANOTHER, SqliteFile, make_backend
 from bot.store.groups import DecisionsByUser, Group
+from bot.store.sqlite import SqliteFile
 from bot.texts import EN
 from model.artifacts.artifact import Artifact, Card
 from model.artifacts.registry import GROUPS, Registry, describe_group_folder

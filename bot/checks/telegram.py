@@ -22,7 +22,7 @@ from telegram.request import HTTPXRequest
 from bot.errors import SettingsError
 from bot.services.access import is_admin as has_admin_rights
 from bot.settings import Settings
-from bot.store.engines import is_postgres
+from bot.store.database import is_postgres
 from bot.texts import EN
 from model.artifacts.artifact import Card, Chat
 from model.chat.names import make_printable, make_printable_name

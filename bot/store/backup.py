@@ -18,10 +18,11 @@ from bot.store.database import (
     Version,
     database_file,
     describe_mismatch,
+    is_postgres,
     read_version,
 )
-from bot.store.engines import BUSY_SECONDS, is_postgres
 from bot.store.messages import FIELDS, IS_FORGOTTEN, message_from_row
+from bot.store.sqlite import BUSY_SECONDS
 from bot.store.tables import forgotten, messages
 from model.chat.conversation import Message
 from model.errors import describe_error

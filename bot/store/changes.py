@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy import Connection, func, select
 
-from bot.store.engines import POSTGRES
+from bot.store.backend import POSTGRES
 
 Kind: TypeAlias = Literal["group", "decision", "stop"]
 """What changed: a group's settings or a person's decision; or all turns that are being sent to a

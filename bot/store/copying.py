@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
+from bot.store.backend import POSTGRES
 from bot.store.database import (
     Version,
     database_name,
@@ -20,7 +21,6 @@ from bot.store.database import (
     read_version,
     upgrade_database,
 )
-from bot.store.engines import POSTGRES
 from bot.store.tables import metadata
 
 _ROWS = 1_000  # of a transaction

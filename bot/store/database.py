@@ -15,11 +15,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, delete, false, inspect, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 import migrations
 from bot.errors import StoreError, SupersededError
-from bot.store.engines import ANOTHER, READERS, Backend, make_backend
+from bot.store.backend import ANOTHER, POSTGRES, READERS, Backend
+from bot.store.sqlite import SqliteFile
 from bot.store.tables import inbox, messages
 from model.chat.names import make_printable
 
@@ -174,6 +176,20 @@ class Database:
             if len(works) == 1:
                 return [(None, error)]
         return [outcome for work in works for outcome in self._commit([work])]
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a database's URL names a PostgreSQL server."""
+    return make_url(url).get_backend_name() == POSTGRES
+
+
+def make_backend(url: str) -> Backend:
+    """Return the backend that a database's URL names; the name of a driver in it has no effect."""
+    if is_postgres(url):
+        from bot.store.postgres.server import PostgresDatabase  # its driver is optional
+
+        return PostgresDatabase(url)
+    return SqliteFile(Path(make_url(url).database or ""))
 
 
 def database_name(url: str) -> str:

@@ -34,12 +34,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
+from bot.store.backend import POSTGRES
 from bot.store.database import Database
-from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
 from bot.store.messages import IS_FORGOTTEN, REFS_PER_STATEMENT, Ref, find_forgotten
 from bot.store.outbox import find_turns, withdraw_turn
 from bot.store.shared_run import SharedRun
+from bot.store.sqlite import SqliteFile
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.updates import (
     Json,

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bot.store.engines import make_backend
+from bot.store.database import make_backend
 from model.files import PRIVATE_FILE
 
 BEAT_SECONDS = 10.0

@@ -18,8 +18,7 @@ from sqlalchemy import URL, text
 from bot.errors import SettingsError, StoreError
 from bot.playground.telegram import add_bot
 from bot.services.state import BotState
-from bot.store.database import lock_database, open_database
-from bot.store.engines import make_backend
+from bot.store.database import lock_database, make_backend, open_database
 from bot.store.erasure import ErasureQuery
 from bot.store.groups import Decisions, Group, StoredDecision
 from bot.store.inbox import Inbox

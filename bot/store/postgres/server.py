@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from bot.errors import StoreError
-from bot.store.engines import ANOTHER, POSTGRES, READERS, in_use
+from bot.store.backend import ANOTHER, POSTGRES, READERS, in_use
 
 if TYPE_CHECKING:
     import psycopg  # optional

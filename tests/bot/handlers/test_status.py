@@ -7,7 +7,7 @@ import pytest
 
 from bot.handlers.admin import format_size, format_uptime
 from bot.playground.objects import Member
-from bot.store.engines import SqliteFile
+from bot.store.sqlite import SqliteFile
 from bot.texts import EN, PT
 
 JOAO = "13"

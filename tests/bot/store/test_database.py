@@ -130,7 +130,7 @@ async def test_no_transaction_waits_for_a_blocked_event_loop(url, path):
 
 
 async def test_a_long_write_of_this_process_locks_out_no_other(url, path, monkeypatch):
-    monkeypatch.setattr("bot.store.engines.BUSY_SECONDS", 0)
+    monkeypatch.setattr("bot.store.sqlite.BUSY_SECONDS", 0)
     await prepare_database(url)
 
     async with open_database(url) as database:
@@ -265,7 +265,7 @@ async def test_a_folder_of_somebody_else_is_named(url, monkeypatch, use):
 
 async def test_a_database_that_cannot_be_written_is_named(url, path, monkeypatch):
     await prepare_database(url)
-    monkeypatch.setattr("bot.store.engines.BUSY_SECONDS", 0)
+    monkeypatch.setattr("bot.store.sqlite.BUSY_SECONDS", 0)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
 

@@ -14,8 +14,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store import erasure, wipe
-from bot.store.database import open_database, prepare_database
-from bot.store.engines import make_backend
+from bot.store.database import make_backend, open_database, prepare_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref

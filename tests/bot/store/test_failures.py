@@ -134,7 +134,7 @@ async def test_a_disk_that_fails_in_the_middle_of_a_write(url, path):
 
 
 async def test_a_database_that_another_program_locks(url, path, monkeypatch):
-    monkeypatch.setattr("bot.store.engines.BUSY_SECONDS", 0)
+    monkeypatch.setattr("bot.store.sqlite.BUSY_SECONDS", 0)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
 

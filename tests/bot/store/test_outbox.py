@@ -7,12 +7,12 @@ from sqlalchemy import select
 
 from bot.errors import StoreError
 from bot.store.database import open_database, prepare_database
-from bot.store.engines import SqliteFile
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
 from bot.store.outbox import APOLOGY, Line, Outbox, Turn
 from bot.store.send_log import Part, SendFile
+from bot.store.sqlite import SqliteFile
 from bot.store.tables import replies, sends
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header

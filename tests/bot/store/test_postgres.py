@@ -16,12 +16,12 @@ from bot.store.database import (
     Version,
     is_locked,
     lock_database,
+    make_backend,
     open_database,
     prepare_database,
     read_version,
     upgrade_database,
 )
-from bot.store.engines import make_backend
 from bot.store.groups import StoredDecision
 from bot.store.tables import decisions, messages, metadata, server_metadata, stickers
 from tests.bot.store.test_both_databases import AT, CHAT, said, speak

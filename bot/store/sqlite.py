@@ -1,4 +1,4 @@
-"""Open SQLite files, or a database on a PostgreSQL server, and translate their errors."""
+"""An SQLite file as the bot's database (see `bot.store.backend`)."""
 
 import fcntl
 import logging
@@ -7,21 +7,19 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
 from bot.errors import StoreError
+from bot.store.backend import ANOTHER, READERS, in_use
 from model.errors import describe_error
 from model.files import PRIVATE_FILE, locked, make_folder
 
-ANOTHER = "name another file in DATABASE_URL"
-POSTGRES = "postgresql"
-READERS = 4  # threads that read
 BUSY_SECONDS = 5
 CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
 LOCK_SECONDS = 1.0
@@ -64,85 +62,6 @@ Other codes are errors in this program.
 
 
 logger = logging.getLogger(__name__)
-
-
-class Backend(Protocol):
-    """A place for the bot's tables.
-
-    `name` is how people are told about it. `is_shared`: several processes of one bot may use it at
-    the same time. `path` is the file that its URL names, `file` the same
-    with links resolved. The send log, the heartbeat and other small files have the name of `file`
-    and an ending.
-    """
-
-    name: str
-    is_shared: bool
-    path: Path
-    file: Path
-
-    def exists(self) -> bool:
-        """Return whether it exists.
-
-        Raises:
-            StoreError: It cannot be reached, or not be created there.
-        """
-
-    def open_read_only(self) -> AbstractContextManager[Engine]:
-        """Open an engine that changes nothing."""
-
-    def create(self) -> None:
-        """Create it, empty and private, unless it exists."""
-
-    def make_reader(self) -> Engine:
-        """Return an engine for `READERS` threads that read."""
-
-    def make_writer(self) -> Engine:
-        """Return an engine for the thread that writes."""
-
-    def begin_migration(self, connection: Connection) -> None:
-        """Wait in a migration's transaction until no other process migrates."""
-
-    def finish_migration(self) -> None:
-        """Do what cannot be done in the transaction of a migration."""
-
-    def lock(self, bot_id: int | None = None) -> AbstractContextManager[None]:
-        """Lock it against other bots and upgrades while the block runs.
-
-        With a bot's id, a shared database is only locked against upgrades and other bots, not
-        against processes of the same bot.
-
-        Raises:
-            StoreError: Another process uses it, or it cannot be locked.
-        """
-
-    def is_locked(self) -> bool:
-        """Whether a bot or an upgrade uses it now."""
-
-    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
-        """Empty its write-ahead log, if the bot is responsible for that; False if it is busy."""
-
-    def log_size(self) -> int:
-        """Return the bytes of its write-ahead log, if the bot is responsible for that."""
-
-    def size(self) -> int:
-        """Return its size in bytes."""
-
-    def vacuum(self) -> None:
-        """Let a server use the space of erased rows again; `bot.store.wipe` clears files."""
-
-
-def is_postgres(url: str) -> bool:
-    """Whether a database's URL names a PostgreSQL server."""
-    return make_url(url).get_backend_name() == POSTGRES
-
-
-def make_backend(url: str) -> Backend:
-    """Return the backend that a database's URL names; the name of a driver in it has no effect."""
-    if is_postgres(url):
-        from bot.store.postgres.server import PostgresDatabase  # its driver is optional
-
-        return PostgresDatabase(url)
-    return SqliteFile(Path(make_url(url).database or ""))
 
 
 class SqliteFile:
@@ -365,8 +284,3 @@ def _locked_file(path: Path) -> Iterator[bool]:
         yield is_free
     finally:
         os.close(file)
-
-
-def in_use(name: str) -> str:
-    """Return the message for a database that another bot uses."""
-    return f"another understudy-bot uses the database {name}: stop that one first, or {ANOTHER}"

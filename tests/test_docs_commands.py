@@ -119,7 +119,6 @@ RESULTS = {
     "understudy-bot run": ("@understudy_bot is up", "understudy.db"),
     "understudy-bot setup --systemd": ("systemctl", "systemd/understudy-bot.service"),
     "understudy-bot setup": ("Wrote ", ".env"),
-    "python -m pipeline.training.joining": (r"\| all of them \| 100 \|", None),
 }
 """What a command prints, and which file it writes."""
 

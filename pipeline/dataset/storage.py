@@ -132,6 +132,9 @@ def load_dataset(folder: Path) -> Dataset:
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER_FILE)
     splits = {split: _read_pairs(folder, split) for split in SPLITS}
+    for name in (CONVERSATIONS, LINES):  # read when the training ends, or only for some bases
+        if not (folder / name).is_file():
+            raise _unreadable(folder / name, FileNotFoundError("no such file"))
     voices = {person.name for person in roster.voices}
     excluded = tuple(f"{person.name}:" for person in roster.people if person.learn == "no")
     for pair in (pair for pairs in splits.values() for pair in pairs):
@@ -140,8 +143,8 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(folder, roster=roster, summary=summary, **splits)
 
 
-def read_conversations(folder: Path, roster: Roster) -> Conversations | None:
-    """Read a dataset's conversations; None if an earlier version built it without them.
+def read_conversations(folder: Path, roster: Roster) -> Conversations:
+    """Read a dataset's conversations.
 
     Raises:
         DatasetError: They cannot be read, or the roster has changed since.
@@ -154,8 +157,6 @@ def read_conversations(folder: Path, roster: Roster) -> Conversations | None:
                 value = orjson.loads(row)
                 first, *rest = map(_parse_line, value["said"])
                 found[value["split"]].append((first, *rest))
-    except FileNotFoundError:
-        return None
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
     lines = (line for split in found.values() for conversation in split for line in conversation)

@@ -19,7 +19,6 @@ from model.chat.words import (
     find_characteristic_words,
     split_shown_words,
 )
-from model.errors import DatasetError
 from model.speaking.voice_classifier import LINE_HABITS, measure_habits
 from pipeline.dataset.pairs import Pair
 from pipeline.dataset.storage import Conversations, Dataset, read_conversations
@@ -127,13 +126,9 @@ def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = No
     """Return a dataset's figures; `zone` replaces the export's own time.
 
     Raises:
-        DatasetError: An earlier version built the dataset, without its conversations.
+        DatasetError: The dataset's conversations cannot be read.
     """
     conversations = read_conversations(dataset.folder, dataset.roster)
-    if conversations is None:
-        raise DatasetError(
-            f"{dataset.folder} was built by an earlier version: build it again for a report"
-        )
     lines = _tabulate_lines(conversations, visible.agreed | visible.undecided)
     local, zone_name = _to_local(lines["at"], dataset.summary.utc_offsets, zone)
     hours = pd.crosstab(local.dt.day_of_week, local.dt.hour)

@@ -25,7 +25,7 @@ from model.version import VERSION
 from pipeline.dataset.language import find_languages
 from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
-from pipeline.dataset.storage import CONVERSATIONS, Dataset, read_session_lines
+from pipeline.dataset.storage import Dataset, read_session_lines
 from pipeline.terminal import Progress, TrainingProgress, clock, curve, describe, print_indented
 from pipeline.training.bases import Base, open_base, open_tuned, warn_about_language
 from pipeline.training.canaries import Canary, plant_canaries
@@ -317,10 +317,7 @@ def _train_and_add(
 
 
 def _print_warnings(dataset: Dataset, start: Start, console: Console) -> None:
-    """Print what the version will lack because of its dataset, or of its base."""
-    if not (dataset.folder / CONVERSATIONS).is_file():
-        text = "This dataset does not say who answers whom, so the bot never joins unprompted"
-        print_indented(text, console)
+    """Print what the version will lack because of its base."""
     if isinstance(start.base, str):
         own = (text for pair in dataset.train for text in pair.target)
         if warning := warn_about_language(start.base, find_languages(own)):

@@ -5,7 +5,7 @@ import pytest
 from model.errors import DatasetError
 from pipeline.dataset.build import build
 from pipeline.dataset.roster_file import read_roster
-from pipeline.dataset.storage import CONVERSATIONS, load_dataset, read_conversations
+from pipeline.dataset.storage import CONVERSATIONS, LINES, load_dataset, read_conversations
 from tests.pipeline.chats import chat, conversation, small, write
 
 
@@ -55,10 +55,12 @@ def test_building_again_replaces_it(built, tmp_path):
     assert read(load_dataset(built.folder))["train"]
 
 
-def test_a_dataset_of_an_earlier_version_loads_and_has_none(built):
-    (built.folder / CONVERSATIONS).unlink()
+@pytest.mark.parametrize("name", [CONVERSATIONS, LINES])
+def test_a_dataset_without_one_of_its_files_is_refused_before_it_is_used(built, name):
+    (built.folder / name).unlink()
 
-    assert read(load_dataset(built.folder)) is None
+    with pytest.raises(DatasetError, match=f"{name} cannot be read .*: build the dataset again"):
+        load_dataset(built.folder)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchmarks.joining import measure_joining
 from model.joining import FEATURES, LEVELS, LineFacts, Propensity, VoiceWeights
-from pipeline.dataset.storage import CONVERSATIONS
-from pipeline.training.joining import Occasion, measure_joining
+from pipeline.training.joining import Occasion
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -63,7 +63,7 @@ def test_a_voice_that_never_answers_there_is_left_out():
 
 
 def run(folder, *more):
-    command = [sys.executable, "-m", "pipeline.training.joining", str(folder), *more]
+    command = [sys.executable, "-m", "benchmarks.joining", str(folder), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -73,17 +73,3 @@ def test_the_command_prints_tables_of_a_dataset(habits_dataset):
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("| voice | lines of others | answered |")
     assert "| all of them | 100 |" in found.stdout
-
-
-def test_a_dataset_of_an_earlier_version_is_refused_in_one_line(tmp_path, habits_dataset):
-    import shutil
-
-    folder = shutil.copytree(habits_dataset, tmp_path / "ds")
-    (folder / CONVERSATIONS).unlink()
-
-    found = run(folder)
-
-    assert found.returncode == 1
-    assert found.stderr == (
-        f"chatty: {folder} does not say who answered whom: build the dataset again\n"
-    )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from model.joining import read_propensity
 from pipeline.cli.main import app
 from pipeline.dataset.pairs import sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
-from pipeline.dataset.storage import CONVERSATIONS, load_dataset
+from pipeline.dataset.storage import load_dataset
 from pipeline.terminal import Progress
 from pipeline.training.checkpoints import STATE
 from pipeline.training.hyperparameters import Hyperparameters
@@ -197,21 +196,6 @@ def test_resuming_without_a_checkpoint_is_refused(tmp_path, habits_dataset):
             load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
             Hyperparameters(), Decoding(), QUIET, resume=True,
         )  # fmt: skip
-
-
-def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
-    tmp_path, habits_dataset, capsys
-):
-    folder = shutil.copytree(habits_dataset, tmp_path / "dataset")
-    (folder / CONVERSATIONS).unlink()
-    registry = Registry(tmp_path / "artifacts")
-    settings = Hyperparameters(epochs=0.02, batch_size=8)
-    base = str(save_llama(tmp_path / "base"))
-
-    train(load_dataset(folder), base, registry, settings, Decoding(), Progress(Console(width=200)))
-
-    assert read_propensity(registry.open().path) is None
-    assert "does not say who answers whom" in capsys.readouterr().out
 
 
 def test_a_base_that_does_not_know_the_chat_s_language_is_named_before_training(

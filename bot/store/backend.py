@@ -48,9 +48,6 @@ class Backend(Protocol):
     def begin_migration(self, connection: Connection) -> None:
         """Wait in a migration's transaction until no other process migrates."""
 
-    def finish_migration(self) -> None:
-        """Do what cannot be done in the transaction of a migration."""
-
     def lock(self, bot_id: int | None = None) -> AbstractContextManager[None]:
         """Lock it against other bots and upgrades while the block runs.
 

@@ -355,4 +355,3 @@ async def _write(url: str, *, migrate: bool) -> None:
             f"the database {backend.name} cannot be written ({make_printable(str(error.orig))}): "
             f"stop other programs that use it, free space, or {ANOTHER}"
         ) from error
-    await asyncio.to_thread(backend.finish_migration)

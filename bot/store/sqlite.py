@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +25,6 @@ CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
 LOCK_SECONDS = 1.0
 """How long a starting bot waits for the lock; `understudy-bot check` may hold it briefly."""
 
-_INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
 _DATABASE_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PRIMARY = 0xFF  # the lowest byte of an extended result code is its primary code
 
@@ -147,21 +146,6 @@ class SqliteFile:
 
     def begin_migration(self, connection: Connection) -> None:
         """Do nothing: only one process uses the file."""
-
-    def finish_migration(self) -> None:
-        """Rebuild a database of an earlier version once, so that it can be shrunk in steps.
-
-        If that fails, for example on a full disk, the database works as before.
-        """
-        options: dict[str, Any] = {"timeout": BUSY_SECONDS, "isolation_level": None}
-        with closing(sqlite3.connect(self.file, **options)) as connection:
-            try:
-                if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
-                    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                    connection.execute("VACUUM")
-            except sqlite3.Error as error:
-                kind = type(error).__name__
-                logger.warning("the database file cannot shrink yet (%s)", kind)
 
     @contextmanager
     def lock(self, bot_id: int | None = None) -> Iterator[None]:

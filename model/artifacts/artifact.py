@@ -27,7 +27,6 @@ Family = Literal["encoder-decoder", "decoder-only"]
 _MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 64, 1_024, 1_000_000
 _MAX_WEIGHT, _MAX_PENALTY = 100, 10
 _MAX_PROMPT_TOKENS = 1_000_000
-_FORMER_SETTINGS = {"contrast"}  # of `Decoding`, in the cards of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,11 +270,10 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_decoding(value: Mapping[str, Any], path: Path) -> Decoding:
-    settings = {k: v for k, v in value.items() if k not in _FORMER_SETTINGS}
-    if wrong := [name for name, one in settings.items() if type(one) not in {int, float}]:
+    if wrong := [name for name, one in value.items() if type(one) not in {int, float}]:
         raise TypeError(f"{wrong[0]} is no number")
     try:
-        return Decoding(**settings)
+        return Decoding(**value)
     except ValueError as error:
         reason = str(error).partition(";")[0]
         raise ArtifactError(f"{path} has settings that cannot be used ({reason})") from error

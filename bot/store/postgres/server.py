@@ -84,9 +84,6 @@ class PostgresDatabase:
         """See Backend: several processes may be started at the same time."""
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_MIGRATION))
 
-    def finish_migration(self) -> None:
-        """Do nothing."""
-
     @contextmanager
     def lock(self, bot_id: int | None = None) -> Iterator[None]:
         """See Backend. If this process is killed, the server releases the lock."""

@@ -362,19 +362,6 @@ async def test_an_upgrade_is_refused_while_a_bot_runs(url, holder):
         await upgrade_database(url)
 
 
-async def test_an_older_database_can_shrink_after_an_upgrade(path, url):
-    await prepare_database(url)
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute("PRAGMA auto_vacuum=NONE")
-        database.execute("VACUUM")
-        assert database.execute("PRAGMA auto_vacuum").fetchone() == (0,)
-
-    await prepare_database(url)
-
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
-
-
 async def test_a_new_database_can_shrink(path, url):
     await prepare_database(url)
 

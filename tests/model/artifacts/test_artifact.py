@@ -219,14 +219,6 @@ def test_a_card_with_decoding_that_is_no_number_is_refused(tmp_path, value):
         load_artifact(folder)
 
 
-def test_a_card_of_an_earlier_version_loses_only_settings_that_no_longer_exist(tmp_path):
-    folder = make(tmp_path / "a", decoding=Decoding(candidates=3))
-    kept = json.loads((folder / "model.json").read_text())["decoding"]
-    edit(folder, decoding={**kept, "contrast": 4})
-
-    assert load_artifact(folder).card.decoding == Decoding(candidates=3)
-
-
 def test_a_window_is_restored_from_json():
     window = Window(size=3, gap=timedelta(minutes=45), short=1, fill=0)
 

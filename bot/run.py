@@ -27,7 +27,7 @@ from bot.handlers.record import trim_updates
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
 from bot.monitoring import serve_monitoring
-from bot.services.model_holder import Models, ModelSet, OpenSpeaker
+from bot.services.model_holder import ModelSet, OpenSpeaker
 from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store
@@ -43,6 +43,7 @@ from bot.texts import EN
 from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds
 from bot.transport.polling import ALLOWED_UPDATES, POLLING_TASK, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
+from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def _unreachable(error: TelegramError) -> TelegramUnreachable:
 
 def build(
     settings: Settings,
-    models: Models,
+    models: Registry,
     open_speaker: OpenSpeaker,
     on_up: Callable[[str], object] = print,
     model_check_seconds: float = MODEL_CHECK_SECONDS,
@@ -391,7 +392,7 @@ def _build_application(
 async def _open_state(
     app: DurableApplication,
     settings: Settings,
-    models: Models,
+    models: Registry,
     open_speaker: OpenSpeaker,
     resources: AsyncExitStack,
 ) -> BotState:

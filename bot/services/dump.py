@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from bot.errors import DumpError, StoreError
 from bot.services.access import Access, StoredPermissions, find_later_ids
-from bot.services.model_holder import Models
 from bot.settings import Settings
 from bot.store.backup import DumpReader, StoredMessage
 from bot.store.database import (
@@ -21,6 +20,7 @@ from bot.store.database import (
 )
 from bot.store.groups import Decisions, Groups, StoredDecision
 from model.artifacts.artifact import Card
+from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
@@ -145,7 +145,7 @@ class DumpSummary:
     decisions: int
 
 
-async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> DumpSummary:
+async def dump(settings: Settings, models: Registry, path: Path, wanted: int | None) -> DumpSummary:
     """Write a chat's messages to a file that only its owner can read. The bot may be running.
 
     It contains messages of people who agreed and of the bot, every `/optout`, each `/optin` that
@@ -182,7 +182,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
 
 
 def _open_cards(
-    models: Models, bot_id: int
+    models: Registry, bot_id: int
 ) -> tuple[dict[str | None, Card], dict[str, UnderstudyError | OSError]]:
     """Return the models' cards by folder, None for the default one, and why others have none."""
     cards: dict[str | None, Card] = {None: models.open("current").card}

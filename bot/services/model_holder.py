@@ -4,19 +4,20 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, TypeAlias
+from typing import TypeAlias
 
 from bot.services.access import find_model, index_by_chat, link_accounts
 from bot.store.groups import Group
 from model.artifacts.artifact import Artifact, Card
-from model.artifacts.registry import describe_group_folder
+from model.artifacts.registry import Registry, describe_group_folder
 from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity, read_propensity
+from model.speaking.speaker import Speaker
 
 FIRST_WAIT, MAX_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
 MAX_FOLDERS_PER_CHECK = 100
@@ -24,85 +25,6 @@ MAX_FOLDERS_PER_CHECK = 100
 turns."""
 
 logger = logging.getLogger(__name__)
-
-
-class Models(Protocol):
-    """The trained versions: `model.artifacts.registry.Registry`."""
-
-    def group_folders(self) -> Mapping[str, Self]:
-        """Return the versions of groups with models of their own, by the name of their folder.
-
-        Raises:
-            ArtifactError: The folders cannot be listed.
-        """
-
-    @property
-    def names(self) -> list[str]:
-        """The versions, oldest first."""
-
-    def rollback(self) -> str:
-        """Make the previous version the current one; return its name.
-
-        Raises:
-            ArtifactError: No version that was current before still exists.
-        """
-
-    def fingerprint(self) -> str:
-        """Return a value that changes with the current version and its files."""
-
-    def open(self, wanted: str = "current") -> Artifact:
-        """Open a version.
-
-        Raises:
-            ArtifactError: There is none, or it cannot be used.
-        """
-
-
-ShouldStop: TypeAlias = Callable[[], bool]
-"""Called after each token; generation stops if it returns True."""
-
-
-class Speaker(Protocol):
-    """A trained model; its methods block."""
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        """How many candidates of the last turn were rejected, by reason."""
-
-    @property
-    def tokens(self) -> int:
-        """The number of tokens of all candidates of the last turn."""
-
-    def fork(self) -> Self:
-        """Return a speaker with the same weights for another thread, with counts of its own."""
-
-    def reply(
-        self,
-        context: Sequence[str],
-        voice: str,
-        begins: str = "",
-        should_stop: ShouldStop | None = None,
-    ) -> tuple[str, ...]:
-        """Return the messages of one turn of `voice`; the turn begins with the words `begins`.
-
-        Raises:
-            GenerationStopped: `should_stop` returned True.
-            VoiceError: No candidate was acceptable.
-        """
-
-    def turn(
-        self,
-        context: Sequence[str],
-        voices: Sequence[str],
-        begins: str = "",
-        should_stop: ShouldStop | None = None,
-    ) -> tuple[str, tuple[str, ...]]:
-        """Return which of `voices` speaks next, and the messages of that turn.
-
-        Raises:
-            GenerationStopped: `should_stop` returned True.
-            VoiceError: No candidate was acceptable in any of the voices.
-        """
 
 
 OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
@@ -198,7 +120,7 @@ class ModelHolder:
 
     def __init__(
         self,
-        registry: Models,
+        registry: Registry,
         speakers: SpeakerCache,
         bot_id: int,
         folder: str | None = None,
@@ -329,7 +251,7 @@ class ModelSet:
     """
 
     def __init__(
-        self, models: Models, open_speaker: OpenSpeaker, bot_id: int, max_loaded: int = 2
+        self, models: Registry, open_speaker: OpenSpeaker, bot_id: int, max_loaded: int = 2
     ) -> None:
         self._bot_id = bot_id
         self.speakers = SpeakerCache(open_speaker, max_loaded)

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from bot.errors import StoppingError
 from bot.services.fair_semaphore import FairSemaphore, SemaphoreClosed
 from bot.services.measurements import Measurements
-from bot.services.model_holder import CurrentModel, ShouldStop, Speaker, SpeakerCache
+from bot.services.model_holder import CurrentModel, SpeakerCache
 from bot.store.inbox import generating, record_wait
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
@@ -26,6 +26,8 @@ from model.chat.prompt import render_context
 from model.chat.roster import Roster
 from model.errors import GenerationStopped, ServerBusyError, ServerError, VoiceError
 from model.speaking.candidates import clean_opening
+from model.speaking.engine import ShouldStop
+from model.speaking.speaker import Speaker
 
 MAX_REPLY_SECONDS = 20.0
 """Seconds for which one reply may be generated."""

@@ -4,22 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rich.console import Console
 
-from model.artifacts.artifact import Artifact, Decoding
-from model.artifacts.registry import Registry
 from pipeline.dataset.inspection import ChatReport
-from pipeline.dataset.storage import Dataset
 from pipeline.evaluation.evaluate import GATE, evaluate_turns
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
-from pipeline.terminal import Progress, Watch
-from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.terminal import Watch
 from pipeline.training.losses import HeldOutLoss
-from pipeline.training.run import Start, make_version
+from pipeline.training.run import make_version
 
 StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]
@@ -56,40 +52,6 @@ class RetrainRequest:
     skip_damaged: bool = False
 
 
-class Train(Protocol):
-    """Train a version, as `pipeline.training.run.make_version` does."""
-
-    def __call__(
-        self,
-        dataset: Dataset,
-        start: Start,
-        registry: Registry,
-        settings: Hyperparameters,
-        decoding: Decoding,
-        progress: Progress,
-        *,
-        resume: bool = False,
-    ) -> tuple[str, HeldOutLoss]:
-        """Return the version's name and its losses."""
-
-
-class Evaluate(Protocol):
-    """Evaluate a version, as `pipeline.evaluation.evaluate.evaluate_turns` does."""
-
-    def __call__(
-        self,
-        artifact: Artifact,
-        dataset: Dataset,
-        cache: Path,
-        size: Size,
-        seed: int,
-        console: Console,
-        *,
-        on_progress: Callable[[float], object],
-    ) -> Evaluation:
-        """Return the scorecard and outcomes; `on_progress` receives the finished share, 0 to 1."""
-
-
 @dataclass(frozen=True, slots=True)
 class Dependencies:
     """The objects and functions that `retrain` works with."""
@@ -98,8 +60,8 @@ class Dependencies:
     ask: Ask
     print_findings: Callable[[Sequence[ChatReport], Console], None]
     print_summary: Callable[..., None]
-    train: Train = make_version
-    evaluate: Evaluate = evaluate_turns
+    train: Callable[..., tuple[str, HeldOutLoss]] = make_version
+    evaluate: Callable[..., Evaluation] = evaluate_turns
 
 
 @dataclass(frozen=True, slots=True)

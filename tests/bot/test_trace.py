@@ -15,4 +15,3 @@ async def test_a_command_is_answered_with_two_write_transactions(tmp_path):
         ["UPDATE inbox", "INSERT INTO messages"],
         ["UPDATE inbox"],
     ]
-    assert len([one for one in trace.modules if one.startswith("bot/")]) <= 23

@@ -98,6 +98,7 @@ def test_the_next_speaker_has_the_same_probabilities(codec, local, remote):
     )
 
 
+@pytest.mark.soak
 @decoder_only
 def test_sampled_replies_have_the_same_distribution(codec, local, remote):
     assert_same_distribution(local, remote, codec)

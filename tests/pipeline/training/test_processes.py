@@ -197,6 +197,7 @@ def test_one_process_continues_what_two_began(encoder_decoder):
     assert_equal(encoder_decoder.whole, continued)
 
 
+@pytest.mark.soak
 def test_two_processes_continue_what_one_began(decoder_only):
     with pytest.raises(TrainingError, match="stopped after 7 steps"):
         decoder_only.train_in_one_process("one", interrupt_at(7))
@@ -206,6 +207,7 @@ def test_two_processes_continue_what_one_began(decoder_only):
     assert_equal(decoder_only.whole, continued)
 
 
+@pytest.mark.soak
 def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only):
     with decoder_only.start_training("two", "--shard") as program:
         printed = []
@@ -232,6 +234,7 @@ def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
     assert_equal(encoder_decoder.whole, continued)
 
 
+@pytest.mark.soak
 def test_a_time_limit_is_planned_for_a_divided_model(decoder_only):
     version, printed = decoder_only.train_in_two_processes(
         "timed together", "--minutes", "0.03", "--epochs", "1000", "--shard", "--verbose"

@@ -423,7 +423,10 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
     """
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
-        and_(messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id),
+        and_(
+            messages.c.chat_id == sources.c.source_chat_id,
+            messages.c.message_id == sources.c.source_id,
+        ),
     )
     starts = (
         messages.c.text.startswith(add_voice_header(v, ""), autoescape=True) for v in wanted.voices
@@ -438,7 +441,7 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
         generated_from.where(messages.c.author_id.in_(wanted.authors)),
         *(
             select(sources.c.chat_id, sources.c.message_id).filter_by(
-                chat_id=ref.chat_id, source_id=ref.message_id
+                source_chat_id=ref.chat_id, source_id=ref.message_id
             )
             for ref in wanted.messages
         ),
@@ -478,12 +481,12 @@ def _delete(
     `sources`.
     """
     _overwrite(connection, condition)
-    for table, number in (
-        (lines, lines.c.message_id),
-        (guesses, guesses.c.message_id),
-        (sources, sources.c.source_id),
+    for table, *key in (
+        (lines, lines.c.chat_id, lines.c.message_id),
+        (guesses, guesses.c.chat_id, guesses.c.message_id),
+        (sources, sources.c.source_chat_id, sources.c.source_id),
     ):
-        connection.execute(delete(table).where(tuple_(table.c.chat_id, number).in_(keys)))
+        connection.execute(delete(table).where(tuple_(*key).in_(keys)))
     return connection.execute(delete(messages).where(condition)).rowcount
 
 

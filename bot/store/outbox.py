@@ -328,14 +328,18 @@ def keep_line(
     sent_at: datetime,
     line: Line,
 ) -> None:
-    """Store how a message was generated; `ids` are its chat's and its own."""
-    number = select(replies.c.id).filter_by(update_id=part.update_id, part=part.number)
+    """Store how a message was generated; `ids` are its chat's and its own.
+
+    The chat of its sources is that of the part, which may have become another one meanwhile.
+    """
+    query = select(replies.c.id, replies.c.chat_id)
+    reply = connection.execute(query.filter_by(update_id=part.update_id, part=part.number)).one()
     at = dict(zip(("chat_id", "message_id"), ids, strict=True))
     connection.execute(
         insert(lines)
         .values(
             **at,
-            reply_id=number.scalar_subquery(),
+            reply_id=reply.id,
             voice=line.voice,
             version=line.version,
             sent_at=sent_at,
@@ -344,7 +348,8 @@ def keep_line(
         .on_conflict_do_nothing()
     )
     if line.sources:
-        rows = [{**at, "source_id": source} for source in line.sources]
+        made_in = {**at, "source_chat_id": reply.chat_id}
+        rows = [{**made_in, "source_id": source} for source in line.sources]
         connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
 
 

@@ -70,7 +70,7 @@ class Quizzes:
                 & (guesses.c.message_id == sources.c.message_id),
             )
             .where(
-                sources.c.chat_id == chat_id,
+                sources.c.source_chat_id == chat_id,
                 guesses.c.is_machine.is_(False),
                 guesses.c.asked_at > since,
             )

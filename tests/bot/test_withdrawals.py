@@ -18,6 +18,7 @@ from bot.store.database import open_database
 from model.artifacts.artifact import Chat
 from model.chat.roster import Person, Roster
 from tests.bot.conftest import CARD, FRIENDS, FakeSpeaker, until
+from tests.simulated_telegram import move
 
 LATE = 0.3  # seconds from the moment when others see a message until the bot gets the answer
 WITHDRAWN_WORDS = "words that nobody may keep"
@@ -157,9 +158,9 @@ async def check_rows(url, left):
         assert set(await rows(url, query)) == wanted, query
 
 
-async def rows(url, query):
+async def rows(url, query, **values):
     async with open_database(url) as database:
-        found = await database.read(lambda one: one.execute(text(query)).all())
+        found = await database.read(lambda one: one.execute(text(query), values).all())
     return [tuple(row) for row in found]
 
 
@@ -181,6 +182,27 @@ async def test_only_the_forgotten_message_of_a_burst_is_deleted(stage, url):
 
     assert [len(left) for _, _, left, _ in results] == [2] * len(moments)
     assert not any(forgotten in left for _, forgotten, left, _ in results)
+
+
+async def test_a_line_goes_with_its_source_if_the_group_moved_in_between(stage, url, hugo, joao):
+    telegram, rui = stage.telegram, stage.telegram.user(16, "Rui")
+    basic = telegram.chat(FRIENDS, title="Friends", kind="group")
+    stage.speaker.replies.append(("below the oak?", "I found the oak", "and the treasure"))
+    async with stage.running_process(database_url=url, pace=0.1) as stage.app:
+        await telegram.say(basic, rui, WITHDRAWN_WORDS)
+        await telegram.say(basic, hugo, "/as João")
+        await telegram.wait_for("sendMessage")
+        moved = await move(telegram, basic, FRIENDS - 1, hugo, order="on")
+        await stage.wait_until_handled()
+        lines = await rows(
+            url, "SELECT message_id FROM lines WHERE chat_id = :moved", moved=moved.id
+        )
+
+        await stage.answer(moved, rui, "/forget all")
+
+        assert len(lines) == 2
+        assert not standing(stage)[moved.id]
+        assert await rows(url, "SELECT chat_id FROM lines") == []
 
 
 @pytest.mark.soak

@@ -335,8 +335,8 @@ class TestAll:
                     (group.id, number, voice),
                 )
             database.execute(
-                "INSERT INTO sources VALUES (?, ?, ?)",
-                (group.id, about_it["message_id"], said["message_id"]),
+                "INSERT INTO sources VALUES (?, ?, ?, ?)",
+                (group.id, about_it["message_id"], said["message_id"], group.id),
             )
             database.executemany(
                 "INSERT INTO answers VALUES ('of others', ?, ?, 0)", [(13, "Jo"), (11, "Hugo")]

@@ -6,12 +6,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -83,6 +83,9 @@ _IS_OVERWRITTEN: ColumnElement[bool] = (
 )
 
 
+_Keys: TypeAlias = list[tuple[int, int]] | Select[tuple[int, int]]
+"""Chat ids and message ids."""
+
 NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
 
 
@@ -144,7 +147,7 @@ class Eraser:
             _overwrite(connection, condition)
 
         for refs in _batches(wanted.messages):
-            await self._step(partial(_record, refs, at, is_overwritten=True))
+            await self._step(partial(_record_messages, refs, at))
         marked = len(wanted.messages)
         if wanted.authors:
             async for _ in self._in_windows(mark_window, wanted.authors):
@@ -158,7 +161,7 @@ class Eraser:
             await self._database.write(partial(withdraw_turn, number=number))
         own = await self._database.read(partial(_find_lines, wanted))
         for refs in _batches(own):
-            await self._step(partial(_record, refs, at, is_overwritten=False))
+            await self._step(partial(_record_lines, refs, at))
         return Marked(marked, own)
 
     async def find_forgotten(self, refs: Collection[Ref]) -> frozenset[Ref]:
@@ -166,10 +169,15 @@ class Eraser:
         return await self._database.read(partial(find_forgotten, refs=refs))
 
     async def erase(
-        self, wanted: ErasureQuery, lines: Iterable[Ref], update_id: int | None = None
+        self,
+        wanted: ErasureQuery,
+        lines: Iterable[Ref],
+        update_id: int | None = None,
+        undeleted: Collection[Ref] = (),
     ) -> None:
         """Erase messages that `mark` has marked, copies of them, and `lines`, which it has found.
 
+        Of lines that are still `undeleted` in their chats, only the row that says so stays.
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
         name are removed. After a kill in the middle, the same calls finish the work. The file is
         wiped only if something was erased, an earlier wipe failed, or other processes share the
@@ -187,7 +195,7 @@ class Eraser:
         changes += await self._scrub_inbox(wanted.authors, update_id)
         refs = (*lines, *wanted.messages)
         for batch in _batches(refs):
-            await self._step(partial(_delete_refs, batch))
+            await self._step(partial(_delete_refs, batch, undeleted))
         if wanted.authors:
             theirs = and_(messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN)
             changes += await self._delete_where(theirs, wanted.authors)
@@ -356,9 +364,8 @@ class Eraser:
 
         def delete_window(connection: Connection, window: ColumnElement[bool]) -> int:
             these = and_(window, condition)
-            return _delete(
-                connection, these, select(messages.c.chat_id, messages.c.message_id).where(these)
-            )
+            keys = select(messages.c.chat_id, messages.c.message_id).where(these)
+            return _delete(connection, these, keys, keys)
 
         return sum([count async for count in self._in_windows(delete_window, authors)])
 
@@ -392,18 +399,29 @@ def _batches(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
     ]
 
 
-def _record(
-    refs: Sequence[Ref], at: datetime, connection: Connection, *, is_overwritten: bool
-) -> None:
-    """Record that messages are forgotten, and overwrite them now or later."""
-    rows = [{"chat_id": ref.chat_id, "message_id": ref.message_id, "at": at} for ref in refs]
+def _record(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+    """Record that messages are forgotten."""
+    rows = [{**asdict(ref), "at": at} for ref in refs]
     connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
-    if is_overwritten:
-        _overwrite(connection, _is_among(_keys(refs)))
 
 
-def _delete_refs(refs: Sequence[Ref], connection: Connection) -> None:
-    _delete(connection, _is_among(_keys(refs)), _keys(refs))
+def _record_messages(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+    """Record that messages are forgotten, and overwrite them."""
+    _record(refs, at, connection)
+    _overwrite(connection, _is_among(_keys(refs)))
+
+
+def _record_lines(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+    """Record that lines must be deleted in their chats; see `Outbox.find_withdrawn`."""
+    _record(refs, at, connection)
+    unknown = {"reply_id": 0, "voice": "", "version": "", "sent_at": at}  # if they have no row
+    rows = [{**asdict(ref), **unknown} for ref in refs]
+    connection.execute(insert(lines).on_conflict_do_nothing(), rows)
+
+
+def _delete_refs(refs: Sequence[Ref], undeleted: Collection[Ref], connection: Connection) -> None:
+    deleted = _keys(ref for ref in refs if ref not in undeleted)
+    _delete(connection, _is_among(_keys(refs)), _keys(refs), deleted)
 
 
 def _keys(refs: Iterable[Ref]) -> list[tuple[int, int]]:
@@ -473,20 +491,21 @@ def _overwrite(connection: Connection, condition: ColumnElement[bool]) -> None:
 def _delete(
     connection: Connection,
     condition: ColumnElement[bool],
-    keys: list[tuple[int, int]] | Select[tuple[int, int]],
+    keys: _Keys,
+    keys_of_lines: _Keys,
 ) -> int:
     """Overwrite and delete messages; return how many.
 
-    Also delete the rows in `lines` and `guesses` with their ids, and the references to them in
-    `sources`.
+    Also delete the rows in `guesses` with their ids, the references to them in `sources`, and those
+    rows in `lines` that have `keys_of_lines`.
     """
     _overwrite(connection, condition)
-    for table, *key in (
-        (lines, lines.c.chat_id, lines.c.message_id),
-        (guesses, guesses.c.chat_id, guesses.c.message_id),
-        (sources, sources.c.source_chat_id, sources.c.source_id),
+    for table, chat, number, gone in (
+        (lines, lines.c.chat_id, lines.c.message_id, keys_of_lines),
+        (guesses, guesses.c.chat_id, guesses.c.message_id, keys),
+        (sources, sources.c.source_chat_id, sources.c.source_id, keys),
     ):
-        connection.execute(delete(table).where(tuple_(*key).in_(keys)))
+        connection.execute(delete(table).where(tuple_(chat, number).in_(gone)))
     return connection.execute(delete(messages).where(condition)).rowcount
 
 

@@ -29,6 +29,9 @@ While a turn is being sent, its person or the author of a source may withdraw. `
 removes the unsent messages of such a turn; only then does the withdrawal search for the lines to
 delete. A message of the turn that arrives is stored either before that, and is found, or after it:
 then the transaction that stores it records that it must be deleted, and its sender deletes it.
+
+A message that must be deleted in its chat has a row in `lines` and one in `forgotten`, until it is
+deleted or Telegram refuses that for good (`find_withdrawn`).
 """
 
 import json
@@ -48,6 +51,12 @@ from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 
 T = TypeVar("T")
+
+_WITHDRAWN = select(lines.c.chat_id, lines.c.message_id).join(
+    forgotten,
+    and_(forgotten.c.chat_id == lines.c.chat_id, forgotten.c.message_id == lines.c.message_id),
+)
+"""The messages that must be deleted in their chats."""
 
 APOLOGY = -1
 """The part that says that something failed. Once it has ended, no other part is begun."""
@@ -185,7 +194,7 @@ class Outbox:
 
         `message` is stored with its source messages; None if it is not known. Returns False if it
         must be deleted: the turn was withdrawn, or the message itself was forgotten. Until it is
-        deleted, `resume` returns it.
+        deleted, `find_withdrawn` returns it.
         """
         return await self._write(part, lambda connection: _advance(connection, part, left, message))
 
@@ -194,15 +203,8 @@ class Outbox:
 
         Returns the messages that they sent and that must be deleted.
         """
-        query = (
-            select(lines.c.chat_id, lines.c.message_id)
-            .join(replies, replies.c.id == lines.c.reply_id)
-            .join(forgotten, and_(
-                forgotten.c.chat_id == lines.c.chat_id,
-                forgotten.c.message_id == lines.c.message_id,
-            ))
-            .where(replies.c.update_id == update_id)
-        )  # fmt: skip
+        of_update = select(replies.c.id).where(replies.c.update_id == update_id)
+        query = _WITHDRAWN.where(lines.c.reply_id.in_(of_update))
 
         def write(connection: Connection) -> tuple[list[Part], tuple[Ref, ...]]:
             self._database.check_is_own(connection, update_id)
@@ -217,6 +219,13 @@ class Outbox:
         for part in parts:
             await self.log.drop_after_commit(part)
         return refs
+
+    async def find_withdrawn(self, before: datetime) -> tuple[Ref, ...]:
+        """Return the messages of which it is known since before a moment that they must go."""
+        query = _WITHDRAWN.where(forgotten.c.at < before)
+        return await self._database.read(
+            lambda connection: tuple(Ref(*row) for row in connection.execute(query))
+        )
 
     async def give_up(self, update_id: int, but: Part) -> None:
         """End all parts of an update that are generated or sent, except one."""

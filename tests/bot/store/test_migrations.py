@@ -96,10 +96,9 @@ async def test_down_to_nothing_and_up_again_makes_the_tables_that_the_code_uses(
 async def test_sources_of_before_get_the_chat_for_which_their_line_was_generated(url, path):
     await migrate(url, command.upgrade, "0008")
     ask(path, "INSERT INTO replies VALUES (1, 5, 0, -4, NULL, 'sent', '2026-01-01', NULL, NULL)")
-    for reply, message_id in ((1, 7), (2, 8)):  # the second reply has no row
-        line = f"(-5, {message_id}, {reply}, 'João', '1', '2026-01-01', 13)"
-        ask(path, f"INSERT INTO lines VALUES {line}")
-        ask(path, f"INSERT INTO sources VALUES (-5, {message_id}, 3)")
+    ask(path, "INSERT INTO lines VALUES (-5, 7, 1, 'João', '1', '2026-01-01', 13)")
+    ask(path, "INSERT INTO lines VALUES (-5, 8, 2, 'João', '1', '2026-01-01', 13)")  # no such reply
+    ask(path, "INSERT INTO sources VALUES (-5, 7, 3), (-5, 8, 3)")
 
     await upgrade_database(url)
 

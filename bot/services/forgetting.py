@@ -63,7 +63,7 @@ async def erase(
         return ErasureResult(0, 0, 0, ())
     await record_wait()  # for the database, which may take long
     eraser = state.store.eraser
-    marked = await eraser.mark(wanted, datetime.now(UTC))
+    marked = await eraser.mark(wanted, datetime.now(UTC), update_id)
     if marked.lines:  # deleting them may take minutes
         await eraser.wipe()
     refused, undeleted = await _delete_all(bot, marked.lines)

@@ -36,8 +36,14 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.errors import StoreError
 from bot.store.database import Database
 from bot.store.engines import POSTGRES, SqliteFile
-from bot.store.inbox import SET_ASIDE
-from bot.store.messages import IS_FORGOTTEN, REFS_PER_STATEMENT, Ref, find_forgotten
+from bot.store.inbox import HANDLED, SET_ASIDE, WAITING
+from bot.store.messages import (
+    IS_FORGOTTEN,
+    REFS_PER_STATEMENT,
+    Ref,
+    find_forgotten,
+    find_stored,
+)
 from bot.store.outbox import find_turns, withdraw_turn
 from bot.store.shared_run import SharedRun
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
@@ -46,7 +52,9 @@ from bot.store.updates import (
     Predicate,
     asks_to_erase,
     find_author_id,
+    find_messages_by,
     find_refs,
+    find_voter_id,
     make_ref,
     remove_erased_text,
     remove_sender_name,
@@ -131,11 +139,14 @@ class Eraser:
         self._closing = threading.Event()
         database.after_close.append(self._close)
 
-    async def mark(self, wanted: ErasureQuery, at: datetime) -> Marked:
+    async def mark(
+        self, wanted: ErasureQuery, at: datetime, update_id: int | None = None
+    ) -> Marked:
         """Overwrite forgotten messages and record their ids, so that they are no longer used.
 
-        The newest messages come first. Turns that are being sent are withdrawn. The bot's own
-        messages are recorded but not yet overwritten.
+        The newest messages come first. Messages in updates before `update_id` that wait in other
+        chats are recorded too, so that they are not stored. Turns that are being sent are
+        withdrawn. The bot's own messages are recorded but not yet overwritten.
         """
 
         def mark_window(connection: Connection, window: ColumnElement[bool]) -> None:
@@ -150,11 +161,16 @@ class Eraser:
             await self._step(partial(_record_messages, refs, at))
         marked = len(wanted.messages)
         if wanted.authors:
+            find = partial(_find_unread, authors=wanted.authors, update_id=update_id)
+            unread = await self._database.read(find)  # first: what is stored later is in a window
+            for refs in _batches(unread):
+                await self._step(partial(_record, refs, at))
             async for _ in self._in_windows(mark_window, wanted.authors):
                 pass
             theirs = messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN
             query = select(func.count()).select_from(messages).where(*theirs)
-            marked = await self._database.read(lambda one: one.execute(query).scalar_one())
+            stored = await self._database.read(lambda one: one.execute(query).scalar_one())
+            marked = stored + len(unread)
         turns = partial(find_turns, people=wanted.authors, voices=wanted.voices)
         for number in await self._database.read(turns):  # first: see `bot.store.outbox`
             self._must_wipe = True
@@ -191,8 +207,8 @@ class Eraser:
                 rows += connection.execute(traces).rowcount
             return rows
 
-        changes = await self._database.write(drop_traces)
-        changes += await self._scrub_inbox(wanted.authors, update_id)
+        changes = await self._scrub_inbox(wanted.authors, update_id)
+        changes += await self._database.write(drop_traces)
         refs = (*lines, *wanted.messages)
         for batch in _batches(refs):
             await self._step(partial(_delete_refs, batch, undeleted))
@@ -419,6 +435,21 @@ def _record_lines(refs: Sequence[Ref], at: datetime, connection: Connection) -> 
     connection.execute(insert(lines).on_conflict_do_nothing(), rows)
 
 
+def _find_unread(
+    connection: Connection, authors: Collection[int], update_id: int | None
+) -> frozenset[Ref]:
+    """Find messages by these people that no process has begun to handle, before an update."""
+    if update_id is None:
+        return frozenset()
+    query = select(inbox.c.body).where(
+        inbox.c.state == WAITING, inbox.c.begun == 0, inbox.c.update_id < update_id,
+        or_(*(inbox.c.body.contains(f'"id": {author}') for author in authors)),
+    )  # fmt: skip
+    bodies = connection.execute(query).scalars()
+    refs = frozenset(ref for body in bodies for ref in find_messages_by(json.loads(body), authors))
+    return refs - find_stored(connection, refs) - find_forgotten(connection, refs)
+
+
 def _delete_refs(refs: Sequence[Ref], undeleted: Collection[Ref], connection: Connection) -> None:
     deleted = _keys(ref for ref in refs if ref not in undeleted)
     _delete(connection, _is_among(_keys(refs)), _keys(refs), deleted)
@@ -530,6 +561,9 @@ def _scrub_page(
     def is_theirs(message: Json) -> bool:
         return is_erased(message) or find_author_id(message) in authors
 
+    def is_earlier(number: int) -> bool:
+        return update_id is not None and number < update_id
+
     changes = {}
     for number, state, body, before in kept:
         is_asking = state != SET_ASIDE and asks_to_erase(before)  # it may be marked already
@@ -538,7 +572,9 @@ def _scrub_page(
         else:
             top: Predicate = is_theirs if state == SET_ASIDE else is_erased
             after = remove_erased_text(before, top, is_theirs)
-        if after != before:
-            same = inbox.c.update_id == number, inbox.c.body == body
-            changes[number] = update(inbox).where(*same).values(body=json.dumps(after))
+        change = update(inbox).where(inbox.c.update_id == number, inbox.c.body == body)
+        if is_earlier(number) and find_voter_id(before) in authors:
+            changes[number] = change.values(state=HANDLED, body=None, working=False)
+        elif after != before:
+            changes[number] = change.values(body=json.dumps(after))
     return kept[-1][0] if kept else None, changes

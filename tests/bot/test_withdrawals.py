@@ -135,12 +135,22 @@ async def run(stage, url, cases, **options):
         tasks = [withdraw(stage, case, at_once, **options) for case in cases]
         withdrawn = await asyncio.gather(*tasks)
         await stage.wait_until_handled(seconds=120)
+        await until_deleted(url)
     left = standing(stage)
     await check_rows(url, left)
     return [
         (case, source, left[case.chat_id], find_wrong(case, since, left[case.chat_id]))
         for case, (source, since) in zip(cases, withdrawn, strict=True)
     ]
+
+
+async def until_deleted(url):
+    """Wait until the bot has deleted all lines that had to go."""
+
+    async def are_deleted():
+        return not await rows(url, "SELECT * FROM lines NATURAL JOIN forgotten")
+
+    await until(are_deleted, 20)
 
 
 async def check_rows(url, left):
@@ -173,6 +183,53 @@ async def test_no_line_stays_after_a_withdrawal_while_it_is_sent(stage, url):
     results = await run(stage, url, make_cases(COMMANDS, FEW))
 
     assert [(case, wrong) for case, _, _, wrong in results if wrong] == []
+
+
+async def test_lines_that_cannot_be_deleted_at_once_are_deleted_later(stage, url, monkeypatch):
+    monkeypatch.setattr("bot.background.DELETE_SECONDS", 0.2)
+    for _ in range(3):  # some deletions of both kinds fail: by the sender, and by the command
+        stage.telegram.fail_next("deleteMessage", 500, "Internal Server Error")
+        stage.telegram.fail_next("deleteMessage", 429, "Too Many Requests", retry_after=1)
+    stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=1)
+
+    results = await run(stage, url, make_cases(("/as",), FEW))
+
+    assert [(case, wrong) for case, _, _, wrong in results if wrong] == []
+
+
+async def test_a_line_that_cannot_be_deleted_is_deleted_after_a_restart(
+    stage, url, group, hugo, joao, monkeypatch
+):
+    async with stage.running_process(database_url=url) as stage.app:
+        await stage.answer(group, hugo, "/as João")
+        stage.telegram.fail_next("deleteMessage", 502, "Bad Gateway")
+        answer = await stage.answer(group, joao, "/optout")
+        before = standing(stage)[group.id]
+
+    monkeypatch.setattr("bot.background.DELETE_SECONDS", 0.1)
+    async with stage.running_process(database_url=url) as stage.app:
+        await until_deleted(url)
+
+    assert "I'm going to delete 1 message of mine" in answer["text"]
+    assert before
+    assert not standing(stage)[group.id]
+
+
+@pytest.mark.parametrize("command", ["/forget all", "/optout"])
+async def test_messages_that_wait_in_another_chat_are_forgotten(
+    stage, url, group, hugo, joao, command
+):
+    telegram, private = stage.telegram, stage.telegram.private(joao)
+    for number in range(16):
+        await telegram.say(group, joao if number % 4 == 3 else hugo, f"message {number}")
+    await telegram.say(private, joao, command)
+    async with stage.running_process(database_url=url) as stage.app:
+        answer = await telegram.wait_for("sendMessage")
+        await stage.wait_until_handled()
+
+    assert "4 messages of yours" in answer.params["text"]
+    assert len(await rows(url, "SELECT text FROM messages WHERE text LIKE 'message %'")) == 12
+    assert await rows(url, "SELECT 1 FROM messages WHERE author_id = :joao", joao=joao.id) == []
 
 
 async def test_only_the_forgotten_message_of_a_burst_is_deleted(stage, url):

@@ -18,7 +18,7 @@ from bot.transport.outgoing import retry_seconds
 
 MAX_SECONDS = 30.0  # for which Telegram's wishes to wait are followed while a person waits
 CHATS_PER_STEP = 20  # after which other work gets a turn
-NOT_FOUND = "not found"
+NOT_FOUND = "to delete not found"  # not that of the chat
 """Part of Telegram's answer if the message is already deleted."""
 _REFUSED = (BadRequest, Forbidden, ChatMigrated)
 """Errors after which a message can never be deleted."""

@@ -40,7 +40,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Update, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, exists, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
@@ -51,12 +51,6 @@ from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 
 T = TypeVar("T")
-
-_WITHDRAWN = select(lines.c.chat_id, lines.c.message_id).join(
-    forgotten,
-    and_(forgotten.c.chat_id == lines.c.chat_id, forgotten.c.message_id == lines.c.message_id),
-)
-"""The messages that must be deleted in their chats."""
 
 APOLOGY = -1
 """The part that says that something failed. Once it has ended, no other part is begun."""
@@ -204,7 +198,7 @@ class Outbox:
         Returns the messages that they sent and that must be deleted.
         """
         of_update = select(replies.c.id).where(replies.c.update_id == update_id)
-        query = _WITHDRAWN.where(lines.c.reply_id.in_(of_update))
+        query = _select_withdrawn().where(lines.c.reply_id.in_(of_update))
 
         def write(connection: Connection) -> tuple[list[Part], tuple[Ref, ...]]:
             self._database.check_is_own(connection, update_id)
@@ -222,7 +216,7 @@ class Outbox:
 
     async def find_withdrawn(self, before: datetime) -> tuple[Ref, ...]:
         """Return the messages of which it is known since before a moment that they must go."""
-        query = _WITHDRAWN.where(forgotten.c.at < before)
+        query = _select_withdrawn(forgotten.c.at < before)
         return await self._database.read(
             lambda connection: tuple(Ref(*row) for row in connection.execute(query))
         )
@@ -360,6 +354,16 @@ def keep_line(
         made_in = {**at, "source_chat_id": reply.chat_id}
         rows = [{**made_in, "source_id": source} for source in line.sources]
         connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
+
+
+def _select_withdrawn(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for messages that must be deleted; the conditions are on `forgotten`."""
+    same = (
+        forgotten.c.chat_id == lines.c.chat_id,
+        forgotten.c.message_id == lines.c.message_id,
+    )
+    is_forgotten = exists().where(*same, *conditions)
+    return select(lines.c.chat_id, lines.c.message_id).where(is_forgotten)
 
 
 def _insert_part(part: Part, place: Place, state: State) -> Insert:

@@ -187,10 +187,8 @@ async def test_no_line_stays_after_a_withdrawal_while_it_is_sent(stage, url):
 
 async def test_lines_that_cannot_be_deleted_at_once_are_deleted_later(stage, url, monkeypatch):
     monkeypatch.setattr("bot.background.DELETE_SECONDS", 0.2)
-    for _ in range(3):  # some deletions of both kinds fail: by the sender, and by the command
-        stage.telegram.fail_next("deleteMessage", 500, "Internal Server Error")
-        stage.telegram.fail_next("deleteMessage", 429, "Too Many Requests", retry_after=1)
-    stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=1)
+    stage.telegram.fail_next("deleteMessage", 500, "Internal Server Error", times=3)
+    stage.telegram.fail_next("deleteMessage", 429, "Too Many Requests", retry_after=60)
 
     results = await run(stage, url, make_cases(("/as",), FEW))
 

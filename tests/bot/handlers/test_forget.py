@@ -193,7 +193,9 @@ class TestLineInAVoice:
         assert not find_words(live.folder, "cabbage")
         assert find_words(live.folder, "beans")
 
-    @pytest.mark.parametrize(("code", "reason"), [(400, "Bad Request: can't"), (403, "Forbidden")])
+    @pytest.mark.parametrize(
+        ("code", "reason"), [(400, "Bad Request: chat not found"), (403, "Forbidden")]
+    )
     async def test_the_log_names_a_late_message_that_telegram_keeps(
         self, live, group, hugo, joao, caplog, code, reason
     ):

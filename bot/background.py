@@ -22,7 +22,7 @@ from bot.application import Bot, DurableApplication
 from bot.errors import StoreError
 from bot.handlers.admin import describe_with_folder
 from bot.handlers.uploads import delete_exports_before
-from bot.services.forgetting import expire_messages
+from bot.services.forgetting import delete_withdrawn_later, expire_messages
 from bot.services.model_holder import ModelChange
 from bot.services.state import BotState
 from bot.store.heartbeat import BEAT_SECONDS, write_beat
@@ -33,6 +33,7 @@ from bot.transport.polling import Client
 
 CLEANUP_SECONDS = 3600.0  # between two runs of a cleaning job
 LEADING_SECONDS = 10.0  # between checks whether this process leads and a cleaning job is due
+DELETE_SECONDS = 30.0  # until withdrawn messages that could not be deleted are tried again
 RELEASE_SECONDS = 30.0  # between attempts to handle updates that could not be stored
 TRUNCATE_SECONDS = 5.0  # between checks for text in the write-ahead log
 MAX_FULL_LOG_SECONDS = 120.0
@@ -68,10 +69,16 @@ def start_jobs(
             if leads.is_set():
                 await state.record_model_folders()
 
+    async def delete_withdrawn() -> None:
+        if leads.is_set():
+            before = datetime.now(UTC) - timedelta(seconds=DELETE_SECONDS)
+            await delete_withdrawn_later(state, app.bot, before)
+
     jobs = state.jobs
     jobs.repeat("models", check_models, model_check_seconds)
     _start_cleaning(state, leads)
     jobs.repeat("held updates", release, RELEASE_SECONDS)
+    jobs.repeat("deletions", delete_withdrawn, DELETE_SECONDS)
     jobs.repeat("write-ahead log", _make_log_step(state), TRUNCATE_SECONDS)
     jobs.repeat("heartbeat", partial(beat, state), BEAT_SECONDS)
     jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))

@@ -1,7 +1,5 @@
 """Handle `/optin`, `/optout` and `/forget`."""
 
-from functools import partial
-
 from telegram import Chat, Message
 
 from bot.application import Context
@@ -71,7 +69,8 @@ async def forget(message: Message, context: Context) -> str:
 async def erase_all_of(user_id: int, text: str, message: Message, context: Context) -> str:
     """Erase a person's messages, from any account, and the bot's messages made from them.
 
-    This runs once at a time for each person: commands that wait meanwhile share the next run.
+    This runs once at a time for each person: commands that wait meanwhile share the next run, which
+    erases what was said before the last of them.
     Returns `text` with the number of erased messages, followed by what happened in the chat. A
     group that the model did not learn from gets no numbers: they would show who is in another one.
     """
@@ -84,9 +83,9 @@ async def erase_all_of(user_id: int, text: str, message: Message, context: Conte
         bots=frozenset[int]().union(*(roster.understudies for roster in rosters)),
     )
     run = state.erasures.setdefault(accounts, SharedRun())
+    run.newest = max(run.newest, context.delivery.update_id)
     await record_wait()  # for another command of this person
-    update_id = context.delivery.update_id
-    gone = await run(partial(erase, query, state, context.bot, update_id))
+    gone = await run(lambda: erase(query, state, context.bot, run.newest))
     is_private = message.chat.type == Chat.PRIVATE
     if not is_private and not state.access_in(message.chat.id).learned_from(message.chat.id):
         return text.format(messages=texts.everything)

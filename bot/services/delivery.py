@@ -19,10 +19,9 @@ from telegram.error import (
 from telegram.ext import ExtBot
 
 from bot.errors import StoppingError, StoreError
-from bot.services.forgetting import erase
+from bot.services.forgetting import delete_withdrawn
 from bot.services.replies import Reply
 from bot.services.state import BotState
-from bot.store.erasure import ErasureQuery
 from bot.store.messages import Place, Ref
 from bot.store.outbox import APOLOGY, NOTICE, Line, State, Turn
 from bot.store.send_log import Part, SendLog
@@ -124,7 +123,7 @@ class Delivery:
     async def resume(self) -> None:
         """Store what an earlier process sent; delete what was withdrawn while it was sent."""
         if lines := await self.state.store.outbox.resume(self.update_id):
-            await erase(ErasureQuery(own=lines), self.state, self.bot, self.update_id)
+            await delete_withdrawn(lines, self.state, self.bot, self.update_id)
 
     async def begin(self, place: Place) -> Part | None:
         """Return the next part, or None if an earlier process finished it."""
@@ -263,7 +262,7 @@ class Delivery:
         may_stay = await self.state.store.outbox.advance(part, left, message)
         if message and not may_stay:
             own = (Ref(message.chat_id, message.message_id),)
-            await erase(ErasureQuery(own=own), self.state, self.bot, self.update_id)
+            await delete_withdrawn(own, self.state, self.bot, self.update_id)
         return may_stay
 
     async def _end(self, part: Part, place: Place, state: State) -> None:

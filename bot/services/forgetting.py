@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from telegram import Bot
-from telegram.error import BadRequest, RetryAfter, TelegramError
+from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
@@ -15,51 +16,85 @@ from bot.store.messages import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
 
-MAX_ATTEMPTS = 3
+MAX_SECONDS = 30.0  # for which Telegram's wishes to wait are followed while a person waits
 CHATS_PER_STEP = 20  # after which other work gets a turn
-NOT_FOUND = "not found"
+NOT_FOUND = "to delete not found"  # not that of the chat
 """Part of Telegram's answer if the message is already deleted."""
+_REFUSED = (BadRequest, Forbidden, ChatMigrated)
+"""Errors after which a message can never be deleted."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """Numbers of people's messages, and of the bot's messages that were and were not deleted."""
+    """Numbers of people's messages and of the bot's: deleted, `undeleted` (yet), or refused."""
 
     messages: int
     deleted: int
-    remaining: int
+    undeleted: int
+    refused: tuple[Ref, ...]
 
     def describe(self, first: str, texts: Wording) -> str:
         """Return a text that describes the result, after a first sentence."""
-        sentences = [first]
-        if self.deleted:
-            count = texts.format_count(texts.messages, self.deleted)
-            sentences.append(texts.also_deleted.format(messages=count))
-        if self.remaining:
-            count = texts.format_count(texts.messages, self.remaining)
-            sentences.append(texts.cannot_delete.format(messages=count))
-        return "\n".join(sentences)
+        counts = {
+            texts.also_deleted: self.deleted,
+            texts.deleted_later: self.undeleted,
+            texts.cannot_delete: len(self.refused),
+        }
+        sentences = [
+            sentence.format(messages=texts.format_count(texts.messages, count))
+            for sentence, count in counts.items()
+            if count
+        ]
+        return "\n".join([first, *sentences])
 
 
-async def erase(wanted: ErasureQuery, state: BotState, bot: Bot, update_id: int) -> ErasureResult:
+async def erase(
+    wanted: ErasureQuery, state: BotState, bot: Bot, update_id: int | None = None
+) -> ErasureResult:
     """Overwrite messages, delete the bot's messages generated from them, then erase all rows.
 
     `update_id` is the update that asks for this. After a kill in between, it is handled again. A
-    message that is on its way meanwhile is deleted by its sender, see `bot.store.outbox`.
+    message that is on its way meanwhile is deleted by its sender, see `bot.store.outbox`. What
+    cannot be deleted in its chat now, `delete_withdrawn_later` tries again.
     """
     if wanted == ErasureQuery():
-        return ErasureResult(0, 0, 0)
+        return ErasureResult(0, 0, 0, ())
     await record_wait()  # for the database, which may take long
     eraser = state.store.eraser
-    marked = await eraser.mark(wanted, datetime.now(UTC))
+    marked = await eraser.mark(wanted, datetime.now(UTC), update_id)
     if marked.lines:  # deleting them may take minutes
         await eraser.wipe()
-    newest_first = sorted(marked.lines, key=lambda ref: (ref.chat_id, -ref.message_id))
-    remaining = sum([not await _delete(bot, ref) for ref in newest_first])
-    await eraser.erase(wanted, marked.lines, update_id)
-    return ErasureResult(marked.messages, len(marked.lines) - remaining, remaining)
+    refused, undeleted = await _delete_all(bot, marked.lines)
+    await eraser.erase(wanted, marked.lines, update_id, undeleted)
+    deleted = len(marked.lines) - len(refused) - len(undeleted)
+    return ErasureResult(marked.messages, deleted, len(undeleted), tuple(refused))
+
+
+async def delete_withdrawn(
+    lines: Collection[Ref], state: BotState, bot: Bot, update_id: int | None = None
+) -> ErasureResult:
+    """Delete lines of people who have had their answer already; log what Telegram refuses."""
+    result = await erase(ErasureQuery(own=tuple(lines)), state, bot, update_id)
+    for ref in result.refused:
+        logger.warning(
+            "chat %d: message %d was withdrawn, but Telegram does not let the bot delete it",
+            ref.chat_id,
+            ref.message_id,
+        )
+    return result
+
+
+async def delete_withdrawn_later(state: BotState, bot: Bot, before: datetime) -> None:
+    """Delete the lines that should have been deleted before a moment.
+
+    Raises:
+        TelegramError: None of them can be deleted now.
+    """
+    result = await delete_withdrawn(await state.store.outbox.find_withdrawn(before), state, bot)
+    if result.undeleted and not (result.deleted or result.refused):
+        raise TelegramError(f"{result.undeleted} withdrawn messages cannot be deleted now")
 
 
 async def expire_messages(state: BotState, now: datetime) -> int:
@@ -92,18 +127,44 @@ async def expire_messages(state: BotState, now: datetime) -> int:
     return expired
 
 
-async def _delete(bot: Bot, ref: Ref) -> bool:
-    """Delete a message in its chat; return whether it is gone.
+async def _delete_all(bot: Bot, lines: Collection[Ref]) -> tuple[list[Ref], list[Ref]]:
+    """Delete messages in their chats, newest first; return those that stay.
 
-    Telegram refuses after 48 hours, and in a group that has become a supergroup.
+    These are the ones that Telegram refuses for good, and the ones to try again later. If one of
+    a chat cannot be deleted now, the chat's other messages are not tried either.
     """
-    for _ in range(MAX_ATTEMPTS):
+    end = asyncio.get_running_loop().time() + MAX_SECONDS
+    refused, undeleted, late = list[Ref](), list[Ref](), set[int]()
+    for ref in sorted(lines, key=lambda ref: (ref.chat_id, -ref.message_id)):
         try:
-            return await bot.delete_message(ref.chat_id, ref.message_id)
+            if ref.chat_id in late or not await _delete(bot, ref, end):
+                undeleted.append(ref)
+                late.add(ref.chat_id)
+        except _REFUSED as error:
+            if NOT_FOUND not in error.message:
+                refused.append(ref)
+    return refused, undeleted
+
+
+async def _delete(bot: Bot, ref: Ref, end: float) -> bool:
+    """Delete a message in its chat; return False if Telegram or the network does not allow it now.
+
+    Raises:
+        BadRequest, Forbidden: It can never be deleted: it is too old, or gone already.
+        ChatMigrated: The same: it is in a group that has become a supergroup.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await bot.delete_message(ref.chat_id, ref.message_id)
         except RetryAfter as error:
-            await asyncio.sleep(retry_seconds(error))
-        except BadRequest as error:
-            return NOT_FOUND in error.message
+            pause = retry_seconds(error)
+            if loop.time() + pause > end:
+                return False
+            await asyncio.sleep(pause)
+        except _REFUSED:
+            raise
         except TelegramError:
-            continue
-    return False
+            return False
+        else:
+            return True

@@ -6,12 +6,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -36,8 +36,14 @@ from sqlalchemy.dialects.postgresql import insert
 from bot.errors import StoreError
 from bot.store.backend import POSTGRES
 from bot.store.database import Database
-from bot.store.inbox import SET_ASIDE
-from bot.store.messages import IS_FORGOTTEN, REFS_PER_STATEMENT, Ref, find_forgotten
+from bot.store.inbox import HANDLED, SET_ASIDE, WAITING
+from bot.store.messages import (
+    IS_FORGOTTEN,
+    REFS_PER_STATEMENT,
+    Ref,
+    find_forgotten,
+    find_stored,
+)
 from bot.store.outbox import find_turns, withdraw_turn
 from bot.store.shared_run import SharedRun
 from bot.store.sqlite import SqliteFile
@@ -47,7 +53,9 @@ from bot.store.updates import (
     Predicate,
     asks_to_erase,
     find_author_id,
+    find_messages_by,
     find_refs,
+    find_voter_id,
     make_ref,
     remove_erased_text,
     remove_sender_name,
@@ -83,6 +91,9 @@ _IS_OVERWRITTEN: ColumnElement[bool] = (
     func.ltrim(messages.c.text + func.coalesce(messages.c.author_name, ""), "0") == ""
 )
 
+
+_Keys: TypeAlias = list[tuple[int, int]] | Select[tuple[int, int]]
+"""Chat ids and message ids."""
 
 NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
 
@@ -129,11 +140,14 @@ class Eraser:
         self._closing = threading.Event()
         database.after_close.append(self._close)
 
-    async def mark(self, wanted: ErasureQuery, at: datetime) -> Marked:
+    async def mark(
+        self, wanted: ErasureQuery, at: datetime, update_id: int | None = None
+    ) -> Marked:
         """Overwrite forgotten messages and record their ids, so that they are no longer used.
 
-        The newest messages come first. Turns that are being sent are withdrawn. The bot's own
-        messages are recorded but not yet overwritten.
+        The newest messages come first. Messages in updates before `update_id` that wait in other
+        chats are recorded too, so that they are not stored. Turns that are being sent are
+        withdrawn. The bot's own messages are recorded but not yet overwritten.
         """
 
         def mark_window(connection: Connection, window: ColumnElement[bool]) -> None:
@@ -145,21 +159,26 @@ class Eraser:
             _overwrite(connection, condition)
 
         for refs in _batches(wanted.messages):
-            await self._step(partial(_record, refs, at, is_overwritten=True))
+            await self._step(partial(_record_messages, refs, at))
         marked = len(wanted.messages)
         if wanted.authors:
+            find = partial(_find_unread, authors=wanted.authors, update_id=update_id)
+            unread = await self._database.read(find)  # first: what is stored later is in a window
+            for refs in _batches(unread):
+                await self._step(partial(_record, refs, at))
             async for _ in self._in_windows(mark_window, wanted.authors):
                 pass
             theirs = messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN
             query = select(func.count()).select_from(messages).where(*theirs)
-            marked = await self._database.read(lambda one: one.execute(query).scalar_one())
+            stored = await self._database.read(lambda one: one.execute(query).scalar_one())
+            marked = stored + len(unread)
         turns = partial(find_turns, people=wanted.authors, voices=wanted.voices)
         for number in await self._database.read(turns):  # first: see `bot.store.outbox`
             self._must_wipe = True
             await self._database.write(partial(withdraw_turn, number=number))
         own = await self._database.read(partial(_find_lines, wanted))
         for refs in _batches(own):
-            await self._step(partial(_record, refs, at, is_overwritten=False))
+            await self._step(partial(_record_lines, refs, at))
         return Marked(marked, own)
 
     async def find_forgotten(self, refs: Collection[Ref]) -> frozenset[Ref]:
@@ -167,10 +186,15 @@ class Eraser:
         return await self._database.read(partial(find_forgotten, refs=refs))
 
     async def erase(
-        self, wanted: ErasureQuery, lines: Iterable[Ref], update_id: int | None = None
+        self,
+        wanted: ErasureQuery,
+        lines: Iterable[Ref],
+        update_id: int | None = None,
+        undeleted: Collection[Ref] = (),
     ) -> None:
         """Erase messages that `mark` has marked, copies of them, and `lines`, which it has found.
 
+        Of lines that are still `undeleted` in their chats, only the row that says so stays.
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
         name are removed. After a kill in the middle, the same calls finish the work. The file is
         wiped only if something was erased, an earlier wipe failed, or other processes share the
@@ -184,11 +208,11 @@ class Eraser:
                 rows += connection.execute(traces).rowcount
             return rows
 
-        changes = await self._database.write(drop_traces)
-        changes += await self._scrub_inbox(wanted.authors, update_id)
+        changes = await self._scrub_inbox(wanted.authors, update_id)
+        changes += await self._database.write(drop_traces)
         refs = (*lines, *wanted.messages)
         for batch in _batches(refs):
-            await self._step(partial(_delete_refs, batch))
+            await self._step(partial(_delete_refs, batch, undeleted))
         if wanted.authors:
             theirs = and_(messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN)
             changes += await self._delete_where(theirs, wanted.authors)
@@ -357,9 +381,8 @@ class Eraser:
 
         def delete_window(connection: Connection, window: ColumnElement[bool]) -> int:
             these = and_(window, condition)
-            return _delete(
-                connection, these, select(messages.c.chat_id, messages.c.message_id).where(these)
-            )
+            keys = select(messages.c.chat_id, messages.c.message_id).where(these)
+            return _delete(connection, these, keys, keys)
 
         return sum([count async for count in self._in_windows(delete_window, authors)])
 
@@ -393,18 +416,44 @@ def _batches(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
     ]
 
 
-def _record(
-    refs: Sequence[Ref], at: datetime, connection: Connection, *, is_overwritten: bool
-) -> None:
-    """Record that messages are forgotten, and overwrite them now or later."""
-    rows = [{"chat_id": ref.chat_id, "message_id": ref.message_id, "at": at} for ref in refs]
+def _record(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+    """Record that messages are forgotten."""
+    rows = [{**asdict(ref), "at": at} for ref in refs]
     connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
-    if is_overwritten:
-        _overwrite(connection, _is_among(_keys(refs)))
 
 
-def _delete_refs(refs: Sequence[Ref], connection: Connection) -> None:
-    _delete(connection, _is_among(_keys(refs)), _keys(refs))
+def _record_messages(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+    """Record that messages are forgotten, and overwrite them."""
+    _record(refs, at, connection)
+    _overwrite(connection, _is_among(_keys(refs)))
+
+
+def _record_lines(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+    """Record that lines must be deleted in their chats; see `Outbox.find_withdrawn`."""
+    _record(refs, at, connection)
+    unknown = {"reply_id": 0, "voice": "", "version": "", "sent_at": at}  # if they have no row
+    rows = [{**asdict(ref), **unknown} for ref in refs]
+    connection.execute(insert(lines).on_conflict_do_nothing(), rows)
+
+
+def _find_unread(
+    connection: Connection, authors: Collection[int], update_id: int | None
+) -> frozenset[Ref]:
+    """Find messages by these people that no process has begun to handle, before an update."""
+    if update_id is None:
+        return frozenset()
+    query = select(inbox.c.body).where(
+        inbox.c.state == WAITING, inbox.c.begun == 0, inbox.c.update_id < update_id,
+        or_(*(inbox.c.body.contains(f'"id": {author}') for author in authors)),
+    )  # fmt: skip
+    bodies = connection.execute(query).scalars()
+    refs = frozenset(ref for body in bodies for ref in find_messages_by(json.loads(body), authors))
+    return refs - find_stored(connection, refs) - find_forgotten(connection, refs)
+
+
+def _delete_refs(refs: Sequence[Ref], undeleted: Collection[Ref], connection: Connection) -> None:
+    deleted = _keys(ref for ref in refs if ref not in undeleted)
+    _delete(connection, _is_among(_keys(refs)), _keys(refs), deleted)
 
 
 def _keys(refs: Iterable[Ref]) -> list[tuple[int, int]]:
@@ -424,7 +473,10 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
     """
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
-        and_(messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id),
+        and_(
+            messages.c.chat_id == sources.c.source_chat_id,
+            messages.c.message_id == sources.c.source_id,
+        ),
     )
     starts = (
         messages.c.text.startswith(add_voice_header(v, ""), autoescape=True) for v in wanted.voices
@@ -439,7 +491,7 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
         generated_from.where(messages.c.author_id.in_(wanted.authors)),
         *(
             select(sources.c.chat_id, sources.c.message_id).filter_by(
-                chat_id=ref.chat_id, source_id=ref.message_id
+                source_chat_id=ref.chat_id, source_id=ref.message_id
             )
             for ref in wanted.messages
         ),
@@ -471,20 +523,21 @@ def _overwrite(connection: Connection, condition: ColumnElement[bool]) -> None:
 def _delete(
     connection: Connection,
     condition: ColumnElement[bool],
-    keys: list[tuple[int, int]] | Select[tuple[int, int]],
+    keys: _Keys,
+    keys_of_lines: _Keys,
 ) -> int:
     """Overwrite and delete messages; return how many.
 
-    Also delete the rows in `lines` and `guesses` with their ids, and the references to them in
-    `sources`.
+    Also delete the rows in `guesses` with their ids, the references to them in `sources`, and those
+    rows in `lines` that have `keys_of_lines`.
     """
     _overwrite(connection, condition)
-    for table, number in (
-        (lines, lines.c.message_id),
-        (guesses, guesses.c.message_id),
-        (sources, sources.c.source_id),
+    for table, chat, number, gone in (
+        (lines, lines.c.chat_id, lines.c.message_id, keys_of_lines),
+        (guesses, guesses.c.chat_id, guesses.c.message_id, keys),
+        (sources, sources.c.source_chat_id, sources.c.source_id, keys),
     ):
-        connection.execute(delete(table).where(tuple_(table.c.chat_id, number).in_(keys)))
+        connection.execute(delete(table).where(tuple_(chat, number).in_(gone)))
     return connection.execute(delete(messages).where(condition)).rowcount
 
 
@@ -509,6 +562,9 @@ def _scrub_page(
     def is_theirs(message: Json) -> bool:
         return is_erased(message) or find_author_id(message) in authors
 
+    def is_earlier(number: int) -> bool:
+        return update_id is not None and number < update_id
+
     changes = {}
     for number, state, body, before in kept:
         is_asking = state != SET_ASIDE and asks_to_erase(before)  # it may be marked already
@@ -517,7 +573,9 @@ def _scrub_page(
         else:
             top: Predicate = is_theirs if state == SET_ASIDE else is_erased
             after = remove_erased_text(before, top, is_theirs)
-        if after != before:
-            same = inbox.c.update_id == number, inbox.c.body == body
-            changes[number] = update(inbox).where(*same).values(body=json.dumps(after))
+        change = update(inbox).where(inbox.c.update_id == number, inbox.c.body == body)
+        if is_earlier(number) and find_voter_id(before) in authors:
+            changes[number] = change.values(state=HANDLED, body=None, working=False)
+        elif after != before:
+            changes[number] = change.values(body=json.dumps(after))
     return kept[-1][0] if kept else None, changes

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     delete,
     exists,
     func,
@@ -253,7 +254,16 @@ def message_from_row(row: Row[Any]) -> Message:
 
 def find_forgotten(connection: Connection, refs: Collection[Ref]) -> frozenset[Ref]:
     """Return which of these messages were forgotten."""
-    columns = (forgotten.c.chat_id, forgotten.c.message_id)
+    return _find_in(forgotten, connection, refs)
+
+
+def find_stored(connection: Connection, refs: Collection[Ref]) -> frozenset[Ref]:
+    """Return which of these messages are stored."""
+    return _find_in(messages, connection, refs)
+
+
+def _find_in(table: Table, connection: Connection, refs: Collection[Ref]) -> frozenset[Ref]:
+    columns = (table.c.chat_id, table.c.message_id)
     keys = sorted({(ref.chat_id, ref.message_id) for ref in refs})
     found: set[Ref] = set()
     for start in range(0, len(keys), REFS_PER_STATEMENT):

@@ -29,6 +29,9 @@ While a turn is being sent, its person or the author of a source may withdraw. `
 removes the unsent messages of such a turn; only then does the withdrawal search for the lines to
 delete. A message of the turn that arrives is stored either before that, and is found, or after it:
 then the transaction that stores it records that it must be deleted, and its sender deletes it.
+
+A message that must be deleted in its chat has a row in `lines` and one in `forgotten`, until it is
+deleted or Telegram refuses that for good (`find_withdrawn`).
 """
 
 import json
@@ -37,7 +40,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Update, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, exists, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
@@ -185,7 +188,7 @@ class Outbox:
 
         `message` is stored with its source messages; None if it is not known. Returns False if it
         must be deleted: the turn was withdrawn, or the message itself was forgotten. Until it is
-        deleted, `resume` returns it.
+        deleted, `find_withdrawn` returns it.
         """
         return await self._write(part, lambda connection: _advance(connection, part, left, message))
 
@@ -194,15 +197,8 @@ class Outbox:
 
         Returns the messages that they sent and that must be deleted.
         """
-        query = (
-            select(lines.c.chat_id, lines.c.message_id)
-            .join(replies, replies.c.id == lines.c.reply_id)
-            .join(forgotten, and_(
-                forgotten.c.chat_id == lines.c.chat_id,
-                forgotten.c.message_id == lines.c.message_id,
-            ))
-            .where(replies.c.update_id == update_id)
-        )  # fmt: skip
+        of_update = select(replies.c.id).where(replies.c.update_id == update_id)
+        query = _select_withdrawn().where(lines.c.reply_id.in_(of_update))
 
         def write(connection: Connection) -> tuple[list[Part], tuple[Ref, ...]]:
             self._database.check_is_own(connection, update_id)
@@ -217,6 +213,13 @@ class Outbox:
         for part in parts:
             await self.log.drop_after_commit(part)
         return refs
+
+    async def find_withdrawn(self, before: datetime) -> tuple[Ref, ...]:
+        """Return the messages of which it is known since before a moment that they must go."""
+        query = _select_withdrawn(forgotten.c.at < before)
+        return await self._database.read(
+            lambda connection: tuple(Ref(*row) for row in connection.execute(query))
+        )
 
     async def give_up(self, update_id: int, but: Part) -> None:
         """End all parts of an update that are generated or sent, except one."""
@@ -328,14 +331,18 @@ def keep_line(
     sent_at: datetime,
     line: Line,
 ) -> None:
-    """Store how a message was generated; `ids` are its chat's and its own."""
-    number = select(replies.c.id).filter_by(update_id=part.update_id, part=part.number)
+    """Store how a message was generated; `ids` are its chat's and its own.
+
+    The chat of its sources is that of the part, which may have become another one meanwhile.
+    """
+    query = select(replies.c.id, replies.c.chat_id)
+    reply = connection.execute(query.filter_by(update_id=part.update_id, part=part.number)).one()
     at = dict(zip(("chat_id", "message_id"), ids, strict=True))
     connection.execute(
         insert(lines)
         .values(
             **at,
-            reply_id=number.scalar_subquery(),
+            reply_id=reply.id,
             voice=line.voice,
             version=line.version,
             sent_at=sent_at,
@@ -344,8 +351,19 @@ def keep_line(
         .on_conflict_do_nothing()
     )
     if line.sources:
-        rows = [{**at, "source_id": source} for source in line.sources]
+        made_in = {**at, "source_chat_id": reply.chat_id}
+        rows = [{**made_in, "source_id": source} for source in line.sources]
         connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
+
+
+def _select_withdrawn(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return the query for messages that must be deleted; the conditions are on `forgotten`."""
+    same = (
+        forgotten.c.chat_id == lines.c.chat_id,
+        forgotten.c.message_id == lines.c.message_id,
+    )
+    is_forgotten = exists().where(*same, *conditions)
+    return select(lines.c.chat_id, lines.c.message_id).where(is_forgotten)
 
 
 def _insert_part(part: Part, place: Place, state: State) -> Insert:

@@ -70,7 +70,7 @@ class Quizzes:
                 & (guesses.c.message_id == sources.c.message_id),
             )
             .where(
-                sources.c.chat_id == chat_id,
+                sources.c.source_chat_id == chat_id,
                 guesses.c.is_machine.is_(False),
                 guesses.c.asked_at > since,
             )
@@ -101,9 +101,12 @@ class Quizzes:
     async def add(self, quiz: Quiz) -> None:
         """Store a quiz that the outbox has stored as a line, unless it was erased since."""
         values = asdict(quiz)
-        at = lines.c.chat_id == quiz.chat_id, lines.c.message_id == quiz.message_id
-        row = (literal(value, guesses.c[name].type) for name, value in values.items())
-        new = insert(guesses).from_select(list(values), select(*row).where(exists().where(*at)))
+        is_line, is_forgotten = (
+            exists().where(table.c.chat_id == quiz.chat_id, table.c.message_id == quiz.message_id)
+            for table in (lines, forgotten)
+        )
+        row = select(*(literal(value, guesses.c[name].type) for name, value in values.items()))
+        new = insert(guesses).from_select(list(values), row.where(is_line, ~is_forgotten))
         await self._database.write(lambda one: one.execute(new.on_conflict_do_nothing()))
 
     async def find_chat_id(self, poll_id: str) -> int | None:

@@ -148,12 +148,16 @@ sources = Table(
     Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
     Column("message_id", BigInteger, primary_key=True, autoincrement=False),
     Column("source_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("source_chat_id", BigInteger, nullable=False),
     ForeignKeyConstraint(
         ["chat_id", "message_id"], ["lines.chat_id", "lines.message_id"], ondelete="CASCADE"
     ),
-    Index("sources_by_source", "chat_id", "source_id"),
+    Index("sources_by_source", "source_chat_id", "source_id"),
 )
-"""The messages that each of the bot's messages was generated from."""
+"""The messages that each of the bot's messages was generated from.
+
+`source_chat_id` differs from `chat_id` if the chat became a supergroup while the turn was sent.
+"""
 
 groups = Table(
     "groups",

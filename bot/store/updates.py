@@ -1,6 +1,6 @@
 """Find messages in updates as Telegram sends them, and remove text from updates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, TypeAlias
 
 from bot.store.messages import Ref
@@ -31,6 +31,20 @@ def find_author_id(message: Json) -> int | None:
     """Return the id of a message's author: the chat it was sent on behalf of, else the user."""
     author = message.get("sender_chat") or message.get("from")
     return author.get("id") if isinstance(author, dict) else None
+
+
+def find_messages_by(update: Json, authors: Container[int | None]) -> Iterator[Ref]:
+    """Yield the message that an update is about if one of these people wrote it."""
+    for body in update.values():
+        if isinstance(body, dict) and _is_message(body) and find_author_id(body) in authors:
+            yield make_ref(body)
+
+
+def find_voter_id(update: Json) -> int | None:
+    """Return the id of the person who reacted to a message or answered a poll, or None."""
+    body = update.get("message_reaction") or update.get("poll_answer")
+    user = body.get("user") if isinstance(body, dict) else None
+    return user.get("id") if isinstance(user, dict) else None
 
 
 def find_command(message: Json) -> str | None:

@@ -229,6 +229,9 @@ EN = Wording(
         "a while: see /privacy."
     ),
     also_deleted="I also deleted {messages} of mine that came from that.",
+    deleted_later=(
+        "I'm going to delete {messages} of mine that came from that as soon as Telegram lets me."
+    ),
     cannot_delete=(
         "I can't delete {messages} of mine that came from that: Telegram allows it for only 48 "
         "hours. An admin of the group can still do it. I keep no copy."

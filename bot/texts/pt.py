@@ -239,6 +239,10 @@ PT = Wording(
         "mantêm-se durante algum tempo: vê /privacy."
     ),
     also_deleted="Também apaguei o que escrevi por causa disso: {messages}.",
+    deleted_later=(
+        "Vou apagar o que ainda falta do que escrevi por causa disso ({messages}), assim que o "
+        "Telegram mo permitir."
+    ),
     cannot_delete=(
         "Não consigo apagar o que escrevi por causa disso ({messages}): o Telegram só o permite "
         "durante 48 horas. Um administrador do grupo ainda pode fazê-lo. Não guardo nenhuma cópia."

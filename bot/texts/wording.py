@@ -114,6 +114,7 @@ class Wording:
     forget_done: str
     forget_all_done: str
     also_deleted: str
+    deleted_later: str
     cannot_delete: str
     privacy: str
     no_admins: str

@@ -18,6 +18,7 @@ from bot.store.database import open_database
 from model.artifacts.artifact import Chat
 from model.chat.roster import Person, Roster
 from tests.bot.conftest import CARD, FRIENDS, FakeSpeaker, until
+from tests.simulated_telegram import move
 
 LATE = 0.3  # seconds from the moment when others see a message until the bot gets the answer
 WITHDRAWN_WORDS = "words that nobody may keep"
@@ -134,12 +135,22 @@ async def run(stage, url, cases, **options):
         tasks = [withdraw(stage, case, at_once, **options) for case in cases]
         withdrawn = await asyncio.gather(*tasks)
         await stage.wait_until_handled(seconds=120)
+        await until_deleted(url)
     left = standing(stage)
     await check_rows(url, left)
     return [
         (case, source, left[case.chat_id], find_wrong(case, since, left[case.chat_id]))
         for case, (source, since) in zip(cases, withdrawn, strict=True)
     ]
+
+
+async def until_deleted(url):
+    """Wait until the bot has deleted all lines that had to go."""
+
+    async def are_deleted():
+        return not await rows(url, "SELECT * FROM lines NATURAL JOIN forgotten")
+
+    await until(are_deleted, 20)
 
 
 async def check_rows(url, left):
@@ -157,9 +168,9 @@ async def check_rows(url, left):
         assert set(await rows(url, query)) == wanted, query
 
 
-async def rows(url, query):
+async def rows(url, query, **values):
     async with open_database(url) as database:
-        found = await database.read(lambda one: one.execute(text(query)).all())
+        found = await database.read(lambda one: one.execute(text(query), values).all())
     return [tuple(row) for row in found]
 
 
@@ -174,6 +185,51 @@ async def test_no_line_stays_after_a_withdrawal_while_it_is_sent(stage, url):
     assert [(case, wrong) for case, _, _, wrong in results if wrong] == []
 
 
+async def test_lines_that_cannot_be_deleted_at_once_are_deleted_later(stage, url, monkeypatch):
+    monkeypatch.setattr("bot.background.DELETE_SECONDS", 0.2)
+    stage.telegram.fail_next("deleteMessage", 500, "Internal Server Error", times=3)
+    stage.telegram.fail_next("deleteMessage", 429, "Too Many Requests", retry_after=60)
+
+    results = await run(stage, url, make_cases(("/as",), FEW))
+
+    assert [(case, wrong) for case, _, _, wrong in results if wrong] == []
+
+
+async def test_a_line_that_cannot_be_deleted_is_deleted_after_a_restart(
+    stage, url, group, hugo, joao, monkeypatch
+):
+    async with stage.running_process(database_url=url) as stage.app:
+        await stage.answer(group, hugo, "/as João")
+        stage.telegram.fail_next("deleteMessage", 502, "Bad Gateway")
+        answer = await stage.answer(group, joao, "/optout")
+        before = standing(stage)[group.id]
+
+    monkeypatch.setattr("bot.background.DELETE_SECONDS", 0.1)
+    async with stage.running_process(database_url=url) as stage.app:
+        await until_deleted(url)
+
+    assert "I'm going to delete 1 message of mine" in answer["text"]
+    assert before
+    assert not standing(stage)[group.id]
+
+
+@pytest.mark.parametrize("command", ["/forget all", "/optout"])
+async def test_messages_that_wait_in_another_chat_are_forgotten(
+    stage, url, group, hugo, joao, command
+):
+    telegram, private = stage.telegram, stage.telegram.private(joao)
+    for number in range(16):
+        await telegram.say(group, joao if number % 4 == 3 else hugo, f"message {number}")
+    await telegram.say(private, joao, command)
+    async with stage.running_process(database_url=url) as stage.app:
+        answer = await telegram.wait_for("sendMessage")
+        await stage.wait_until_handled()
+
+    assert "4 messages of yours" in answer.params["text"]
+    assert len(await rows(url, "SELECT text FROM messages WHERE text LIKE 'message %'")) == 12
+    assert await rows(url, "SELECT 1 FROM messages WHERE author_id = :joao", joao=joao.id) == []
+
+
 async def test_only_the_forgotten_message_of_a_burst_is_deleted(stage, url):
     moments = [Case(number, "/as", "/forget", number * 0.1) for number in range(4)]
 
@@ -181,6 +237,27 @@ async def test_only_the_forgotten_message_of_a_burst_is_deleted(stage, url):
 
     assert [len(left) for _, _, left, _ in results] == [2] * len(moments)
     assert not any(forgotten in left for _, forgotten, left, _ in results)
+
+
+async def test_a_line_goes_with_its_source_if_the_group_moved_in_between(stage, url, hugo, joao):
+    telegram, rui = stage.telegram, stage.telegram.user(16, "Rui")
+    basic = telegram.chat(FRIENDS, title="Friends", kind="group")
+    stage.speaker.replies.append(("below the oak?", "I found the oak", "and the treasure"))
+    async with stage.running_process(database_url=url, pace=0.1) as stage.app:
+        await telegram.say(basic, rui, WITHDRAWN_WORDS)
+        await telegram.say(basic, hugo, "/as João")
+        await telegram.wait_for("sendMessage")
+        moved = await move(telegram, basic, FRIENDS - 1, hugo, order="on")
+        await stage.wait_until_handled()
+        lines = await rows(
+            url, "SELECT message_id FROM lines WHERE chat_id = :moved", moved=moved.id
+        )
+
+        await stage.answer(moved, rui, "/forget all")
+
+        assert len(lines) == 2
+        assert not standing(stage)[moved.id]
+        assert await rows(url, "SELECT chat_id FROM lines") == []
 
 
 @pytest.mark.soak

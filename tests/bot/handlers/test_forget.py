@@ -193,6 +193,37 @@ class TestLineInAVoice:
         assert not find_words(live.folder, "cabbage")
         assert find_words(live.folder, "beans")
 
+    @pytest.mark.parametrize(
+        ("code", "reason"), [(400, "Bad Request: chat not found"), (403, "Forbidden")]
+    )
+    async def test_the_log_names_a_late_message_that_telegram_keeps(
+        self, live, group, hugo, joao, caplog, code, reason
+    ):
+        live.telegram.delay_next("sendMessage", 0.5)
+        line = await live.first_message(group, hugo, "/as João")
+        live.telegram.fail_next("deleteMessage", code, reason)
+
+        answer = await live.first_message(group, joao, "/optout")
+        await live.wait_until_handled()
+
+        assert "of mine that came from that" not in answer["text"]
+        assert f"chat {group.id}: message {line['message_id']} was withdrawn" in caplog.text
+        assert rows(live, "SELECT message_id FROM lines") == []
+
+    async def test_the_other_lines_of_a_chat_are_not_tried_after_an_error(
+        self, live, group, hugo, joao
+    ):
+        live.speaker.replies.append(("one", "two", "three"))
+        await live.answer(group, hugo, "/as João")
+        live.telegram.fail_next("deleteMessage", 500, "Internal Server Error")
+
+        answer = await live.answer(group, joao, "/forget all")
+
+        assert "I'm going to delete 3 messages of mine" in answer["text"]
+        assert len([call for call in live.telegram.calls if call.method == "deleteMessage"]) == 1
+        assert len(rows(live, "SELECT message_id FROM lines")) == 3
+        assert not find_words(live.folder, "🎭 João\none")
+
     async def test_a_line_in_another_voice_stays(self, live, group, hugo, joao):
         line = await live.answer(group, hugo, "/as João")
 
@@ -268,6 +299,7 @@ class TestAll:
 
         monkeypatch.setattr(state.store.eraser, "erase", erase_slowly)
         monkeypatch.setattr("bot.handlers.consent.record_wait", note_command)
+        first = live.telegram.updates.next_id
         for _ in range(5):
             await live.telegram.say(live.telegram.private(zoe), zoe, words)
         await until(lambda: len(asked) == 5 and runs)
@@ -275,6 +307,7 @@ class TestAll:
         await live.wait_until_handled()
 
         assert len(runs) == 2
+        assert [update_id - first for _, _, update_id, *_ in runs] == [0, 4]
         assert len(live.said()) == 5
         assert not state.erasures
 
@@ -335,8 +368,8 @@ class TestAll:
                     (group.id, number, voice),
                 )
             database.execute(
-                "INSERT INTO sources VALUES (?, ?, ?)",
-                (group.id, about_it["message_id"], said["message_id"]),
+                "INSERT INTO sources VALUES (?, ?, ?, ?)",
+                (group.id, about_it["message_id"], said["message_id"], group.id),
             )
             database.executemany(
                 "INSERT INTO answers VALUES ('of others', ?, ?, 0)", [(13, "Jo"), (11, "Hugo")]

@@ -103,6 +103,56 @@ async def test_a_person_is_erased_with_all_that_came_from_their_words(store):
     assert await all_messages(store) == [2, 4, 21]
 
 
+async def test_what_waits_is_forgotten_if_it_came_before_the_command(store):
+    def update(number, author):
+        about = {"chat": {"id": CHAT}, "from": {"id": author}, "text": "hello"}
+        return {"update_id": number, "message": {"message_id": number, **about}}
+
+    vote = {"update_id": 4, "poll_answer": {"poll_id": "1", "user": {"id": 8}, "option_ids": [0]}}
+    wanted = ErasureQuery(authors=frozenset({8}))
+    await store.inbox.store([update(1, 8), update(2, 7), update(3, 8), vote, update(6, 8)])
+    await store.inbox.begin(3, Received(said(3, author=8)))
+
+    marked = await store.eraser.mark(wanted, AT, 5)
+    await store.eraser.erase(wanted, marked.lines, 5)
+    for number in (1, 2, 4, 6):
+        await store.inbox.begin(number, Received(said(number)) if number != 4 else None)
+
+    assert marked.messages == 2
+    assert await all_messages(store) == [2, 6]
+    waiting = {one["update_id"]: one["message"].get("text") for one in await store.inbox.waiting()}
+    assert waiting == {1: None, 2: "hello", 3: None, 6: "hello"}
+
+
+async def test_an_undeleted_line_keeps_only_the_row_that_says_so(store):
+    await store.messages.save(said(1, author=8))
+    await speak(store, 20, (1,))
+    wanted = ErasureQuery(authors=frozenset({8}))
+
+    marked = await store.eraser.mark(wanted, AT)
+    await store.eraser.erase(wanted, marked.lines, None, marked.lines)
+    kept = await store.outbox.line(CHAT, 20)
+    quiz = Quiz("poll", CHAT, 20, 0, VOICE, is_machine=False, version="0001", asked_at=AT)
+    await store.quizzes.add(quiz)
+
+    assert kept == Line(VOICE, "0001", ())
+    assert await all_messages(store) == []
+    assert await store.quizzes.find_chat_id("poll") is None
+    assert await store.outbox.find_withdrawn(AT) == ()
+    assert await store.outbox.find_withdrawn(AT + timedelta(seconds=1)) == (Ref(CHAT, 20),)
+
+
+async def test_a_line_without_a_row_gets_one_until_it_is_deleted(store):
+    wanted, line = ErasureQuery(own=(Ref(CHAT, 20),)), Ref(CHAT, 20)
+
+    marked = await store.eraser.mark(wanted, AT)
+    must_go = await store.outbox.find_withdrawn(AT + timedelta(seconds=1))
+    await store.eraser.erase(wanted, marked.lines)
+
+    assert must_go == (line,)
+    assert await store.outbox.find_withdrawn(AT + timedelta(seconds=1)) == ()
+
+
 async def test_old_messages_expire_and_others_stay(store):
     await store.messages.save(said(1))
     await store.messages.save(said(2, author=8))

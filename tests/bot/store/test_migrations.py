@@ -91,3 +91,17 @@ async def test_down_to_nothing_and_up_again_makes_the_tables_that_the_code_uses(
     assert empty is Version.MISSING
     assert await difference(url) == []
     assert ask(path, "SELECT count(*) FROM messages") == [(0,)]
+
+
+async def test_sources_of_before_get_the_chat_for_which_their_line_was_generated(url, path):
+    await migrate(url, command.upgrade, "0008")
+    ask(path, "INSERT INTO replies VALUES (1, 5, 0, -4, NULL, 'sent', '2026-01-01', NULL, NULL)")
+    ask(path, "INSERT INTO lines VALUES (-5, 7, 1, 'João', '1', '2026-01-01', 13)")
+    ask(path, "INSERT INTO lines VALUES (-5, 8, 2, 'João', '1', '2026-01-01', 13)")  # no such reply
+    ask(path, "INSERT INTO sources VALUES (-5, 7, 3), (-5, 8, 3)")
+
+    await upgrade_database(url)
+
+    query = "SELECT message_id, source_chat_id, source_id FROM sources ORDER BY message_id"
+    assert ask(path, query) == [(7, -4, 3), (8, -5, 3)]
+    assert await difference(url) == []

@@ -154,9 +154,9 @@ class VoiceHandlers:
         if not isinstance(pressed, Message) or not has_button(pressed, query.data or ""):
             await answer_query(query, context.texts.button_expired)
             return
-        line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
+        turn = await self.state.store.outbox.find_turn(pressed.chat.id, pressed.message_id)
         await answer_query(
-            query, context.texts.sticker_voice.format(name=line.voice) if line else None
+            query, context.texts.sticker_voice.format(name=turn.voice) if turn else None
         )
 
     def _withhold_opening(self, request: ReplyRequest, message: Message) -> ReplyRequest:

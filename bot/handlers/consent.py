@@ -76,12 +76,7 @@ async def erase_all_of(user_id: int, text: str, message: Message, context: Conte
     """
     state, texts = context.state, context.texts
     accounts = state.find_accounts(user_id)
-    rosters = (one.current.roster for one in state.models.usable)
-    query = ErasureQuery(
-        authors=accounts,
-        voices=tuple(state.find_names(accounts)),
-        bots=frozenset[int]().union(*(roster.understudies for roster in rosters)),
-    )
+    query = ErasureQuery(authors=accounts)
     run = state.erasures.setdefault(accounts, SharedRun())
     run.newest = max(run.newest, context.delivery.update_id)
     await record_wait()  # for another command of this person
@@ -106,14 +101,14 @@ async def _forget_message(message: Message, replied: Message, context: Context) 
     is_own = replied.from_user is not None and replied.from_user.id == context.bot.id
     owner_ids = {author_id(replied)}
     if is_own:
-        line = await state.store.outbox.line(ref.chat_id, ref.message_id)
+        turn = await state.store.outbox.find_turn(ref.chat_id, ref.message_id)
         spoken = parse_voice_header(replied.text or "")
-        if line is None and spoken is None:
+        if turn is None and spoken is None:
             return texts.forget_no_voice
-        if line and line.person_id is not None:
-            owner_ids = set(state.find_accounts(line.person_id))
-        else:
-            owner = roster.find_by_name(line.voice if line else spoken[0] if spoken else "")
+        if turn:
+            owner_ids = set(state.find_accounts(turn.person_id))
+        else:  # the database was lost
+            owner = roster.find_by_name(spoken[0]) if spoken else None
             owner_ids = set(owner.ids if owner else ())
     sender_id = author_id(message)
     sender_ids = {sender_id, *state.find_accounts(sender_id or 0)}

@@ -14,7 +14,7 @@ from bot.services.delivery import UNSENT
 from bot.services.replies import BusyError
 from bot.services.state import BotState
 from bot.store.messages import Place
-from bot.store.outbox import Line
+from bot.store.outbox import Turn
 from bot.store.quizzes import Quiz
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, place_of
@@ -110,14 +110,14 @@ class GuessGame:
         names = [person.name for person in state.access_in(place.chat_id).voices]
         question = make_question(shown, names, context.texts, self.rng)
 
-        line = Line(shown.voice, shown.version, shown.sources, person_id=shown.person_id)
+        turn = Turn(shown.voice, shown.person_id, shown.version, shown.sources, ("",))
 
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
-            may_imitate = await state.may_still_imitate(place.chat_id, shown.voice, shown.person_id)
+            may_imitate = await state.may_still_imitate(place.chat_id, shown.person_id)
             return may_imitate and await state.store.outbox.may_send(part)
 
-        sent, outcome = await context.delivery.ask(part, place, question, line, may_send)
+        sent, outcome = await context.delivery.ask(part, place, question, turn, may_send)
         if sent and sent.poll:
             quiz = Quiz(
                 poll_id=sent.poll.id,

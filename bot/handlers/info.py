@@ -77,22 +77,22 @@ async def explain_line(message: Message, context: Context) -> str:
     """Explain how the message replied to was made; rejected candidates are for admins only."""
     state, texts = context.state, context.texts
     replied = message.reply_to_message
-    line = None
+    turn = None
     if replied and not replied.poll:  # an explanation would reveal the answer of a quiz
-        line = await state.store.outbox.line(message.chat.id, replied.message_id)
-    if replied is None or line is None:
+        turn = await state.store.outbox.find_turn(message.chat.id, replied.message_id)
+    if replied is None or turn is None:
         return texts.why_usage
-    read = line.generation.read if line.generation else len(line.sources)
+    read = turn.generation.read if turn.generation else len(turn.sources)
     text = texts.why if read else texts.why_without_count
     parts = [
         text.format(
-            voice=line.voice,
-            version=line.version,
+            voice=turn.voice,
+            version=turn.version,
             messages=texts.format_count(texts.messages, read),
         )
     ]
-    if line.generation and person_id(message.from_user) in state.settings.admins:
-        counts = Counter(line.generation.rejected)
+    if turn.generation and person_id(message.from_user) in state.settings.admins:
+        counts = Counter(turn.generation.rejected)
         reasons = (f"{number} × {texts.rejections[key]}" for key, number in counts.most_common())
         parts.append(
             texts.why_rejected.format(count=counts.total(), reasons=", ".join(reasons))

@@ -17,12 +17,12 @@ from bot.services.replies import (
     PLAIN_REQUEST,
     BusyError,
     QueueError,
-    Reply,
     ReplyRequest,
     SlowError,
 )
 from bot.services.state import BotState
 from bot.store.messages import Place
+from bot.store.outbox import Turn
 from bot.store.send_log import Part
 from bot.texts.wording import Wording
 from bot.transport.outgoing import pause, typing, typing_seconds
@@ -84,7 +84,7 @@ class Speaking:
         """Continue an unprompted turn of an earlier process; return whether there was one."""
         turn = await context.delivery.unfinished()
         if turn is not None:
-            await self.join(context, place, turn.line.voice, datetime.now(UTC), should_continue)
+            await self.join(context, place, turn.voice, datetime.now(UTC), should_continue)
         return turn is not None
 
     def stop(self, chat_id: int) -> None:
@@ -138,10 +138,10 @@ class Speaking:
         context: Context,
         part: Part,
         place: Place,
-        generate: Callable[..., Awaitable[Reply]],
+        generate: Callable[..., Awaitable[Turn]],
         *,
         is_asked: bool = True,
-    ) -> Reply:
+    ) -> Turn:
         """Return the rest of a stored turn, or generate one; tell the chat if it must wait."""
         started = asyncio.Event()
         async with typing(context.bot, place):
@@ -168,7 +168,7 @@ class Speaking:
         context: Context,
         part: Part,
         place: Place,
-        generate: Callable[..., Awaitable[Reply]],
+        generate: Callable[..., Awaitable[Turn]],
         no_reply_text: str | None = None,
         should_continue: Callable[[], bool] = lambda: True,
         voice: str | None = None,
@@ -183,11 +183,11 @@ class Speaking:
         def may_continue() -> bool:
             return self._stops[place.chat_id] == stops and should_continue()
 
-        async def generate_permitted(on_start: Callable[[], object] | None = None) -> Reply:
-            reply = await generate(on_start=on_start)
+        async def generate_permitted(on_start: Callable[[], object] | None = None) -> Turn:
+            turn = await generate(on_start=on_start)
             if voice is not None and self._refuse(voice, place, context):
                 raise VoiceError(f"{voice} may not be used any more")
-            return reply
+            return turn
 
         is_asked = no_reply_text is not None
         try:
@@ -208,7 +208,7 @@ class Speaking:
         context: Context,
         part: Part,
         place: Place,
-        generate: Callable[..., Awaitable[Reply]],
+        generate: Callable[..., Awaitable[Turn]],
         may_continue: Callable[[], bool],
         *,
         is_asked: bool = True,
@@ -223,12 +223,12 @@ class Speaking:
         with self._state.replies.admitted(place.chat_id):
             async with self._locks[place.chat_id]:
                 begun = time.monotonic()
-                reply = await self._load_or_generate(
+                turn = await self._load_or_generate(
                     context, part, place, generate, is_asked=is_asked
                 )
                 since = begun if is_first_paced else None
-                ready = self._paced(context, part, place, reply, may_continue, since, stopped)
-                return await self._send_turn(context, part, place, reply, ready)
+                ready = self._paced(context, part, place, turn, may_continue, since, stopped)
+                return await self._send_turn(context, part, place, turn, ready)
 
     async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
         """Say why there is no reply, unless `excuse` is empty."""
@@ -243,7 +243,7 @@ class Speaking:
         context: Context,
         part: Part,
         place: Place,
-        reply: Reply,
+        turn: Turn,
         may_continue: Callable[[], bool],
         since: float | None = None,
         stopped: asyncio.Event | None = None,
@@ -265,26 +265,26 @@ class Speaking:
             begun = time.monotonic()
             await self._state.is_current.wait()  # somebody may have withdrawn, or sent /stop
             may_speak = may_continue() and self._state.may_speak_in(place.chat_id)
-            may_speak = may_speak and await self._may_still_imitate(reply, place)
+            may_speak = may_speak and await self._may_still_imitate(turn, place)
             return may_speak and await self._state.store.outbox.may_send(part)
 
         return ready
 
     async def _send_turn(
-        self, context: Context, part: Part, place: Place, reply: Reply, ready: Ready
+        self, context: Context, part: Part, place: Place, turn: Turn, ready: Ready
     ) -> bool:
         """Send a turn message by message; return whether its messages arrived.
 
         Returns False if one did not, or if the bot may no longer speak here. A turn that was
         withdrawn counts as sent.
         """
-        result = await context.delivery.send_turn(part, place, ready)
+        result = await context.delivery.send_turn(part, place, turn, ready)
         if result == "sent" or not self._state.may_speak_in(place.chat_id):
             return result == "sent"
-        return result == "withdrawn" or not await self._may_still_imitate(reply, place)
+        return result == "withdrawn" or not await self._may_still_imitate(turn, place)
 
-    async def _may_still_imitate(self, reply: Reply, place: Place) -> bool:
-        return await self._state.may_still_imitate(place.chat_id, reply.voice, reply.person_id)
+    async def _may_still_imitate(self, turn: Turn, place: Place) -> bool:
+        return await self._state.may_still_imitate(place.chat_id, turn.person_id)
 
     def _refuse(self, voice: str, place: Place, context: Context) -> str | None:
         """Return why a voice that somebody asked for may not be used now, or None if it may.

@@ -20,10 +20,9 @@ from telegram.ext import ExtBot
 
 from bot.errors import StoppingError, StoreError
 from bot.services.forgetting import delete_withdrawn
-from bot.services.replies import Reply
 from bot.services.state import BotState
 from bot.store.messages import Place, Ref
-from bot.store.outbox import APOLOGY, NOTICE, Line, State, Turn
+from bot.store.outbox import APOLOGY, NOTICE, State, Turn
 from bot.store.send_log import Part, SendLog
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import (
@@ -118,7 +117,6 @@ class Delivery:
     is_running: Callable[[], bool] = lambda: True
     parts: int = field(default=0, init=False)
     refused: set[Place] = field(default_factory=set, init=False)
-    turns: dict[Part, Turn] = field(default_factory=dict, init=False)
 
     async def resume(self) -> None:
         """Store what an earlier process sent; delete what was withdrawn while it was sent."""
@@ -188,13 +186,13 @@ class Delivery:
             await self.send_text(place, text, part=part)
 
     async def ask(
-        self, part: Part, place: Place, question: Question, line: Line, ready: Ready
+        self, part: Part, place: Place, question: Question, turn: Turn, ready: Ready
     ) -> tuple[Message | None, State]:
-        """Send a quiz, which is stored like a turn without text, and return its state.
+        """Send a quiz, which is a turn of one message without text, and return its state.
 
         Returns no message if it did not arrive or was withdrawn while it was sent.
         """
-        outbox, turn = self.state.store.outbox, Turn(line, ("",))
+        outbox = self.state.store.outbox
         await outbox.keep_turn(part, place, turn)
         sent, state = None, UNSENT
         if await ready(question.text):
@@ -207,24 +205,15 @@ class Delivery:
         return sent, state
 
     async def load_or_generate(
-        self, part: Part, place: Place, make: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
-        """Return the unsent messages of a part's turn; generate and store it if there is none."""
+        self, part: Part, place: Place, make: Callable[[], Awaitable[Turn]]
+    ) -> Turn:
+        """Return what is unsent of a part's turn; generate and store the turn if there is none."""
         outbox = self.state.store.outbox
         turn = await outbox.unsent(part) if self.is_repeated else None
         if turn is None:
-            reply = await make()
-            line = Line(
-                reply.voice, reply.version, reply.sources, reply.generation, reply.person_id
-            )
-            turn = Turn(line, reply.messages)
+            turn = await make()
             await outbox.keep_turn(part, place, turn)
-        self.turns[part] = turn
-        line = turn.line
-        return Reply(
-            line.voice, turn.messages, line.version, tuple(line.sources), line.generation,
-            line.person_id,
-        )  # fmt: skip
+        return turn
 
     async def unfinished(self) -> Turn | None:
         """Return the unsent rest of the first part's turn, if an earlier process left one."""
@@ -232,12 +221,12 @@ class Delivery:
             return None
         return await self.state.store.outbox.unsent(Part(self.update_id, 0))
 
-    async def send_turn(self, part: Part, place: Place, ready: Ready) -> TurnResult:
+    async def send_turn(self, part: Part, place: Place, turn: Turn, ready: Ready) -> TurnResult:
         """Send and store the messages of a part's turn, each after `ready` returns True.
 
         Messages after one that may have arrived are still sent.
         """
-        outbox, left, has_all = self.state.store.outbox, self.turns.pop(part), True
+        outbox, left, has_all = self.state.store.outbox, turn, True
         while left.messages:
             words = left.messages[0]
             state, sent = UNSENT, None
@@ -253,7 +242,7 @@ class Delivery:
             has_all &= sent is not None
             message = message_of(sent) if sent else None
             left = left.without_first(state)
-            await self._store(part, left, message, add_voice_header(left.line.voice, words))
+            await self._store(part, left, message, add_voice_header(left.voice, words))
         return "sent" if has_all else "not sent"
 
     async def _store(self, part: Part, left: Turn, sent: StoredMessage | None, text: str) -> bool:
@@ -274,7 +263,7 @@ class Delivery:
         self, part: Part, place: Place, turn: Turn, again: Callable[[], Awaitable[bool]]
     ) -> tuple[Message | None, State]:
         """Send the first message of a turn; send a lone emoji as the group's usual sticker."""
-        voice, words = turn.line.voice, turn.messages[0]
+        voice, words = turn.voice, turn.messages[0]
         left, sticker = len(turn.messages), None
         if not any(map(str.isalpha, words)):
             sticker = await self.state.store.stickers.favourite(place.chat_id, words)

@@ -19,7 +19,7 @@ from bot.services.measurements import Measurements
 from bot.services.model_holder import CurrentModel, SpeakerCache
 from bot.store.inbox import generating, record_wait
 from bot.store.messages import MessageStore, Place
-from bot.store.outbox import Generation
+from bot.store.outbox import Generation, Turn
 from model.chat.conversation import Message, Window, context_before
 from model.chat.eligibility import Line, make_line
 from model.chat.prompt import render_context
@@ -46,21 +46,6 @@ T = TypeVar("T")
 
 TOO_MANY: ContextVar[bool] = ContextVar("too_many", default=False)
 """True while an update is handled whose chat already has too many pending replies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A turn: its voice and messages, the version that generated it, and its source messages.
-
-    `person_id`: an id of the person whose voice it is, if it is known.
-    """
-
-    voice: str
-    messages: tuple[str, ...]
-    version: str
-    sources: tuple[int, ...]
-    generation: Generation | None = None
-    person_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +178,7 @@ class Replies:
         at: datetime,
         request: ReplyRequest = PLAIN_REQUEST,
         on_start: Callable[[], object] | None = None,
-    ) -> Reply:
+    ) -> Turn:
         """Return the reply of `voice` to the newest messages.
 
         `on_start` is called when the model starts to generate it.
@@ -221,7 +206,7 @@ class Replies:
         at: datetime,
         request: ReplyRequest = PLAIN_REQUEST,
         on_start: Callable[[], object] | None = None,
-    ) -> Reply:
+    ) -> Turn:
         """Return the next turn, in the voice that the model chooses among `voices`.
 
         Parameters and exceptions are those of `generate`.
@@ -234,7 +219,7 @@ class Replies:
 
         return await self._reply(place, at, request, on_start, generate)
 
-    async def imitate_message(self, kept: Message, voice: str) -> Reply:
+    async def imitate_message(self, kept: Message, voice: str) -> Turn:
         """Return what `voice` might have said instead of a stored message.
 
         Raises:
@@ -267,7 +252,7 @@ class Replies:
         on_start: Callable[[], object] | None,
         generate: _Generate,
         before: Message | None = None,
-    ) -> Reply:
+    ) -> Turn:
         """Generate a reply; begin again if the chat's model is replaced while the reply waits."""
         for _ in range(MAX_REPLACEMENTS):
             model = self._find_model(place.chat_id)
@@ -284,7 +269,7 @@ class Replies:
         on_start: Callable[[], object] | None,
         generate: _Generate,
         before: Message | None,
-    ) -> Reply:
+    ) -> Turn:
         opening = ""
         if request.opening:
             names = [person.name for person in model.roster.people]
@@ -310,10 +295,9 @@ class Replies:
             sources.append(request.command_id)  # the reply begins with words of this message
         generation = Generation(len(lines), rejected)
         person = model.roster.find_by_name(voice)
-        return Reply(
-            voice, messages, model.version, tuple(sources), generation,
-            person.ids[0] if person else None,
-        )  # fmt: skip
+        if person is None:
+            raise VoiceError(f"the model that replaced the chat's does not know {voice}")
+        return Turn(voice, person.ids[0], model.version, tuple(sources), messages, generation)
 
     async def _generate(
         self,

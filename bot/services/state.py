@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from bot.store.messages import Place
 from bot.store.shared_run import SharedRun
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
-from model.chat.roster import DecisionKind, Person, Roster
+from model.chat.roster import DecisionKind, Roster
 from model.version import VERSION
 
 if TYPE_CHECKING:
@@ -114,21 +114,18 @@ class BotState:
             self.decisions = await self.store.decisions.all()
             self._access.clear()
 
-    async def may_still_imitate(self, chat_id: int, voice: str, person_id: int | None) -> bool:
+    async def may_still_imitate(self, chat_id: int, person_id: int) -> bool:
         """Whether the person in whose voice something is sent still agrees."""
         if self.is_shared:
-            await self._reload_decisions(chat_id, voice, person_id)
-        person = self.find_person(chat_id, voice, person_id)
+            await self._reload_decisions(person_id)
+        person = self.access_in(chat_id).roster.find_by_id(person_id)
         return person is not None and self.access_in(chat_id).may_imitate(person)
 
-    async def _reload_decisions(self, chat_id: int, voice: str, person_id: int | None) -> None:
+    async def _reload_decisions(self, person_id: int) -> None:
         """Reload a person's decisions: other processes' notifications arrive with a delay."""
-        person = self.find_person(chat_id, voice, person_id)
-        accounts = set(person.ids if person else ())
-        if person_id is not None:
-            accounts |= self.find_accounts(person_id)
         async with self.loading:
-            found = {**self.decisions, **await self.store.decisions.find(accounts)}
+            told = await self.store.decisions.find(self.find_accounts(person_id))
+            found = {**self.decisions, **told}
             if found != self.decisions:
                 self.decisions = found
                 self._access.clear()
@@ -195,12 +192,6 @@ class BotState:
         """Return the ids of all accounts of a person, by the rosters of all models."""
         return self.models.linked_accounts.get(user_id, frozenset({user_id}))
 
-    def find_names(self, accounts: Collection[int]) -> frozenset[str]:
-        """Return the names that a person with these accounts has in the rosters of all models."""
-        rosters = [one.current.roster for one in self.models.usable]
-        people = (roster.find_by_id(number) for roster in rosters for number in accounts)
-        return frozenset(person.name for person in people if person)
-
     async def record_model_folders(self) -> None:
         """Store which groups have models of their own, so that it is known without the models.
 
@@ -264,11 +255,6 @@ class BotState:
         now = datetime.now(UTC)
         await self.store.decisions.add(StoredDecision(user_id, decision, now, chat_id, update_id))
         await self._load_decisions()
-
-    def find_person(self, chat_id: int, voice: str, person_id: int | None) -> Person | None:
-        """Return whose voice a message is in; earlier versions stored only the voice's name."""
-        roster = self.access_in(chat_id).roster
-        return roster.find_by_name(voice) if person_id is None else roster.find_by_id(person_id)
 
     async def health(self) -> dict[str, Any]:
         """Return version, model, failing jobs and waiting updates; `ok` is False if a job fails.

@@ -1,6 +1,7 @@
 """Create, check, lock and open the bot's database, and run its transactions."""
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ UPGRADE = "understudy-bot db upgrade"
 LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
 
 _REVISIONS = "alembic_version"  # the table that Alembic keeps
+_UNRELEASED = re.compile(r"00\d\d")  # the revisions before 0.1.0
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], T]
@@ -38,6 +40,7 @@ class Version(Enum):
     """How a database's schema compares with this program's."""
 
     MISSING = "missing"
+    UNRELEASED = "unreleased"
     OLDER = "older"
     CURRENT = "current"
     NEWER = "newer"
@@ -230,6 +233,11 @@ def describe_mismatch(url: str, version: Version) -> str:
     name = database_name(url)
     if version is Version.FOREIGN:
         return f"{name} is another program's database: {ANOTHER}"
+    if version is Version.UNRELEASED:
+        return (
+            f"the database {name} is from before 0.1.0: run `understudy-bot dump` with the program "
+            f"that made it, give the file to `understudy retrain`, and {ANOTHER}"
+        )
     if version is Version.NEWER:
         return (
             f"the database {name} was created by a newer version of understudy: install that "
@@ -267,11 +275,11 @@ async def upgrade_database(url: str) -> bool:
     """Migrate the database, creating it if necessary; return whether anything changed.
 
     Raises:
-        StoreError: It cannot be written, is of a newer version, belongs to another program, is not
-            a database, or a bot uses it.
+        StoreError: It cannot be written, is of a newer version or from before 0.1.0, belongs to
+            another program, is not a database, or a bot uses it.
     """
     version = await read_version(url)
-    if version in {Version.NEWER, Version.FOREIGN}:
+    if version not in {Version.MISSING, Version.OLDER, Version.CURRENT}:
         raise StoreError(describe_mismatch(url, version))
     if version is not Version.CURRENT:
         with lock_database(url):
@@ -332,6 +340,8 @@ def _read_version(connection: Connection) -> Version:
     scripts = ScriptDirectory.from_config(alembic_config())
     if revisions[0] == scripts.get_current_head():
         return Version.CURRENT
+    if _UNRELEASED.fullmatch(revisions[0]):
+        return Version.UNRELEASED
     existing = {script.revision for script in scripts.walk_revisions()}
     return Version.OLDER if revisions[0] in existing else Version.NEWER
 

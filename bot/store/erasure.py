@@ -17,11 +17,9 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Table,
     Update,
     and_,
     delete,
-    exists,
     func,
     literal,
     literal_column,
@@ -61,7 +59,7 @@ from bot.store.updates import (
     remove_sender_name,
 )
 from bot.store.wipe import clear, shrink
-from model.chat.eligibility import add_voice_header, clear_caches
+from model.chat.eligibility import clear_caches
 
 T = TypeVar("T")
 
@@ -103,15 +101,12 @@ class ErasureQuery:
     """The messages to erase: single messages, or all messages of some author ids.
 
     `own`: single messages of the bot. All that the bot said in the voices of `authors` is erased
-    too, no matter what it was generated from. Earlier versions stored only a voice's name: `voices`
-    are the names of `authors`, and `bots` the ids under which the bot sent such messages.
+    too, no matter what it was generated from.
     """
 
     messages: tuple[Ref, ...] = ()
     own: tuple[Ref, ...] = ()
     authors: frozenset[int] = frozenset()
-    voices: tuple[str, ...] = ()
-    bots: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +167,7 @@ class Eraser:
             query = select(func.count()).select_from(messages).where(*theirs)
             stored = await self._database.read(lambda one: one.execute(query).scalar_one())
             marked = stored + len(unread)
-        turns = partial(find_turns, people=wanted.authors, voices=wanted.voices)
+        turns = partial(find_turns, people=wanted.authors)
         for number in await self._database.read(turns):  # first: see `bot.store.outbox`
             self._must_wipe = True
             await self._database.write(partial(withdraw_turn, number=number))
@@ -431,8 +426,8 @@ def _record_messages(refs: Sequence[Ref], at: datetime, connection: Connection) 
 def _record_lines(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
     """Record that lines must be deleted in their chats; see `Outbox.find_withdrawn`."""
     _record(refs, at, connection)
-    unknown = {"reply_id": 0, "voice": "", "version": "", "sent_at": at}  # if they have no row
-    rows = [{**asdict(ref), **unknown} for ref in refs]
+    unknown = {"reply_id": 0, "voice": "", "version": "", "sent_at": at, "person_id": 0}
+    rows = [{**asdict(ref), **unknown} for ref in refs]  # for those that have no row
     connection.execute(insert(lines).on_conflict_do_nothing(), rows)
 
 
@@ -465,12 +460,7 @@ def _is_among(keys: list[tuple[int, int]]) -> ColumnElement[bool]:
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
-    """Find the bot's messages to erase.
-
-    These are replies generated from erased messages, and replies and quizzes in the voices. Of
-    earlier versions, those without a person's id are known by name, and those without a row in
-    `lines` by the voice header in their text.
-    """
+    """Find the bot's messages to erase: made from erased messages, or in the people's voices."""
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
         and_(
@@ -478,15 +468,6 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
             messages.c.message_id == sources.c.source_id,
         ),
     )
-    starts = (
-        messages.c.text.startswith(add_voice_header(v, ""), autoescape=True) for v in wanted.voices
-    )
-    is_spoken = and_(messages.c.author_id.in_(wanted.bots), or_(False, *starts))  # noqa: FBT003
-    is_theirs = or_(
-        lines.c.person_id.in_(wanted.authors),
-        and_(lines.c.person_id.is_(None), lines.c.voice.in_(wanted.voices)),
-    )
-    is_in_quiz = guesses.c.voice.in_(wanted.voices)
     queries = [
         generated_from.where(messages.c.author_id.in_(wanted.authors)),
         *(
@@ -495,22 +476,12 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
             )
             for ref in wanted.messages
         ),
-        select(lines.c.chat_id, lines.c.message_id).where(is_theirs),
-        *(
-            select(table.c.chat_id, table.c.message_id).where(condition, ~_has_line(table))
-            for table, condition in ((guesses, is_in_quiz), (messages, is_spoken))
-        ),
+        select(lines.c.chat_id, lines.c.message_id).where(lines.c.person_id.in_(wanted.authors)),
     ]
     found = set(wanted.own)
     for query in queries:
         found.update(Ref(*row) for row in connection.execute(query))
     return frozenset(found)
-
-
-def _has_line(table: Table) -> ColumnElement[bool]:
-    """Return the condition that a message of a table has a row in `lines`."""
-    same = lines.c.chat_id == table.c.chat_id, lines.c.message_id == table.c.message_id
-    return exists().where(*same)
 
 
 def _overwrite(connection: Connection, condition: ColumnElement[bool]) -> None:

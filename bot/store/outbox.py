@@ -35,7 +35,7 @@ deleted or Telegram refuses that for good (`find_withdrawn`).
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -57,12 +57,11 @@ APOLOGY = -1
 NOTICE = -2
 """The part that says that the answer will take a while."""
 
-State = Literal["generating", "queued", "sending", "sent", "uncertain", "refused"]
+State = Literal["generating", "queued", "sent", "uncertain", "refused"]
 """The state of a part.
 
 `generating`: nothing of it is stored. `queued`: its turn is stored, and the next message is not
 sent. `uncertain`: a message may have arrived. `refused`: it did not arrive and never will.
-`sending`: earlier versions wrote this for a message that was sent.
 """
 
 
@@ -75,30 +74,21 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A message of the bot's in a voice: how it was generated, and from which messages.
+class Turn:
+    """A turn in a voice: how it was generated, and its messages that are not sent yet.
 
-    `sources` lacks messages that were erased since. `person_id` is an id of the person whose voice
-    it is. Earlier versions stored neither `generation` nor `person_id`.
+    `person_id` is an id of the person whose voice it is. `sources` are the ids of the messages that
+    it was generated from, except those erased since. `so_far` is the state of the part if no more
+    messages are sent. A stored turn without messages was withdrawn. The message of a quiz has no
+    text here.
     """
 
     voice: str
+    person_id: int
     version: str
-    sources: Sequence[int]
+    sources: tuple[int, ...]
+    messages: tuple[str, ...] = ()
     generation: Generation | None = None
-    person_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The unsent messages of a turn, and how they were generated.
-
-    `so_far` is the state of the part if no more of them are sent. A stored turn without messages
-    was withdrawn. The message of a quiz has no text here.
-    """
-
-    line: Line
-    messages: tuple[str, ...]
     so_far: State = "refused"
 
     def without_first(self, state: State) -> "Turn":
@@ -150,8 +140,7 @@ class Outbox:
 
     async def keep_turn(self, part: Part, place: Place, turn: Turn) -> None:
         """Store a turn before its first message is sent; without text if it is withdrawn."""
-        generation = turn.line.generation
-        made = json.dumps(asdict(generation)) if generation else None
+        made = json.dumps(asdict(turn.generation)) if turn.generation else None
 
         def write(connection: Connection) -> None:
             is_withdrawn = _is_withdrawn(connection, place.chat_id, turn)
@@ -234,20 +223,20 @@ class Outbox:
         change = update(replies).where(*old).values(update_id=None, turn=None)
         await self._database.write(lambda connection: connection.execute(change))
 
-    async def line(self, chat_id: int, message_id: int) -> Line | None:
-        """Return how a message in a voice was generated, or None for any other message."""
+    async def find_turn(self, chat_id: int, message_id: int) -> Turn | None:
+        """Return the turn of a message in a voice, without messages, or None for any other one."""
         at = {"chat_id": chat_id, "message_id": message_id}
         how = select(replies.c.generation).where(replies.c.id == lines.c.reply_id)
         query = select(lines, how.scalar_subquery().label("generation")).filter_by(**at)
         made_from = select(sources.c.source_id).filter_by(**at).order_by(sources.c.source_id)
 
-        def find(connection: Connection) -> Line | None:
+        def find(connection: Connection) -> Turn | None:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
             ids = tuple(connection.execute(made_from).scalars())
             generation = Generation(**json.loads(row.generation)) if row.generation else None
-            return Line(row.voice, row.version, ids, generation, row.person_id)
+            return Turn(row.voice, row.person_id, row.version, ids, generation=generation)
 
         return await self._database.read(find)
 
@@ -260,11 +249,9 @@ class Outbox:
         notes = await self.log.load()
         is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
         no_more = replies.c.turn.is_not(None), replies.c.update_id.not_in(is_waiting)
-        sending = update(replies).where(replies.c.state == "sending").values(state="uncertain")
 
         def write(connection: Connection) -> int:
-            uncertain = connection.execute(sending).rowcount
-            uncertain += sum(_settle(connection, note) for note in notes.values())
+            uncertain = sum(_settle(connection, note) for note in notes.values())
             connection.execute(update(replies).where(*no_more).values(turn=None))
             return uncertain
 
@@ -292,21 +279,14 @@ class Outbox:
         return result
 
 
-def find_turns(
-    connection: Connection, people: Collection[int], voices: Collection[str]
-) -> list[int]:
-    """Return the unsent turns of these people, or generated from forgotten messages.
-
-    Turns without a person's id are known by the names `voices`.
-    """
+def find_turns(connection: Connection, people: Collection[int]) -> list[int]:
+    """Return the unsent turns of these people, or generated from forgotten messages."""
     found = []
     for row in connection.execute(select(replies).where(replies.c.turn.is_not(None))):
         turn = _turn_of(row.turn)
         if turn is None or not turn.messages:
             continue
-        line = turn.line
-        is_theirs = line.voice in voices if line.person_id is None else line.person_id in people
-        if is_theirs or _is_withdrawn(connection, row.chat_id, turn):
+        if turn.person_id in people or _is_withdrawn(connection, row.chat_id, turn):
             found.append(row.id)
     return found
 
@@ -329,7 +309,7 @@ def keep_line(
     part: Part,
     ids: tuple[int, int],
     sent_at: datetime,
-    line: Line,
+    turn: Turn,
 ) -> None:
     """Store how a message was generated; `ids` are its chat's and its own.
 
@@ -343,16 +323,16 @@ def keep_line(
         .values(
             **at,
             reply_id=reply.id,
-            voice=line.voice,
-            version=line.version,
+            voice=turn.voice,
+            version=turn.version,
             sent_at=sent_at,
-            person_id=line.person_id,
+            person_id=turn.person_id,
         )
         .on_conflict_do_nothing()
     )
-    if line.sources:
+    if turn.sources:
         made_in = {**at, "source_chat_id": reply.chat_id}
-        rows = [{**made_in, "source_id": source} for source in line.sources]
+        rows = [{**made_in, "source_id": source} for source in turn.sources]
         connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
 
 
@@ -406,7 +386,7 @@ def _advance(connection: Connection, part: Part, left: Turn, message: Message | 
             connection.execute(insert(forgotten).values(mark).on_conflict_do_nothing())
         elif message.text:
             connection.execute(message_insert(message))
-        keep_line(connection, part, (ref.chat_id, ref.message_id), message.sent_at, left.line)
+        keep_line(connection, part, (ref.chat_id, ref.message_id), message.sent_at, left)
     if is_withdrawn or not left.messages:
         connection.execute(_state_update(part, left.so_far))
     else:
@@ -433,7 +413,7 @@ def _settle(connection: Connection, note: Note) -> bool:
         return False
     else:
         words = turn.messages[0] if turn.messages else ""
-        text = add_voice_header(turn.line.voice, words) if words else ""
+        text = add_voice_header(turn.voice, words) if words else ""
         message = replace(note.message, text=text) if note.message else None
         _advance(connection, part, turn.without_first(state), message)
     return state == "uncertain"
@@ -441,12 +421,12 @@ def _settle(connection: Connection, note: Note) -> bool:
 
 def _is_withdrawn(connection: Connection, chat_id: int, turn: Turn) -> bool:
     """Whether a stored turn must not be sent: it was withdrawn, or a source was forgotten."""
-    sources_of = [Ref(chat_id, number) for number in turn.line.sources]
+    sources_of = [Ref(chat_id, number) for number in turn.sources]
     return not turn.messages or bool(find_forgotten(connection, sources_of))
 
 
 def _json_of(turn: Turn) -> str:
-    stored = replace(turn, line=replace(turn.line, generation=None))
+    stored = replace(turn, generation=None)  # it has a column of its own
     return json.dumps(asdict(stored))  # in ASCII: SQLite cannot store half of a surrogate pair
 
 
@@ -454,14 +434,5 @@ def _turn_of(stored: str | None) -> Turn | None:
     if stored is None:
         return None
     found: dict[str, Any] = json.loads(stored)
-    line = found["line"]
-    return Turn(
-        Line(
-            line["voice"],
-            line["version"],
-            tuple(line["sources"]),
-            person_id=line.get("person_id"),
-        ),
-        tuple(found["messages"]),
-        found["so_far"],
-    )
+    lists = {name: tuple(found[name]) for name in ("sources", "messages")}
+    return Turn(**{**found, **lists})

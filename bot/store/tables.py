@@ -1,4 +1,4 @@
-"""Define the tables of the bot's database; earlier versions are in `migrations`."""
+"""Define the tables of the bot's database, which `migrations` creates."""
 
 from datetime import UTC, datetime
 
@@ -135,11 +135,11 @@ lines = Table(
     Column("voice", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("sent_at", UtcDateTime, nullable=False),
-    Column("person_id", BigInteger),
+    Column("person_id", BigInteger, nullable=False),
 )
 """The bot's messages in a voice, and the model version that generated them.
 
-`person_id`: an id of the person whose voice it is; earlier versions stored none.
+`person_id`: an id of the person whose voice it is.
 """
 
 sources = Table(

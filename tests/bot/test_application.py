@@ -70,7 +70,7 @@ async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
     assert parse_voice_header(sent.params["text"])[0] == "João"
 
 
-@pytest.mark.parametrize("state", ["sending", "sent"])
+@pytest.mark.parametrize("state", ["uncertain", "sent"])
 async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, group, zoe, state):
     part, place = await told("/as João", begun=1)
     async with open_database(stage.settings().database_url) as database:
@@ -84,7 +84,7 @@ async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, gr
     async with open_database(stage.settings().database_url) as database:
         uncertain = await Outbox(database).count("uncertain")
     assert [parse_voice_header(text)[0] for text in stage.said()] == ["李雷"]
-    assert uncertain == (state == "sending")
+    assert uncertain == (state == "uncertain")
     assert (await queue(stage)).waiting == 0
 
 
@@ -437,11 +437,11 @@ class TestTurns:
             await stage.wait_until_handled()
             store = app.bot_data["state"].store
             uncertain = await store.outbox.count("uncertain")
-            line = await store.outbox.line(group.id, said["message_id"])
+            turn = await store.outbox.find_turn(group.id, said["message_id"])
 
         assert stage.said() == [said["text"]]
         assert uncertain == 0
-        assert line.voice == "João"
+        assert turn.voice == "João"
 
     async def test_a_turn_ends_if_its_source_is_forgotten_during_a_restart(
         self, stage, group, joao, zoe

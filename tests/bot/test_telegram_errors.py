@@ -126,7 +126,7 @@ async def test_a_message_in_a_flood_wait_is_not_uncertain(live, group, zoe):
 
     await until(lambda: counted(live, "queued"), seconds=1)
 
-    assert await counted(live, "sending") == 0
+    assert await counted(live, "uncertain") == 0
 
 
 async def test_an_optout_during_a_flood_wait_cancels_the_line(live, group, zoe, joao):

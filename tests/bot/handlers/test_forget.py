@@ -354,18 +354,18 @@ class TestAll:
         said = await live.telegram.say(group, joao, "below the oak")
         about_it, of_the_voice = [await live.answer(group, hugo, "/help") for _ in range(2)]
         with closing(sqlite3.connect(live.folder / "bot.db")) as database, database:
-            for poll, number, voice in (
-                ("about it", about_it["message_id"], "Hugo Sá"),
-                ("of the voice", of_the_voice["message_id"], "João"),
-                ("of others", 900, "Hugo Sá"),
+            for poll, number, voice, person_id in (
+                ("about it", about_it["message_id"], "Hugo Sá", 12),
+                ("of the voice", of_the_voice["message_id"], "João", 13),
+                ("of others", 900, "Hugo Sá", 12),
             ):
                 database.execute(
                     "INSERT INTO guesses VALUES (?, ?, ?, 0, ?, 0, '1', '2026-01-01')",
                     (poll, group.id, number, voice),
                 )
                 database.execute(
-                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', '2026-01-01', NULL)",
-                    (group.id, number, voice),
+                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', '2026-01-01', ?)",
+                    (group.id, number, voice, person_id),
                 )
             database.execute(
                 "INSERT INTO sources VALUES (?, ?, ?, ?)",

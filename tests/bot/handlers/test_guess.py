@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from bot.handlers.guess import GuessGame, QuizMessage, is_guessable, make_question
-from bot.store.outbox import Line
+from bot.store.outbox import Turn
 from bot.texts import EN, LANGUAGES
 from model.errors import VoiceError
 from tests.bot.conftest import FRIENDS, until
@@ -60,9 +60,9 @@ async def kept(app, sent):
     """Wait until the bot has kept a quiz, and return how it was made."""
     outbox = app.bot_data["state"].store.outbox
     async with asyncio.timeout(5):
-        while (line := await outbox.line(FRIENDS, sent["message_id"])) is None:  # noqa: ASYNC110  another's
+        while (turn := await outbox.find_turn(FRIENDS, sent["message_id"])) is None:  # noqa: ASYNC110  another's
             await asyncio.sleep(0.01)
-    return line
+    return turn
 
 
 def options(sent):
@@ -79,14 +79,14 @@ async def test_a_quiz_shows_a_friends_own_message(stage, group, joao, zoe, coin)
     async with stage.running() as app:
         said = await stage.telegram.say(group, joao, REAL)
         sent = await ask(stage, group, zoe)
-        line = await kept(app, sent)
+        turn = await kept(app, sent)
 
     assert sent["poll"]["question"] == f"Who said it?\n\n“{REAL}”"
     assert not sent["poll"]["is_anonymous"]
     assert options(sent) == ["Hugo Silva", "Hugo Sá", "João", "李雷", MACHINE]
     assert right(sent) == "João"
     assert sent["poll"]["explanation"].startswith("João wrote it on 20")
-    assert line == Line("João", "0001-abcdef01", (said["message_id"],), person_id=13)
+    assert turn == Turn("João", 13, "0001-abcdef01", (said["message_id"],))
 
 
 async def test_a_generated_line_replaces_the_friends_own(stage, group, hugo, joao, zoe, coin):
@@ -97,13 +97,13 @@ async def test_a_generated_line_replaces_the_friends_own(stage, group, hugo, joa
         await stage.telegram.say(group, joao, REAL)
         await stage.telegram.say(group, hugo, "well")
         sent = await ask(stage, group, zoe)
-        line = await kept(app, sent)
+        turn = await kept(app, sent)
 
     assert sent["poll"]["question"] == f"Who said it?\n\n“{MADE_UP}”"
     assert right(sent) == MACHINE
     assert sent["poll"]["explanation"] == "The machine made it up, in João's voice."
     assert stage.speaker.asked == [("João", ("Hugo Silva: who?",))]
-    assert line == Line("João", "0001-abcdef01", (first["message_id"],), person_id=13)
+    assert turn == Turn("João", 13, "0001-abcdef01", (first["message_id"],))
 
 
 @pytest.mark.parametrize("said", [VoiceError("nothing"), ("short",), (REAL,)])

@@ -13,11 +13,12 @@ from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
 from model.chat.eligibility import parse_voice_header
-from model.chat.roster import Roster
+from model.chat.roster import Person, Roster
 from model.errors import GenerationStopped, ServerBusyError, ServerError
 from tests.bot.conftest import FRIENDS, until
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+VOICES = "Hugo", "1a", "1b", "1c", "2a", "2b", "3a"
 
 
 class Slow:
@@ -56,7 +57,7 @@ def asking():
     def asking(speaker, **options):
         model = SimpleNamespace(
             artifact=None,
-            roster=Roster(()),
+            roster=Roster(tuple(map(Person, VOICES, ((n,) for n in range(1, 9))))),
             card=SimpleNamespace(window=Window()),
             version="1",
         )

@@ -157,6 +157,21 @@ async def test_an_older_version_is_refused(url, monkeypatch):
     assert await read_version(url) is Version.OLDER
 
 
+@pytest.mark.parametrize("use", [prepare_database, upgrade_database])
+async def test_a_database_from_before_the_first_release_says_how_to_keep_its_messages(
+    url, path, use
+):
+    await prepare_database(url)
+    rewrite(path, "UPDATE alembic_version SET version_num = '0008'")
+    before = path.read_bytes()
+
+    with pytest.raises(StoreError, match=r"before 0\.1\.0: run `understudy-bot dump` with"):
+        await use(url)
+
+    assert await read_version(url) is Version.UNRELEASED
+    assert path.read_bytes() == before
+
+
 async def test_a_newer_version_is_refused(url, path):
     await prepare_database(url)
     rewrite(path, "UPDATE alembic_version SET version_num = '9999'")

@@ -61,23 +61,6 @@ def test_there_is_one_line_of_revisions():
     assert SCRIPTS.get_bases() == [FIRST]
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
-async def test_each_revision_keeps_the_messages_up_down_and_up_again(url, path, revision):
-    await migrate(url, command.upgrade, FIRST)
-    ask(path, ROW)
-
-    await migrate(url, command.upgrade, revision)
-    await migrate(url, command.downgrade, FIRST)
-    went_down = ask(path, "SELECT text FROM messages")
-    changed = await upgrade_database(url)
-
-    assert went_down == ask(path, "SELECT text FROM messages") == [("kept",)]
-    assert changed == (revision != FIRST or len(REVISIONS) > 1)
-    assert await read_version(url) is Version.CURRENT
-    assert ask(path, "PRAGMA integrity_check") == [("ok",)]
-    assert ask(path, "PRAGMA foreign_key_check") == []
-
-
 async def test_down_to_nothing_and_up_again_makes_the_tables_that_the_code_uses(url, path):
     await upgrade_database(url)
     ask(path, ROW)
@@ -91,17 +74,3 @@ async def test_down_to_nothing_and_up_again_makes_the_tables_that_the_code_uses(
     assert empty is Version.MISSING
     assert await difference(url) == []
     assert ask(path, "SELECT count(*) FROM messages") == [(0,)]
-
-
-async def test_sources_of_before_get_the_chat_for_which_their_line_was_generated(url, path):
-    await migrate(url, command.upgrade, "0008")
-    ask(path, "INSERT INTO replies VALUES (1, 5, 0, -4, NULL, 'sent', '2026-01-01', NULL, NULL)")
-    ask(path, "INSERT INTO lines VALUES (-5, 7, 1, 'João', '1', '2026-01-01', 13)")
-    ask(path, "INSERT INTO lines VALUES (-5, 8, 2, 'João', '1', '2026-01-01', 13)")  # no such reply
-    ask(path, "INSERT INTO sources VALUES (-5, 7, 3), (-5, 8, 3)")
-
-    await upgrade_database(url)
-
-    query = "SELECT message_id, source_chat_id, source_id FROM sources ORDER BY message_id"
-    assert ask(path, query) == [(7, -4, 3), (8, -5, 3)]
-    assert await difference(url) == []

@@ -1,5 +1,6 @@
 """The states of replies across kills: what is logged for each send, and read after a restart."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from bot.store.database import open_database, prepare_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
-from bot.store.outbox import APOLOGY, Line, Outbox, Turn
+from bot.store.outbox import APOLOGY, Outbox, Turn
 from bot.store.send_log import Part, SendFile
 from bot.store.sqlite import SqliteFile
 from bot.store.tables import replies, sends
@@ -21,7 +22,7 @@ from tests.bot.database_files import find_words
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLACE = Place(-5)
 PART = Part(500, 0)
-TURN = Turn(Line("João", "0001", (1, 2)), ("no", "SECRETx", "yes"))
+TURN = Turn("João", 9, "0001", (1, 2), ("no", "SECRETx", "yes"))
 SENT = Message(-5, 70, 42, "Understudy", "as Telegram has it", AT, is_from_bot=True)
 
 
@@ -109,7 +110,7 @@ async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(file)
     assert uncertain == 0
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
     assert (await MessageStore(database).find(-5, 70)).text == add_voice_header("João", "no")
-    assert await again.line(-5, 70) == TURN.line
+    assert await again.find_turn(-5, 70) == replace(TURN, messages=())
 
 
 async def test_a_log_entry_that_the_database_has_changes_nothing(file, monkeypatch):
@@ -238,7 +239,7 @@ withdrawn = pytest.mark.parametrize(
     "wanted",
     [
         ErasureQuery(messages=(Ref(-5, 2),)),
-        ErasureQuery(authors=frozenset({9}), voices=("João",)),
+        ErasureQuery(authors=frozenset({9})),
     ],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )

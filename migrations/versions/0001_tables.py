@@ -1,43 +1,62 @@
-"""Store updates, replies, groups, decisions, guesses, reactions and stickers.
+"""Create the tables of the first release.
 
-Revision ID: 0002
+Revision ID: 0001_tables
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0001_tables"
+down_revision = None
+
+_DROP = """
+DROP TABLE procrastinate_events, procrastinate_periodic_defers, procrastinate_jobs,
+  procrastinate_workers CASCADE;
+DO $$
+DECLARE one record;
+BEGIN
+  FOR one IN SELECT oid::regprocedure AS name FROM pg_proc WHERE proname LIKE 'procrastinate%'
+  LOOP EXECUTE 'DROP FUNCTION ' || one.name || ' CASCADE'; END LOOP;
+END $$;
+DROP TYPE procrastinate_job_status, procrastinate_job_event_type, procrastinate_job_to_defer_v1;
+"""
 
 
 def upgrade() -> None:
-    """Create the tables."""
-    _of_updates()
-    _of_lines()
-    _of_groups()
-    _of_games()
+    """Create the tables; on a server, also those for several processes."""
+    _create_updates()
+    _create_messages()
+    _create_lines()
+    _create_groups()
+    _create_quizzes()
+    if op.get_bind().dialect.name == "postgresql":
+        _create_server_tables()
 
 
 def downgrade() -> None:
     """Drop the tables."""
+    if op.get_bind().dialect.name == "postgresql":
+        for name in ("sends", "limits"):
+            op.drop_table(name)
+        _run_script(_DROP)
     for name in (
-        "stickers",
-        "reactions",
         "answers",
         "guesses",
-        "forgotten",
-        "decisions",
-        "groups",
+        "reactions",
         "sources",
         "lines",
         "replies",
         "inbox",
+        "decisions",
+        "groups",
+        "stickers",
+        "forgotten",
+        "messages",
     ):
         op.drop_table(name)
 
 
-def _of_updates() -> None:
-    """Create the tables of updates and replies."""
+def _create_updates() -> None:
     op.create_table(
         "inbox",
         sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -45,6 +64,8 @@ def _of_updates() -> None:
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("begun", sa.Integer, nullable=False),
         sa.Column("received_at", sa.DateTime, nullable=False),
+        sa.Column("working", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     )
     op.create_index("inbox_by_state", "inbox", ["state", "update_id"])
     op.create_table(
@@ -56,13 +77,49 @@ def _of_updates() -> None:
         sa.Column("topic_id", sa.BigInteger),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("begun_at", sa.DateTime, nullable=False),
+        sa.Column("generation", sa.Text),
+        sa.Column("turn", sa.Text),
         sa.UniqueConstraint("update_id", "part"),
     )
     op.create_index("replies_by_state", "replies", ["state"])
 
 
-def _of_lines() -> None:
-    """Create the tables of the bot's own lines."""
+def _create_messages() -> None:
+    op.create_table(
+        "messages",
+        sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("message_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("topic_id", sa.BigInteger),
+        sa.Column("author_id", sa.BigInteger, nullable=False),
+        sa.Column("author_name", sa.Text),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("sent_at", sa.DateTime, nullable=False),
+        sa.Column("reply_to", sa.BigInteger),
+        sa.Column("is_forward", sa.Boolean, nullable=False),
+        sa.Column("is_from_bot", sa.Boolean, nullable=False),
+        sa.Column("edited_at", sa.DateTime),
+    )
+    op.create_index("messages_by_author", "messages", ["author_id"])
+    op.create_index(
+        "messages_in_order", "messages", ["chat_id", "topic_id", "sent_at", "message_id"]
+    )
+    op.create_table(
+        "forgotten",
+        sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("message_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("at", sa.DateTime, nullable=False),
+    )
+    op.create_table(
+        "stickers",
+        sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("file_unique_id", sa.Text, primary_key=True),
+        sa.Column("emoji", sa.Text, nullable=False),
+        sa.Column("file_id", sa.Text, nullable=False),
+        sa.Column("used", sa.Integer, nullable=False),
+    )
+
+
+def _create_lines() -> None:
     op.create_table(
         "lines",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -71,17 +128,19 @@ def _of_lines() -> None:
         sa.Column("voice", sa.Text, nullable=False),
         sa.Column("version", sa.Text, nullable=False),
         sa.Column("sent_at", sa.DateTime, nullable=False),
+        sa.Column("person_id", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "sources",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("message_id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("source_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("source_chat_id", sa.BigInteger, nullable=False),
         sa.ForeignKeyConstraint(
             ["chat_id", "message_id"], ["lines.chat_id", "lines.message_id"], ondelete="CASCADE"
         ),
     )
-    op.create_index("sources_by_source", "sources", ["chat_id", "source_id"])
+    op.create_index("sources_by_source", "sources", ["source_chat_id", "source_id"])
     op.create_table(
         "reactions",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -94,8 +153,7 @@ def _of_lines() -> None:
     )
 
 
-def _of_groups() -> None:
-    """Create the tables of groups and decisions."""
+def _create_groups() -> None:
     op.create_table(
         "groups",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -106,6 +164,7 @@ def _of_groups() -> None:
         sa.Column("told_privacy", sa.Boolean, nullable=False),
         sa.Column("chatty", sa.Integer, nullable=False),
         sa.Column("quiet_until", sa.DateTime),
+        sa.Column("model_folder", sa.Text),
     )
     op.create_table(
         "decisions",
@@ -114,18 +173,12 @@ def _of_groups() -> None:
         sa.Column("user_id", sa.BigInteger, nullable=False),
         sa.Column("decision", sa.Text, nullable=False),
         sa.Column("at", sa.DateTime, nullable=False),
+        sa.Column("update_id", sa.BigInteger),
     )
-    op.create_index("decisions_by_user", "decisions", ["user_id", "id"])
-    op.create_table(
-        "forgotten",
-        sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("message_id", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("at", sa.DateTime, nullable=False),
-    )
+    op.create_index("decisions_by_user", "decisions", ["user_id", "update_id"], unique=True)
 
 
-def _of_games() -> None:
-    """Create the tables of guesses and stickers."""
+def _create_quizzes() -> None:
     op.create_table(
         "guesses",
         sa.Column("poll_id", sa.Text, primary_key=True),
@@ -145,11 +198,28 @@ def _of_games() -> None:
         sa.Column("chosen", sa.Integer, nullable=False),
         sa.ForeignKeyConstraint(["poll_id"], ["guesses.poll_id"], ondelete="CASCADE"),
     )
+
+
+def _create_server_tables() -> None:
+    """Create the tables of several processes, and those of procrastinate, the job queue."""
+    from procrastinate.schema import SchemaManager
+
     op.create_table(
-        "stickers",
-        sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("file_unique_id", sa.Text, primary_key=True),
-        sa.Column("emoji", sa.Text, nullable=False),
-        sa.Column("file_id", sa.Text, nullable=False),
-        sa.Column("used", sa.Integer, nullable=False),
+        "sends",
+        sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("note", sa.Text, nullable=False),
     )
+    op.create_table(
+        "limits",
+        sa.Column("id", sa.BigInteger, primary_key=True),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("at", sa.DateTime, nullable=False),
+    )
+    op.create_index("limits_by_key", "limits", ["key", "at"])
+    _run_script(SchemaManager.get_schema())
+
+
+def _run_script(script: str) -> None:
+    """Run several statements, which the driver allows if they have no parameters."""
+    op.get_bind().connection.driver_connection.execute(script)  # type: ignore[union-attr]  # psycopg's

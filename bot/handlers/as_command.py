@@ -20,7 +20,7 @@ from bot.transport.incoming import after_command, author_id, has_button, place_o
 from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import begins_reply, parse_voice_header
 from model.chat.names import ANYONE_WORDS, find_similar_names, fold
-from model.chat.roster import Person
+from model.chat.roster import Person, Roster
 
 _FIRST_WORD = re.compile(r"[^\s,:]+")
 
@@ -43,19 +43,24 @@ def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
     )
 
 
-def choose_question(text: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
-    """Return the question to ask if an `/as` has no clear name, and the voices for its buttons."""
+def choose_question(
+    text: str, access: Access, roster: Roster, texts: Wording
+) -> tuple[str, tuple[Person, ...]]:
+    """Return the question to ask if an `/as` has no clear name, and the voices for its buttons.
+
+    `roster` holds the people whom the chat may know about.
+    """
     voices = access.voices
     if not voices:
         return texts.no_voices, ()
     if not text.strip():
         return texts.choose_voice, voices
-    namesakes = access.roster.find_namesakes(text)
+    namesakes = roster.find_namesakes(text)
     if len(namesakes) > 1:
         return texts.shared_name, tuple(person for person in voices if person in namesakes)
     near = find_similar_names(text, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
-    if _count_first_name(text, access.roster.people) > 1:
+    if _count_first_name(text, roster.people) > 1:
         return texts.shared_name, fitting
     if not near:
         return texts.format_unknown_name([person.name for person in voices]), ()
@@ -94,9 +99,9 @@ class VoiceHandlers:
         if not access.may_speak_in(place.chat_id):
             await context.delivery.send_text(place, context.texts.silent_here)
             return
-        text = after_command(message)
-        named = access.roster.match_voice(text)
-        if named and len(access.roster.find_namesakes(text)) <= 1:
+        text, roster = after_command(message), access.roster_in(place.chat_id)
+        named = roster.match_voice(text)
+        if named and len(roster.find_namesakes(text)) <= 1:
             is_forced = begins_reply(text.strip(), named[1])
             request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
             request = self._withhold_opening(request, message)
@@ -106,7 +111,9 @@ class VoiceHandlers:
             await self._let_anyone_speak(context, place, message.date, request)
         else:
             texts = context.texts
-            question, offered = await asyncio.to_thread(choose_question, text, access, texts)
+            question, offered = await asyncio.to_thread(
+                choose_question, text, access, roster, texts
+            )
             await context.delivery.send_text(place, question, offered)
 
     async def reply(self, update: Update, context: Context) -> None:

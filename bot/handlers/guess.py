@@ -143,7 +143,7 @@ async def record_answer(update: Update, context: Context) -> None:
     chat_id = await state.store.quizzes.find_chat_id(answer.poll_id)
     if chat_id is None or not state.may_speak_in(chat_id):
         return
-    person = state.access_in(chat_id).roster.find_by_id(answer.user.id)
+    person = state.access_in(chat_id).roster_in(chat_id).find_by_id(answer.user.id)
     name = person.name if person else answer.user.full_name
     await state.store.quizzes.answer(answer.poll_id, answer.user.id, name, answer.option_ids[0])
 

@@ -64,12 +64,11 @@ async def list_voices(message: Message, context: Context) -> str:
         # a message that starts with the emoji would count as one in a voice
         voices.append(f"• {VOICE_EMOJI} {person.name}{learned}")
     parts = ["\n".join(voices) or texts.no_voices]
-    if chat_id > 0 or access.learned_from(chat_id):
-        people = access.roster.people
-        if names := [person.name for person in people if access.may_still_agree(person)]:
-            parts.append(texts.not_agreed_list.format(names=", ".join(names)))
-        if names := [person.name for person in people if person.is_only_quiet]:
-            parts.append(texts.too_few_messages_list.format(names=", ".join(names)))
+    people = access.roster_in(chat_id).people
+    if names := [person.name for person in people if access.may_still_agree(person)]:
+        parts.append(texts.not_agreed_list.format(names=", ".join(names)))
+    if names := [person.name for person in people if person.is_only_quiet]:
+        parts.append(texts.too_few_messages_list.format(names=", ".join(names)))
     return "\n\n".join(parts)
 
 

@@ -1,13 +1,16 @@
 """Select the parts of an update that are stored, and store reactions."""
 
+from collections import ChainMap
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from telegram import Chat, ReactionTypeEmoji, Update
 
 from bot.application import Context
 from bot.handlers.membership import MEMBER_STATUSES, PUBLIC_GROUP_COMMANDS
+from bot.services.access import Access
 from bot.services.state import BotState
+from bot.store.groups import Group
 from bot.store.inbox import Received
 from bot.store.messages import Sticker
 from bot.store.updates import Json, find_chat_id, find_command, remove_text
@@ -21,18 +24,19 @@ async def trim_updates(state: BotState, username: str, updates: Sequence[Json]) 
     kill or a stop, and in another process, it is read from the database.
     """
     chats = {chat_id for one in updates if (chat_id := find_chat_id(one)) is not None}
-    silent = {chat_id for chat_id in chats if chat_id < 0 and not state.may_speak_in(chat_id)}
-    permissions = _PendingPermissions(state, username)
-    if silent:
-        for one in await state.store.inbox.waiting(*_PERMISSION_MARKS):
-            permissions.note(one)
-    for chat_id in silent:  # what was handled before that is in the database
-        await state.reload_group(chat_id)
+    groups = [chat_id for chat_id in chats if chat_id < 0]
+    waiting = await state.store.inbox.waiting(*_PERMISSION_MARKS) if groups else []
+    for chat_id in groups:
+        if not state.may_speak_in(chat_id):  # what was handled before that is in the database
+            await state.reload_group(chat_id)
+    permissions = _PendingPermissions(state, username, ChainMap({}, state.groups))
+    for one in waiting:
+        permissions.note(one)
     return [permissions.note(one) for one in updates]
 
 
 _PERMISSION_MARKS = '"my_chat_member"', '"/allow', '"migrate_to_chat_id"', '"migrate_from_chat_id"'
-"""Every update that lets the bot speak in a chat contains one of them."""
+"""Every update that lets the bot speak in a chat, or silences it, contains one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,15 @@ class _PendingPermissions:
     """Finds the chats in which the bot may speak once earlier updates are handled.
 
     It mirrors `bot.handlers.membership` for updates that are not handled yet: change both together.
-    `added` are those to which one of the bot's admins has added it, or sent `/allow`, which counts
-    as adding it; in `open` it may speak.
+    `groups` are the groups as they are then.
     """
 
     state: BotState
     username: str
-    added: set[int] = field(default_factory=set)
-    open: set[int] = field(default_factory=set)
+    groups: ChainMap[int, Group]
 
     def note(self, update: Json) -> Json:
-        """Return an update as it is stored, and note which chat it opens."""
+        """Return an update as it is stored, and note which chat it opens or closes."""
         chat_id = find_chat_id(update)
         if chat_id is None:
             return update
@@ -62,36 +64,56 @@ class _PendingPermissions:
             self._note_change(change, chat_id)
         return update if is_open else remove_text(update, self._is_public)
 
-    def _may_speak_in(self, chat_id: object) -> bool:
-        return isinstance(chat_id, int) and (
-            chat_id in self.open or self.state.may_speak_in(chat_id)
-        )
+    def _group(self, chat_id: int) -> Group:
+        return self.groups.get(chat_id) or Group(chat_id)
+
+    def _access_in(self, chat_id: int) -> Access | None:
+        """Return the permissions in a chat, or None if its own model cannot be used."""
+        earlier = self._group(chat_id).moved_from
+        chat_id = chat_id if earlier is None else earlier
+        if self.state.is_without_model(chat_id):
+            return None
+        return replace(self.state.access_in(chat_id), groups=self.groups)
+
+    def _may_speak_in(self, chat_id: int) -> bool:
+        access = self._access_in(chat_id)
+        return access is not None and access.may_speak_in(chat_id)
 
     def _note_message(self, message: Json, chat_id: int) -> None:
         old, new = chat_id, message.get("migrate_to_chat_id")
         if "migrate_from_chat_id" in message:
             old, new = message["migrate_from_chat_id"], chat_id
-        if isinstance(new, int) and self._may_speak_in(old):
-            self.open.add(new)
-        command = find_command(message) or ""
-        is_allow = chat_id < 0 and _is_own_command(command, self.username, {"allow"})
-        has_effect = is_allow and not self.state.is_without_model(chat_id)
-        if has_effect and self._is_from_admin(message):
-            if chat_id in self.added or self.state.group(chat_id).authorised:
-                self.open.add(chat_id)
-            self._note_added(chat_id)
+        if isinstance(old, int) and isinstance(new, int):
+            self._note_move(old, new)
+        elif chat_id < 0 and self._is_allow(message) and (access := self._access_in(chat_id)):
+            group = self._group(chat_id)
+            is_informed = group.authorised and not access.learned_from(chat_id)
+            allowed = group.allowed | access.chats if is_informed else group.allowed
+            self.groups[chat_id] = replace(group, authorised=True, allowed=allowed)
+
+    def _note_move(self, old: int, new: int) -> None:
+        there, known = self._group(new), self._group(old)
+        if there.moved_from != old:
+            let_in = known.authorised or self._may_speak_in(old) or there.authorised
+            self.groups[new] = replace(known, chat_id=new, authorised=let_in, moved_from=old)
 
     def _note_change(self, change: Json, chat_id: int) -> None:
         was_member, is_member = (
             _is_member(change.get(key)) for key in ("old_chat_member", "new_chat_member")
         )
-        if is_member and not was_member and self._is_from_admin(change):
-            self._note_added(chat_id)
+        if was_member == is_member:
+            return
+        group, is_channel = self._group(chat_id), change["chat"].get("type") == Chat.CHANNEL
+        let_in = self._is_from_admin(change) and not is_channel
+        was_there = group.authorised and group.moved_from is not None
+        self.groups[chat_id] = replace(group, authorised=is_member and (let_in or was_there))
 
-    def _note_added(self, chat_id: int) -> None:
-        self.added.add(chat_id)
-        if self.state.access_in(chat_id).may_be_used_in(chat_id):
-            self.open.add(chat_id)
+    def _is_allow(self, message: Json) -> bool:
+        """Whether a message is an `/allow` that its handler accepts: an admin's, not a copy."""
+        command = find_command(message) or ""
+        is_copy = message.get("forward_origin") or message.get("via_bot")
+        is_own = _is_own_command(command, self.username, {"allow"})
+        return is_own and not is_copy and self._is_from_admin(message)
 
     def _is_from_admin(self, body: Json) -> bool:
         sender = body.get("from")

@@ -82,14 +82,15 @@ class Simulator:
     ) -> SimulationRequest | str:
         """Return what to play, or the reason why nobody speaks."""
         access, texts = context.state.access_in(chat_id), context.texts
+        roster = access.roster_in(chat_id)
         if not access.voices:
             return texts.no_voices
         try:
-            wanted = parse_simulation(argument, access.roster)
+            wanted = parse_simulation(argument, roster)
         except TurnsError:
             return texts.simulate_usage.format(usual=DEFAULT_TURNS, most=MAX_TURNS)
         except VoiceNameError as error:
-            text, people = choose_question(str(error), access, texts)
+            text, people = choose_question(str(error), access, roster, texts)
             return f"{text} {', '.join(one.name for one in people)}" if len(people) > 1 else text
         for person in wanted.people:
             if refusal := explain_refusal(person, access, texts, chat_id):

@@ -321,13 +321,10 @@ class Speaking:
 def explain_refusal(
     person: Person | None, access: Access, texts: Wording, chat_id: int
 ) -> str | None:
-    """Return why the bot does not speak as a person, or None if it may.
-
-    In a group that the model did not learn from, people who did not agree are not known.
-    """
+    """Return why the bot does not speak as a person, or None if it may."""
     if person is not None and access.may_imitate(person):
         return None
-    if person is None or not access.learned_from(chat_id):
+    if person is None or person not in access.roster_in(chat_id).people:
         return texts.format_unknown_name([voice.name for voice in access.voices])
     if access.may_still_agree(person):
         return texts.not_agreed.format(name=person.name)

@@ -62,6 +62,16 @@ class Access:
         earlier = group.moved_from if group else None
         return self.public or chat_id in self.chats or earlier in self.chats
 
+    def roster_in(self, chat_id: int) -> Roster:
+        """Return the roster of the people whom a chat may know about.
+
+        In a group that the model did not learn from, these are only the voices. In private, where
+        the bot speaks only with admins, they are all people.
+        """
+        if chat_id > 0 or self.learned_from(chat_id):
+            return self.roster
+        return replace(self.roster, people=self.voices)
+
     def may_imitate(self, person: Person) -> bool:
         """Whether a friend agreed: by their own decision, otherwise by the CONSENT setting.
 

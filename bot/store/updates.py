@@ -54,7 +54,7 @@ def find_command(message: Json) -> str | None:
     if not isinstance(text, str) or not isinstance(first, dict):
         return None
     is_command = (first.get("type"), first.get("offset")) == ("bot_command", 0)
-    return text.split(maxsplit=1)[0] if is_command and text.strip() else None
+    return text[: first.get("length", 0)] or None if is_command else None
 
 
 def asks_to_erase(update: Json) -> bool:

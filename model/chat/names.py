@@ -27,6 +27,9 @@ JOINERS = "\u200c\u200d"
 
 _NOT_PRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
+_LETTER_FORM = re.compile(
+    r"LATIN (?:SMALL LETTER|LETTER SMALL CAPITAL) (?:DOTLESS )?([A-Z])(?: WITH .+)?"
+)
 _NAME_ENDS = " ,:\n\t"
 _MAX_SUGGESTIONS = 3
 _MAX_SUGGESTION_WORDS = 5
@@ -249,7 +252,14 @@ def _fold_character(character: str) -> str:
     if _is_invisible(character) and not character.isspace():
         return ""
     decomposed = unicodedata.normalize("NFKD", character.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return "".join(map(_find_base_letter, bare.casefold()))  # of "𝓔", decomposition makes "E"
+
+
+def _find_base_letter(character: str) -> str:
+    """Return the letter of which this is a form without decomposition, as "ł" is of "l"."""
+    found = _LETTER_FORM.fullmatch(unicodedata.name(character, ""))
+    return found[1].lower() if found else character
 
 
 def _is_invisible(character: str) -> bool:

@@ -1,8 +1,8 @@
 """Remove quoted and copied words of other people from a message."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from model.chat.conversation import strip_media_word
@@ -14,10 +14,14 @@ _QUOTED = re.compile(r"\s*>+(?:\s|$|[^\W_](?!<))")
 _QUOTED_NAME = re.compile(r"\s*>\s*[^\s>:][^:]{0,80}:\s*")
 
 _REACH = 160  # characters at the start of a line in which a name makes it a header
-_MAX_NAMES = 8  # names in these characters that are considered
+_MAX_NAMES = 8  # names in these characters that are considered, of those who are out and others
 _MAX_WORDS = 4  # other words before a colon, as in Breton: "Skrivet eo bet gant Eva :"
 _MAX_DATE = 32  # characters of a date after a name
 _MAX_DATED_WORDS = 10  # with a date, as in "On Wed, Mar 12, 2025 at 10:11 AM Eva wrote:"
+_TITLES = frozenset(
+    "mr mrs ms miss dr dra sr sra prof the as os el la los las".split()  # noqa: SIM905
+)
+"""Titles, and articles in English, Portuguese and Spanish, which are no first names."""
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME_WORD = re.compile(r"[^\W_]+")
 _CLOCK = re.compile(r"\d[:.h]\d\d|\d[/.-] ?\d{1,2}[/.-] ?\d")
@@ -50,8 +54,8 @@ class Header(NamedTuple):
 class CopyLabels:
     """The names of people that may precede copied words, and whether these must be removed.
 
-    A first name counts too. If several people share a name, copies under it are removed if those
-    of any of them must be.
+    A first name counts too: the first word that is neither a title nor an abbreviation. If several
+    people share a name, copies under it are removed if those of any of them must be.
     """
 
     def __init__(self, people: Iterable[tuple[Iterable[str], bool]]) -> None:
@@ -59,20 +63,20 @@ class CopyLabels:
         for names, is_excluded in people:
             for name in names:
                 if words := fold(name).split():
-                    first = next((word for word in words if any(map(str.isalpha, word))), words[0])
-                    for label in (" ".join(words), first):
+                    for label in (" ".join(words), _find_first_name(words)):
                         labels[label] = labels.get(label, False) or is_excluded
-        self._by_word: dict[str, list[tuple[str, bool]]] = {}
+        # names by their first word, with the emoji or signs before it
+        self._by_word: dict[str, list[tuple[str, str, bool]]] = {}
         self._unspaced: list[str] = []  # of excluded people: emoji, and scripts without spaces
         for label in sorted(labels, key=len, reverse=True):
             word = _NAME_WORD.search(label)
             if word:
-                entry = label[word.start() :], labels[label]
+                entry = label[word.start() :], label[: word.start()], labels[label]
                 self._by_word.setdefault(word[0], []).append(entry)
             if labels[label] and (not word or (len(label) > 1 and label.lower() == label.upper())):
                 self._unspaced.append(label)
         self._words = {  # with which a name of somebody excluded begins
-            word for word, names in self._by_word.items() if any(is_out for _, is_out in names)
+            word for word, names in self._by_word.items() if any(is_out for *_, is_out in names)
         }
 
     def may_match(self, text: str) -> bool:
@@ -87,7 +91,13 @@ class CopyLabels:
         """Return the header that a line is, if any; `has_more` lines of the message follow."""
         head = _fold_line(strip_media_word(line)[:_REACH])
         certain = None
-        for start, end, is_excluded in islice(self._find_names(head), _MAX_NAMES):
+        considered = Counter[bool]()
+        for start, end, is_excluded in self._find_names(head):
+            considered[is_excluded] += 1
+            if considered[is_excluded] > _MAX_NAMES:
+                if is_excluded:  # a header may follow
+                    return Header(is_excluded, from_app=True, is_certain=False)
+                continue
             header = _read_header(head, start, end, is_excluded=is_excluded, has_more=has_more)
             if header and is_excluded:
                 return header
@@ -98,7 +108,7 @@ class CopyLabels:
     def find_source(self, line: str) -> str | None:
         """Return what precedes an excluded person's name at the end of a line, None without."""
         tail = _fold_line(line[-_REACH:])
-        for start, end, is_excluded in islice(self._find_names(tail), _MAX_NAMES):
+        for start, end, is_excluded in self._find_names(tail):
             if is_excluded and not _WORD.search(tail, end):
                 return tail[:start]
         return None
@@ -107,16 +117,27 @@ class CopyLabels:
         """Yield start and end of each name, the longest of those that begin at one place."""
         reached = 0
         for word in _NAME_WORD.finditer(text):
-            for label, is_excluded in self._by_word.get(word[0], ()):
-                start, end = word.start(), word.start() + len(label)
-                is_whole = text.startswith(label, start) and not text[end : end + 1].isalnum()
+            for name, signs, is_excluded in self._by_word.get(word[0], ()):
+                start, end = word.start(), word.start() + len(name)
+                is_whole = text.startswith(name, start) and not text[end : end + 1].isalnum()
                 if is_whole and start >= reached:
-                    yield start, end, is_excluded
+                    has_signs = text.endswith(signs, 0, start)
+                    yield start - len(signs) * has_signs, end, is_excluded
                     reached = end
                     break
         for label in self._unspaced:
             if (start := text.find(label)) >= 0:
                 yield start, start + len(label), True
+
+
+def _find_first_name(words: Sequence[str]) -> str:
+    """Return the first word with letters that is no title or abbreviation; or else the first."""
+    spelt = [word for word in words if any(map(str.isalpha, word))]
+    names = (
+        word for word in spelt
+        if word not in _TITLES and not word.endswith(".") and (len(word) > 1 or not word.isascii())
+    )  # fmt: skip
+    return next(names, (spelt or words)[0])
 
 
 def strip_quotes(text: str) -> str:

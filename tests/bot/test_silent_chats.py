@@ -12,6 +12,7 @@ from bot.store.database import open_database, prepare_database
 from bot.store.inbox import Inbox
 from bot.texts import EN
 from tests.bot.conftest import until
+from tests.simulated_telegram import remove_bot
 
 WORD = "pineapple"
 
@@ -44,6 +45,7 @@ async def talk(stage, chat, user, times=1):
         await telegram.say(chat, user, None, photo=photo, caption=WORD)
         await telegram.say(chat, user, f"/as Hugo: {WORD}")
         await telegram.say(chat, user, f"/weather@another_bot {WORD}")
+        await telegram.say(chat, user, f"/as:{WORD}")
         await telegram.say(chat, user, WORD, date="soon")  # cannot be read
 
 
@@ -221,23 +223,48 @@ async def test_words_behind_an_addition_without_effect_never_reach_the_disk(
         assert found_in(stage.folder) == []
 
 
-@pytest.mark.parametrize("sender", ["an admin", "a stranger"])
+@pytest.mark.parametrize("sender", ["an admin", "a stranger", "a forward", "an inline bot"])
 async def test_words_behind_an_allow_without_effect_never_reach_the_disk(
     stage, strangers, joao, zoe, sender, monkeypatch
 ):
-    if sender == "a stranger":  # for an admin, the bot must have been added before
+    if sender != "an admin":  # for an admin, the bot must have been added before
         async with stage.running(admins=str(joao.id)):
             await stage.enter(strangers, joao)
     monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
     monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
+    more = {
+        "a forward": {"forward_origin": {"type": "user", "sender_user": zoe.json(), "date": 1}},
+        "an inline bot": {"via_bot": stage.telegram.me.json()},
+    }
     async with stage.running(admins=str(joao.id)) as app:
-        await stage.telegram.say(strangers, joao if sender == "an admin" else zoe, "/allow")
+        user = zoe if sender == "a stranger" else joao
+        await stage.telegram.say(strangers, user, "/allow", **more.get(sender, {}))
         await stage.telegram.say(strangers, zoe, WORD)
 
         async def are_kept():
             return (await app.inbox.queue()).waiting == 2
 
         await until(are_kept)
+        assert found_in(stage.folder) == []
+
+
+@pytest.mark.parametrize("before", ["an unhandled addition", "a group where it speaks"])
+async def test_words_behind_a_removal_never_reach_the_disk(
+    stage, strangers, joao, zoe, before, monkeypatch
+):
+    stage.card = replace(stage.card, public=True)
+    if before == "a group where it speaks":
+        async with stage.running(admins=str(joao.id)):
+            await stage.enter(strangers, joao)
+    monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
+    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
+    async with stage.running(admins=str(joao.id)) as app:
+        if before == "an unhandled addition":
+            await add_bot(stage.telegram, strangers, joao)
+        await remove_bot(stage.telegram, strangers, joao)
+        await add_bot(stage.telegram, strangers, zoe)
+        await stage.telegram.say(strangers, zoe, f"/as Hugo Silva: {WORD}")
+        await until_stored(app, "/as")
         assert found_in(stage.folder) == []
 
 

@@ -269,6 +269,25 @@ async def test_each_chat_has_its_own_score_which_starts_empty(live, group, zoe):
     assert answer["text"] == "Nobody has guessed yet. Send /guess to start."
 
 
+async def test_the_score_of_an_allowed_group_has_no_names_from_the_roster(stage, joao, zoe, coin):
+    coin(1)
+    strangers = stage.telegram.chat(-1009999, title="Strangers")
+    rui = stage.telegram.user(16, "R.")  # the roster says "Rui", who is no voice
+    async with stage.running(admins=str(joao.id)) as app:
+        state = app.bot_data["state"]
+        await stage.enter(strangers, joao)
+        await stage.answer(strangers, joao, "/allow")
+        await stage.telegram.say(strangers, joao, REAL)
+        sent = await ask(stage, strangers, zoe)
+        await until(partial(state.store.quizzes.find_chat_id, sent["poll"]["id"]))
+        for user in (joao, rui):
+            await stage.telegram.vote(sent, user, 0)
+        answer = await stage.answer(strangers, zoe, "/guess score")
+
+    assert "R.: " in answer["text"]
+    assert "João: " in answer["text"]
+
+
 async def test_a_group_that_forbids_polls_gets_a_message(stage, group, joao, zoe, coin):
     coin(1)
     stage.telegram.fail_next("sendPoll", 400, "Bad Request: not enough rights to send polls")

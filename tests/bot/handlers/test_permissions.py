@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.texts import EN
+from model.chat.roster import Person, Roster
 
 VOICES = "Hugo Silva, Hugo Sá, João, 李雷."
 
@@ -122,6 +123,31 @@ class TestPlaces:
             await stage.answer(elsewhere, zoe, "/help")
 
         assert len(stage.speaker.asked) == 1
+
+    @pytest.mark.parametrize("command", ["/as {}", "/as {}: hello", "/simulate 2 {}"])
+    async def test_an_allowed_group_knows_only_voices(self, stage, elsewhere, joao, zoe, command):
+        roster = Roster(
+            (
+                *(Person("Hugo Silva", (11,), imitate="yes"), Person("João", (13,), imitate="yes")),
+                *(Person("Rui Sá", (16,), imitate="no"), Person("Rui Dias", (17,), learn="no")),
+                *(Person("Ana C", (18,), names=("Tim",)), Person("Ana D", (19,), names=("Tim",))),
+                *(Person("Tom", (20,)), Person("Tom B", (21,), names=("Tom",), aliases=("Tom",))),
+                *(Person("Hugo Nunes", (22,), learn="no"), Person("Eva", (23,), quiet=True)),
+            )
+        )
+        names = ("Rui", "Rui Sá", "Rui D", "Ana", "Ana C", "Tim", "Tom", "Tom B", "Eva")
+        async with stage.running(replace(stage.card, roster=roster), admins=str(joao.id)):
+            await stage.enter(elsewhere, joao)
+            await stage.answer(elsewhere, joao, "/allow")
+            unknown, shared, *answers = [
+                (await stage.answer(elsewhere, zoe, command.format(name)))["text"]
+                for name in ("Xavier", "Hugo", *names)
+            ]
+
+        assert unknown.startswith("I don't know anyone with that name.")
+        assert set(answers) == {unknown}
+        assert stage.speaker.asked
+        assert "Several friends" not in shared
 
 
 class TestHelp:

@@ -166,6 +166,7 @@ def test_a_clean_name_stays_unchanged_and_cannot_end_a_label(name):
 
 def test_names_are_equal_without_case_and_accents():
     assert fold("JOÃO") == fold("joao") == fold(unicodedata.normalize("NFD", "João")) == "joao"
+    assert [fold(name) for name in ("𝓔𝓿𝓪", "Łukasz", "IŞıL")] == ["eva", "lukasz", "isil"]
 
 
 def test_only_the_beginning_of_a_long_message_is_compared(monkeypatch):

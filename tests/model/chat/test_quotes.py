@@ -186,6 +186,40 @@ def test_names_in_scripts_without_spaces_and_emoji_are_found():
 
 
 @pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        *(("𝓔𝓿𝓪", "Eva: her words"), ("Eva", "𝓔𝓿𝓪: her words"), ("Łucja", "Lucja: her words")),
+        *(("Dr. Eva Sá", "Eva: her words"), ("The Boss", "Boss: her words")),
+        *(("El Eva", "Eva: her words"), ("The", "the: her words"), ("🌸 A", "a: her words")),
+        *(("🌸 Eva 🌸", "🌸 Eva 🌸\nher words"), ("🌸 Eva 🌸", "“her words” — 🌸 Eva 🌸")),
+        *(("[Eva]", "“her words” — [Eva]"), ("@eva", "“her words” — @eva")),
+    ],
+)
+def test_a_name_is_found_in_other_letters_and_without_its_title(shown, text):
+    roster = Roster((PEOPLE[0], Person("Rita", (5,), names=(shown,), learn="no")))
+
+    assert text_of(text, roster=roster) is None
+
+
+def test_a_title_or_an_article_is_no_name():
+    names = ("Dr. Eva", "The Boss", "O Rui", "Mrs T")
+    roster = Roster((PEOPLE[0], Person("Rita", (5,), names=names, learn="no")))
+
+    for text in (
+        "Dr. Silva: no",
+        "the plan: we go by car",
+        "o plano: vamos de carro",
+        "don't: it's hot",
+    ):
+        assert text_of(text, roster=roster) == text
+
+
+@pytest.mark.parametrize("name", ["Hugo", "Eva"])
+def test_no_number_of_names_hides_a_header(name):
+    assert text_of(f"({f'{name} ' * 15}) Eva: her words") is None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("Hugo: yes", "to Eva, [photo]", "10:15", "Evan: x", "see you at Eva's at 10:15"),

@@ -16,7 +16,7 @@ from bot.store.messages import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
 
-MAX_SECONDS = 30.0  # for which Telegram's wishes to wait are followed while a person waits
+MAX_SECONDS = 30.0  # for which deletions wait if Telegram asks for it; the rest is done later
 CHATS_PER_STEP = 20  # after which other work gets a turn
 NOT_FOUND = "to delete not found"  # not that of the chat
 """Part of Telegram's answer if the message is already deleted."""
@@ -127,18 +127,18 @@ async def expire_messages(state: BotState, now: datetime) -> int:
     return expired
 
 
-async def _delete_all(bot: Bot, lines: Collection[Ref]) -> tuple[list[Ref], list[Ref]]:
+async def _delete_all(bot: Bot, lines: Collection[Ref]) -> tuple[list[Ref], set[Ref]]:
     """Delete messages in their chats, newest first; return those that stay.
 
     These are the ones that Telegram refuses for good, and the ones to try again later. If one of
     a chat cannot be deleted now, the chat's other messages are not tried either.
     """
     end = asyncio.get_running_loop().time() + MAX_SECONDS
-    refused, undeleted, late = list[Ref](), list[Ref](), set[int]()
+    refused, undeleted, late = list[Ref](), set[Ref](), set[int]()
     for ref in sorted(lines, key=lambda ref: (ref.chat_id, -ref.message_id)):
         try:
             if ref.chat_id in late or not await _delete(bot, ref, end):
-                undeleted.append(ref)
+                undeleted.add(ref)
                 late.add(ref.chat_id)
         except _REFUSED as error:
             if NOT_FOUND not in error.message:

@@ -305,6 +305,8 @@ class Delivery:
                     is_refused |= not isinstance(error, NetworkError)
                     is_refused |= not attempt.has_started
                     state: State = "refused" if is_refused else "uncertain"
+                    if is_refused:  # something else may be sent instead
+                        await log.drop(part)
                     kind = type(error).__name__
                     logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
                     self.state.replies.measurements.messages[state] += 1

@@ -6,9 +6,9 @@ records make it safe to end the process at any moment:
 - The database holds a part's state and the unsent messages of its turn. It is written once before
   the first message of a turn leaves (`keep_turn`) and once after each message (`advance`, or `mark`
   for a text).
-- The send log, a small file or a table, holds for each part whether its newest message was sent and
-  whether Telegram has answered. It is written just before a request is sent and just after the
-  answer.
+- The send log, a table, holds for each part whether its newest message was sent and whether
+  Telegram has answered. It is written just before a request is sent and just after the answer, and
+  emptied in the transaction that stores what it says.
 
 What the next attempt finds after a kill:
 
@@ -17,10 +17,8 @@ What the next attempt finds after a kill:
   again.
 - before Telegram's answer: a log entry without an answer. The message may have arrived. It counts
   as uncertain and is not sent again; the rest of the turn is sent.
-- before `advance` or `mark`: a log entry with the answer. `settle` (of a file) or `resume` (of a
-  table) stores what `advance` or `mark` would have stored.
-- after that: the database has it all, and an old log entry changes nothing, because the number of
-  unsent messages no longer matches or the part has ended.
+- before `advance` or `mark`: a log entry with the answer. `settle` (at the start of a single
+  process) or `resume` stores what `advance` or `mark` would have stored.
 
 A part is read from the database only if an earlier process started its update. Otherwise nothing
 of it can be stored.
@@ -45,7 +43,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
 from bot.store.messages import Place, Ref, find_forgotten, message_insert
-from bot.store.send_log import Note, Part, open_send_log
+from bot.store.send_log import Note, Part, SendLog
 from bot.store.tables import forgotten, inbox, lines, replies, sources
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
@@ -102,7 +100,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.log = open_send_log(database)
+        self.log = SendLog(database)
 
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.
@@ -189,19 +187,13 @@ class Outbox:
         of_update = select(replies.c.id).where(replies.c.update_id == update_id)
         query = _select_withdrawn().where(lines.c.reply_id.in_(of_update))
 
-        def write(connection: Connection) -> tuple[list[Part], tuple[Ref, ...]]:
+        def write(connection: Connection) -> tuple[Ref, ...]:
             self._database.check_is_own(connection, update_id)
-            notes = self.log.find(connection, update_id)
-            for note in notes:
-                _settle(connection, note)
-                self.log.drop_in(connection, note.part)
-            refs = tuple(Ref(*row) for row in connection.execute(query))
-            return [note.part for note in notes], refs
+            for note in self.log.find(connection, update_id):
+                self._settle(connection, note)
+            return tuple(Ref(*row) for row in connection.execute(query))
 
-        parts, refs = await self._database.write(write)
-        for part in parts:
-            await self.log.drop_after_commit(part)
-        return refs
+        return await self._database.write(write)
 
     async def find_withdrawn(self, before: datetime) -> tuple[Ref, ...]:
         """Return the messages of which it is known since before a moment that they must go."""
@@ -244,21 +236,23 @@ class Outbox:
         """Store what the previous process's send log says; return how many messages are uncertain.
 
         The rest of a turn after such a message is still sent. A turn whose update is handled is
-        deleted.
+        deleted. Of several processes, others may still be sending: `resume` reads their records.
         """
-        notes = await self.log.load()
         is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
         no_more = replies.c.turn.is_not(None), replies.c.update_id.not_in(is_waiting)
 
         def write(connection: Connection) -> int:
-            uncertain = sum(_settle(connection, note) for note in notes.values())
+            notes = [] if self._database.backend.is_shared else self.log.find(connection)
+            uncertain = sum([self._settle(connection, note) for note in notes])
             connection.execute(update(replies).where(*no_more).values(turn=None))
             return uncertain
 
-        uncertain = await self._database.write(write)
-        for part in notes:
-            await self.log.drop(part)
-        return uncertain
+        return await self._database.write(write)
+
+    def _settle(self, connection: Connection, note: Note) -> bool:
+        """Store what a record says, and drop it; return whether the message is uncertain."""
+        self.log.drop_in(connection, note.part)
+        return _settle(connection, note)
 
     async def count(self, state: State) -> int:
         """Return how many replies are in a state."""
@@ -274,9 +268,7 @@ class Outbox:
             self.log.drop_in(connection, part)
             return result
 
-        result = await self._database.write(write)
-        await self.log.drop_after_commit(part)
-        return result
+        return await self._database.write(write)
 
 
 def find_turns(connection: Connection, people: Collection[int]) -> list[int]:

@@ -245,17 +245,17 @@ stickers = Table(
 )
 """The stickers that a group has used."""
 
-server_metadata = MetaData()
-"""The tables that only a PostgreSQL server has; several processes of a bot use them."""
-
 sends = Table(
     "sends",
-    server_metadata,
+    metadata,
     Column("update_id", BigInteger, primary_key=True, autoincrement=False),
     Column("part", Integer, primary_key=True, autoincrement=False),
     Column("note", Text, nullable=False),
 )
 """Messages that are being sent; see `bot.store.send_log`."""
+
+server_metadata = MetaData()
+"""The tables that only a PostgreSQL server has; several processes of a bot use them."""
 
 limits = Table(
     "limits",

@@ -36,8 +36,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the tables."""
     if op.get_bind().dialect.name == "postgresql":
-        for name in ("sends", "limits"):
-            op.drop_table(name)
+        op.drop_table("limits")
         _run_script(_DROP)
     for name in (
         "answers",
@@ -45,6 +44,7 @@ def downgrade() -> None:
         "reactions",
         "sources",
         "lines",
+        "sends",
         "replies",
         "inbox",
         "decisions",
@@ -82,6 +82,12 @@ def _create_updates() -> None:
         sa.UniqueConstraint("update_id", "part"),
     )
     op.create_index("replies_by_state", "replies", ["state"])
+    op.create_table(
+        "sends",
+        sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("note", sa.Text, nullable=False),
+    )
 
 
 def _create_messages() -> None:
@@ -204,12 +210,6 @@ def _create_server_tables() -> None:
     """Create the tables of several processes, and those of procrastinate, the job queue."""
     from procrastinate.schema import SchemaManager
 
-    op.create_table(
-        "sends",
-        sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("note", sa.Text, nullable=False),
-    )
     op.create_table(
         "limits",
         sa.Column("id", sa.BigInteger, primary_key=True),

@@ -1,4 +1,13 @@
-"""Search the files of a bot's database, byte by byte."""
+"""Read a bot's database, by queries or byte by byte."""
+
+import sqlite3
+from contextlib import closing
+
+
+def rows(stage, query):
+    """Return the rows of a query in the database of a stage."""
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        return database.execute(query).fetchall()
 
 
 def find_words(folder, *words):

@@ -21,6 +21,7 @@ from bot.transport import polling
 from bot.transport.outgoing import Limiter
 from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.conftest import until
+from tests.bot.database_files import rows
 
 BURST = 500  # `make soak` has 2,000
 
@@ -409,12 +410,11 @@ class TestTurns:
         async with stage.running() as app:
             await stage.first_message(group, joao, "/as João")
             outbox = app.bot_data["state"].store.outbox
-            log = stage.folder / "bot.db-sends"
-            await until(lambda: not log.read_text("utf-8"))
+            await until(lambda: rows(stage, "SELECT * FROM sends") == [])
             queued = await outbox.count("queued")
 
         assert queued == 1
-        assert log.read_text("utf-8") == ""
+        assert rows(stage, "SELECT * FROM sends") == []
 
     async def test_a_message_refused_during_shutdown_is_sent_after_the_restart(
         self, stage, group, joao

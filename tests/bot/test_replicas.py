@@ -25,7 +25,7 @@ from bot.store.inbox import Inbox
 from bot.store.messages import Ref
 from bot.store.postgres.job_queue import JobQueue
 from bot.store.postgres.limits import SharedLimits
-from bot.store.send_log import Part, SendTable
+from bot.store.send_log import Part, SendLog
 from bot.texts import EN
 from tests.bot.conftest import FRIENDS, until
 
@@ -202,7 +202,7 @@ async def test_a_limit_holds_for_all_processes(url):
 
 async def test_only_one_process_sends_a_message(url):
     async with open_database(url) as database:
-        one, other = SendTable(database), SendTable(database)
+        one, other = SendLog(database), SendLog(database)
         await one.note_attempt(Part(5, 0), left=2)
         with pytest.raises(StoreError, match="another process sends a message for update 5"):
             await other.note_attempt(Part(5, 0), left=2)

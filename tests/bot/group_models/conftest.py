@@ -1,8 +1,7 @@
 """A bot with a default model and one for the climbers' group, in a real registry."""
 
-import sqlite3
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -123,11 +122,6 @@ def running(stage, models, climbers, ada):
 def voice(answer):
     found = parse_voice_header(answer["text"])
     return found and found[0]
-
-
-def rows(stage, query):
-    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
-        return database.execute(query).fetchall()
 
 
 def break_model(models, name):

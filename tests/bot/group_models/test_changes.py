@@ -11,13 +11,13 @@ from bot.services.dump import dump
 from bot.services.forgetting import expire_messages
 from model.chat.roster import Person
 from tests.bot.conftest import FRIENDS, until
+from tests.bot.database_files import rows
 from tests.bot.group_models.conftest import (
     ADMIN,
     CHOIR,
     CLIMBERS,
     CLIMBING,
     break_model,
-    rows,
     told,
     voice,
 )

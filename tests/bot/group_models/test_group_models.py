@@ -9,14 +9,13 @@ from bot.services.forgetting import expire_messages
 from model.chat.roster import Person
 from model.errors import ArtifactError
 from tests.bot.conftest import FRIENDS, until
-from tests.bot.database_files import find_words
+from tests.bot.database_files import find_words, rows
 from tests.bot.group_models.conftest import (
     ADMIN,
     CHOIR,
     CLIMBERS,
     CLIMBING,
     break_model,
-    rows,
     told,
     voice,
 )

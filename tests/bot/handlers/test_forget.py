@@ -10,12 +10,7 @@ import time_machine
 
 from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.conftest import until
-from tests.bot.database_files import find_words
-
-
-def rows(stage, query):
-    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
-        return database.execute(query).fetchall()
+from tests.bot.database_files import find_words, rows
 
 
 def forgotten(stage):

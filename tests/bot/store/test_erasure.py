@@ -371,7 +371,9 @@ class TestTheInbox:
         assert not find_words(tmp_path, "treasure")
 
     async def test_another_erasure_leaves_a_command_that_is_being_handled(self, database):
-        command = update(2, "/forget all", entities=[{"type": "bot_command", "offset": 0}])
+        command = update(
+            2, "/forget all", entities=[{"type": "bot_command", "offset": 0, "length": 7}]
+        )
         await Inbox(database).store([{"update_id": 7, "message": command}])
         await MessageStore(database).save(said(2, "/forget all"))
         await Eraser(database).mark(ErasureQuery(authors=frozenset({1})), AT)

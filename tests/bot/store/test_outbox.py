@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from bot.errors import StoreError
 from bot.store.database import open_database, prepare_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
 from bot.store.outbox import APOLOGY, Outbox, Turn
-from bot.store.send_log import Part, SendFile
+from bot.store.send_log import Part
 from bot.store.sqlite import SqliteFile
 from bot.store.tables import replies, sends
 from model.chat.conversation import Message
@@ -40,7 +39,7 @@ async def outbox(database):
 
 @pytest.fixture
 async def file(tmp_path):
-    """A database of one process, whose send log is a file."""
+    """A database of one process."""
     await prepare_database(f"sqlite:///{tmp_path}/bot.db")
     async with open_database(f"sqlite:///{tmp_path}/bot.db") as database:
         await Inbox(database).store([{"update_id": PART.update_id}])
@@ -49,7 +48,7 @@ async def file(tmp_path):
 
 @pytest.fixture
 async def server(postgres, tmp_path, monkeypatch):
-    """A database of several processes, whose send log is a table."""
+    """A database of several processes."""
     monkeypatch.chdir(tmp_path)
     async with open_database(await postgres.make_migrated()) as database:
         await Inbox(database).store([{"update_id": PART.update_id}])
@@ -62,16 +61,6 @@ async def with_turn(database):
     await outbox.begin(PART, PLACE)
     await outbox.keep_turn(PART, PLACE, TURN)
     return outbox
-
-
-def log_of(database):
-    """Return the file of a database's send log."""
-    file = database.backend.file
-    return file.with_name(f"{file.name}-sends")
-
-
-async def _do_nothing(*_):
-    pass
 
 
 async def next_life(database):
@@ -111,19 +100,6 @@ async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(file)
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
     assert (await MessageStore(database).find(-5, 70)).text == add_voice_header("João", "no")
     assert await again.find_turn(-5, 70) == replace(TURN, messages=())
-
-
-async def test_a_log_entry_that_the_database_has_changes_nothing(file, monkeypatch):
-    outbox, database = await with_turn(file), file
-    await outbox.log.note_attempt(PART, left=3)
-    await outbox.log.note_arrival(PART, SENT)
-    monkeypatch.setattr(SendFile, "drop", _do_nothing)  # killed just before it
-    await outbox.advance(PART, TURN.without_first("sent"), SENT)
-
-    again, uncertain = await next_life(database)
-
-    assert uncertain == 0
-    assert (await again.unsent(PART)).messages == TURN.messages[1:]
 
 
 async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, database):
@@ -177,62 +153,6 @@ async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(file
     again, _ = await next_life(database)
 
     assert not await again.begin(PART, PLACE)
-
-
-async def test_an_incomplete_log_entry_is_skipped(file):
-    outbox, database = await with_turn(file), file
-    other = Part(501, 0)
-    await outbox.begin(other, PLACE)
-    await outbox.log.note_attempt(PART, left=3)
-    await outbox.log.note_attempt(other)
-    log = log_of(database)
-    log.write_bytes(log.read_bytes()[:-9])
-
-    _, uncertain = await next_life(database)
-
-    assert uncertain == 1
-
-
-async def test_a_torn_note_spoils_none_that_is_written_after_it(file):
-    outbox, database = await with_turn(file), file
-    log_of(database).write_bytes(b'{"part": {"update_id": 4')
-
-    await outbox.log.note_attempt(PART, left=3)
-    _, uncertain = await next_life(database)
-
-    assert uncertain == 1
-
-
-async def test_notes_that_are_no_text_stop_no_start(file):
-    outbox, database = await with_turn(file), file
-    await outbox.log.note_attempt(PART, left=3)
-    with log_of(database).open("ab") as log:
-        log.write(b"\xff\xfe\x00")
-
-    _, uncertain = await next_life(database)
-
-    assert uncertain == 1
-
-
-async def test_a_message_does_not_leave_where_that_cannot_be_noted(file):
-    outbox, database = await with_turn(file), file
-    log_of(database).mkdir()
-
-    with pytest.raises(StoreError):
-        await outbox.log.note_attempt(PART, left=3)
-
-
-async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
-    outbox, database = await with_turn(file), file
-    await outbox.log.note_attempt(PART, left=3)
-    await outbox.log.note_arrival(PART, SENT)
-    log = log_of(database)
-    noted = log.read_text("utf-8")
-    await outbox.advance(PART, TURN.without_first("sent"), SENT)
-
-    assert SENT.text not in noted
-    assert log.stat().st_mode & 0o077 == 0
-    assert log.read_text("utf-8") == ""
 
 
 withdrawn = pytest.mark.parametrize(
@@ -349,16 +269,15 @@ async def test_another_process_sends_nothing_after_an_apology(server):
     assert not await other.begin(PART, PLACE)
 
 
-async def test_the_table_has_no_text_and_no_rows_once_all_is_stored(server):
-    outbox = await with_turn(server)
+async def test_the_send_log_has_no_text_and_no_rows_once_all_is_stored(outbox, database):
     await outbox.log.note_attempt(PART, left=3)
     await outbox.log.note_arrival(PART, SENT)
-    noted = await server.read(lambda one: one.execute(select(sends.c.note)).scalar_one())
+    noted = await database.read(lambda one: one.execute(select(sends.c.note)).scalar_one())
 
     await outbox.advance(PART, TURN.without_first("sent"), SENT)
 
     assert SENT.text not in noted
-    assert await server.read(lambda one: one.execute(select(sends)).all()) == []
+    assert await database.read(lambda one: one.execute(select(sends)).all()) == []
 
 
 async def test_a_part_that_is_being_sent_is_not_settled_by_another_one(outbox, database):

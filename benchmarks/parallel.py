@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.figures import ROOT, Figure, measure, percentile
 from benchmarks.store import ROSTER, fill_database
 from bot.services.model_holder import CurrentModel, SpeakerCache
-from bot.services.replies import Replies
+from bot.services.replies import Replies, ReplyRequest
 from bot.store.database import open_database
 from bot.store.messages import MessageStore, Place
 from model.artifacts.registry import Registry
@@ -56,7 +56,7 @@ async def _ask_groups(file: Path, parallel: int) -> list[float]:
     started = time.perf_counter()
 
     async def ask(group: int) -> float:
-        await replies.generate(Place(group), voice, datetime.now(UTC))
+        await replies.generate(ReplyRequest(Place(group), voice, datetime.now(UTC)))
         return time.perf_counter() - started
 
     async with open_database(f"sqlite+aiosqlite:///{file}") as database:

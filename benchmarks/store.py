@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.figures import Figure, measure, percentile
-from bot.services.replies import load_lines
+from bot.services.replies import ReplyRequest, load_lines
 from bot.store.database import open_database, upgrade_database
 from bot.store.messages import MessageStore, Place
 from model.chat.conversation import Window
@@ -81,7 +81,7 @@ def load_contexts(file: Path) -> float:
             for number in range(LOADS):
                 place = Place(CHAT_IDS[number % len(CHAT_IDS)])
                 started = time.perf_counter()
-                await load_lines(store, place, datetime.now(UTC), ROSTER, window)
+                await load_lines(store, ReplyRequest(place, "", datetime.now(UTC)), ROSTER, window)
                 times.append(1_000 * (time.perf_counter() - started))
         return times
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.services.replies import load_lines
+from bot.services.replies import ReplyRequest, load_lines
 from bot.store.database import open_database
 from bot.store.messages import MessageStore, Place
 from model.artifacts.registry import Registry
@@ -110,7 +110,8 @@ class Friends:
         async with open_database(self.database) as engine:
             place = Place(self.chat.id)
             now, store = datetime.now(UTC), MessageStore(engine)
-            return render_context(await load_lines(store, place, now, roster, card.window))
+            lines = await load_lines(store, ReplyRequest(place, "", now), roster, card.window)
+            return render_context(lines)
 
 
 class Group:

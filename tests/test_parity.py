@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.services.replies import load_lines
+from bot.services.replies import ReplyRequest, load_lines
 from bot.transport.incoming import place_of
 from model.chat.conversation import Window
 from model.chat.prompt import build_context, render_context, render_prompt
@@ -23,7 +23,8 @@ from tests.parity_chats import ROSTER, Chat, chats, ends, windows
 async def bots_context(chat, database, window):
     """Return the context that the live bot builds for the chat's last message."""
     async with heard(chat, database) as (store, last):
-        return render_context(await load_lines(store, place_of(last), last.date, ROSTER, window))
+        request = ReplyRequest(place_of(last), "", last.date)
+        return render_context(await load_lines(store, request, ROSTER, window))
 
 
 def pipelines_context(chat, folder, window):

@@ -12,9 +12,8 @@ from telegram.error import BadRequest, TelegramError
 from bot.application import Context
 from bot.handlers.speaking import Speaking, explain_refusal
 from bot.services.access import Access
-from bot.services.replies import PLAIN_REQUEST, ReplyRequest
+from bot.services.replies import ReplyRequest
 from bot.services.state import BotState
-from bot.store.messages import Place
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, author_id, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
@@ -25,8 +24,8 @@ from model.chat.roster import Person, Roster
 _FIRST_WORD = re.compile(r"[^\s,:]+")
 
 
-def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
-    """Return the request of `/as anyone`, or None for another `/as`.
+def parse_anyone_request(text: str) -> tuple[str, str] | None:
+    """Return how the reply to `/as anyone` begins, and the question; None for another `/as`.
 
     The words after it appear only in the prompt of this reply, because `model.chat.eligibility`
     recognises only names.
@@ -36,11 +35,7 @@ def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
     if not found or fold(found.group()) not in ANYONE_WORDS:
         return None
     rest = words[found.end() :].lstrip(" ,:\n\t")
-    return (
-        ReplyRequest(rest, command)
-        if begins_reply(words, rest)
-        else ReplyRequest("", command, rest)
-    )
+    return (rest, "") if begins_reply(words, rest) else ("", rest)
 
 
 def choose_question(
@@ -102,13 +97,13 @@ class VoiceHandlers:
         text, roster = after_command(message), access.roster_in(place.chat_id)
         named = roster.match_voice(text)
         if named and len(roster.find_namesakes(text)) <= 1:
-            is_forced = begins_reply(text.strip(), named[1])
-            request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
-            request = self._withhold_opening(request, message)
-            await self._speak(context, place, named[0], message.date, request)
-        elif anyone := parse_anyone_request(text, message.message_id):
-            request = self._withhold_opening(anyone, message)
-            await self._let_anyone_speak(context, place, message.date, request)
+            request = ReplyRequest(place, named[0].name, message.date)
+            if begins_reply(text.strip(), named[1]):
+                opening = self._withhold_opening(named[1], message)
+                request = replace(request, opening=opening, command_id=message.message_id)
+            await self._speak(context, named[0], request)
+        elif anyone := parse_anyone_request(text):
+            await self._let_anyone_speak(context, message, *anyone)
         else:
             texts = context.texts
             question, offered = await asyncio.to_thread(
@@ -128,7 +123,8 @@ class VoiceHandlers:
         ):
             return
         if person := await self._voice_of(replied):
-            await self._speak(context, place_of(message), person, message.date)
+            request = ReplyRequest(place_of(message), person.name, message.date)
+            await self._speak(context, person, request)
 
     async def press(self, update: Update, context: Context) -> None:
         """Answer in the voice whose button was pressed, and remove the question.
@@ -150,7 +146,8 @@ class VoiceHandlers:
         if not is_first or not access.may_speak_in(place.chat_id):
             return
         if person := access.roster.find_by_id(int(chosen[1])):
-            await self._speak(context, place, person, datetime.now(UTC))
+            request = ReplyRequest(place, person.name, datetime.now(UTC))
+            await self._speak(context, person, request)
 
     async def tell_voice(self, update: Update, context: Context) -> None:
         """Name the voice in which a sticker was sent, after a press of its button."""
@@ -166,35 +163,32 @@ class VoiceHandlers:
             query, context.texts.sticker_voice.format(name=turn.voice) if turn else None
         )
 
-    def _withhold_opening(self, request: ReplyRequest, message: Message) -> ReplyRequest:
-        """Return the request without opening words if those of its author must not be used."""
+    def _withhold_opening(self, opening: str, message: Message) -> str:
+        """Return the words a reply begins with, or "" if those of their author must not be used."""
         excluded = self.state.access_in(message.chat.id).roster.excluded_ids
-        is_excluded = author_id(message) in excluded
-        return replace(request, opening="") if is_excluded else request
+        return "" if author_id(message) in excluded else opening
 
-    async def _speak(
-        self,
-        context: Context,
-        place: Place,
-        person: Person,
-        at: datetime,
-        request: ReplyRequest = PLAIN_REQUEST,
-    ) -> None:
+    async def _speak(self, context: Context, person: Person, request: ReplyRequest) -> None:
+        place, texts = request.place, context.texts
         access = self.state.access_in(place.chat_id)
-        if refusal := explain_refusal(person, access, context.texts, place.chat_id):
+        if refusal := explain_refusal(person, access, texts, place.chat_id):
             await context.delivery.send_text(place, refusal)
         else:
-            await self.speaking.answer(context, place, person.name, at, request)
+            no_reply = texts.no_reply.format(name=person.name)
+            await self.speaking.answer(context, request, no_reply)
 
     async def _let_anyone_speak(
-        self, context: Context, place: Place, at: datetime, request: ReplyRequest
+        self, context: Context, message: Message, opening: str, question: str
     ) -> None:
         """Let the model choose who answers, among the people who agreed."""
-        voices = self.state.access_in(place.chat_id).voices
-        if names := [person.name for person in voices]:
-            await self.speaking.answer_as_anyone(context, place, names, at, request)
-        else:
-            await context.delivery.send_text(place, context.texts.no_voices)
+        place, texts = place_of(message), context.texts
+        names = [person.name for person in self.state.access_in(place.chat_id).voices]
+        if not names:
+            await context.delivery.send_text(place, texts.no_voices)
+            return
+        opening = self._withhold_opening(opening, message)
+        request = ReplyRequest(place, names, message.date, opening, message.message_id, question)
+        await self.speaking.answer(context, request, texts.no_turn)
 
     async def _voice_of(self, replied: Message) -> Person | None:
         """Return the voice of one of the bot's messages, from its text or the store."""

@@ -11,7 +11,7 @@ from telegram import Message, Update
 from bot.application import Context
 from bot.handlers.speaking import Speaking
 from bot.services.delivery import UNSENT
-from bot.services.replies import BusyError
+from bot.services.replies import BusyError, ReplyRequest
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import Turn
@@ -109,13 +109,10 @@ class GuessGame:
                 shown = await _imitate(original, shown, state) or shown
         names = [person.name for person in state.access_in(place.chat_id).voices]
         question = make_question(shown, names, context.texts, self.rng)
-
         turn = Turn(shown.voice, shown.person_id, shown.version, shown.sources, ("",))
 
         async def may_send(_: str) -> bool:
-            """Return False if somebody has opted out, or forgotten a message, in the meantime."""
-            may_imitate = await state.may_still_imitate(place.chat_id, shown.person_id)
-            return may_imitate and await state.store.outbox.may_send(part)
+            return await context.delivery.may_send(part, place, turn)
 
         sent, outcome = await context.delivery.ask(part, place, question, turn, may_send)
         if sent and sent.poll:
@@ -152,15 +149,17 @@ async def _imitate(
     original: StoredMessage, shown: QuizMessage, state: BotState
 ) -> QuizMessage | None:
     """Generate a message to replace the original; return None if no generated one fits a quiz."""
+    place = Place(original.chat_id, original.topic_id)
+    request = ReplyRequest(place, shown.voice, original.sent_at, before=original)
     for _ in range(MAX_TRIES):
         try:
-            reply = await state.replies.imitate_message(original, shown.voice)
+            turn = await state.replies.generate(request)
         except VoiceError:
             return None
-        for text in reply.messages:
+        for text in turn.messages:
             if is_guessable(text) and text != shown.text:
                 return replace(
-                    shown, text=text, is_machine=True, sources=reply.sources, version=reply.version
+                    shown, text=text, is_machine=True, sources=turn.sources, version=turn.version
                 )
     return None
 

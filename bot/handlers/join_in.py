@@ -12,6 +12,7 @@ from telegram import Message, Update
 from bot.application import Context
 from bot.handlers.speaking import Speaking
 from bot.services.access import is_group_admin
+from bot.services.replies import ReplyRequest
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
@@ -99,7 +100,8 @@ class JoinIn:
             return
         if voice := await self._choose_voice(place, message, state):
             times.append(message.date)
-            await self.speaking.join(context, place, voice, message.date, is_welcome)
+            request = ReplyRequest(place, voice, message.date)
+            await self.speaking.answer(context, request, should_continue=is_welcome)
 
     async def _choose_voice(self, place: Place, message: Message, state: BotState) -> str | None:
         """Return the friend who would probably answer, or None if nobody would."""

@@ -109,7 +109,6 @@ class Simulator:
         Raises:
             StoppingError: The bot is being stopped.
         """
-        request = ReplyRequest(command_id=message.message_id, question=wanted.about)
         names = {person.name for person in wanted.people}
         at = message.date
         for _ in range(wanted.turns):
@@ -117,9 +116,10 @@ class Simulator:
             agreed = context.state.access_in(message.chat.id).voices
             voices = [person.name for person in agreed]
             voices = [name for name in voices if not names or name in names]
-            if not voices or not await self.speaking.simulate_turn(
-                context, place_of(message), voices, at, request, stopped
-            ):
+            request = ReplyRequest(
+                place_of(message), voices, at, command_id=message.message_id, question=wanted.about
+            )
+            if not voices or not await self.speaking.simulate_turn(context, request, stopped):
                 return None if stopped.is_set() else context.texts.no_turn
             if stopped.is_set():
                 return None

@@ -5,16 +5,15 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 
 from bot.application import Context
 from bot.handlers.membership import PrivacyMode
 from bot.services.access import Access
 from bot.services.delivery import Ready
 from bot.services.replies import (
-    PLAIN_REQUEST,
     BusyError,
     QueueError,
     ReplyRequest,
@@ -51,78 +50,61 @@ class Speaking:
     async def answer(
         self,
         context: Context,
-        place: Place,
-        voice: str,
-        at: datetime,
-        request: ReplyRequest = PLAIN_REQUEST,
+        request: ReplyRequest,
+        no_reply_text: str | None = None,
+        should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Answer the last message in a voice, or say why not."""
-        if (part := await context.delivery.begin(place)) is not None:
-            generate = partial(self._state.replies.generate, place, voice, at, request)
-            no_reply_text = context.texts.no_reply.format(name=voice)
-            await self._answer(context, part, place, generate, no_reply_text, voice=voice)
+        """Generate and send a turn while `should_continue()` is true; if that fails, say why not.
 
-    async def join(
-        self,
-        context: Context,
-        place: Place,
-        voice: str,
-        at: datetime,
-        should_continue: Callable[[], bool],
-    ) -> None:
-        """Join the conversation unprompted.
-
-        Stops when `should_continue()` is false; failures stay silent.
+        `no_reply_text` is the answer if the model has no reply. Without it nobody has asked for the
+        turn, and failures stay silent.
         """
-        if (part := await context.delivery.begin(place)) is not None:
-            generate = partial(self._state.replies.generate, place, voice, at)
-            await self._answer(context, part, place, generate, should_continue=should_continue)
+        place = request.place
+        if (part := await context.delivery.begin(place)) is None:
+            return
+        stops = self._stops[place.chat_id]
+
+        def may_continue() -> bool:
+            return self._stops[place.chat_id] == stops and should_continue()
+
+        is_asked = no_reply_text is not None
+        try:
+            if await self._take_turn(context, part, request, may_continue, is_asked=is_asked):
+                await self._privacy_mode.hint(context, place)
+        except VoiceError as error:
+            excuse = ""
+            if no_reply_text is not None:
+                refusal = self._refuse(request.voice, place, context)
+                excuse = self._excuse(error, place, context, refusal or no_reply_text)
+            await self._send_excuse(context, part, place, excuse)
 
     async def resume(
         self, context: Context, place: Place, should_continue: Callable[[], bool]
     ) -> bool:
         """Continue an unprompted turn of an earlier process; return whether there was one."""
-        turn = await context.delivery.unfinished()
+        turn = await context.delivery.unsent(Part(context.delivery.update_id, 0))
         if turn is not None:
-            await self.join(context, place, turn.voice, datetime.now(UTC), should_continue)
+            request = ReplyRequest(place, turn.voice, datetime.now(UTC))
+            await self.answer(context, request, should_continue=should_continue)
         return turn is not None
 
     def stop(self, chat_id: int) -> None:
         """Stop the turns that are being sent to a chat."""
         self._stops[chat_id] += 1
 
-    async def answer_as_anyone(
-        self,
-        context: Context,
-        place: Place,
-        voices: Sequence[str],
-        at: datetime,
-        request: ReplyRequest,
-    ) -> None:
-        """Let the model choose which of `voices` answers the last message, or say why not."""
-        if (part := await context.delivery.begin(place)) is not None:
-            generate = partial(self._state.replies.generate_as_anyone, place, voices, at, request)
-            await self._answer(context, part, place, generate, context.texts.no_turn)
-
     async def simulate_turn(
-        self,
-        context: Context,
-        place: Place,
-        voices: Sequence[str],
-        at: datetime,
-        request: ReplyRequest,
-        stopped: asyncio.Event,
+        self, context: Context, request: ReplyRequest, stopped: asyncio.Event
     ) -> bool:
         """Send the turn of a voice that the model chooses; return whether to continue.
 
         A turn that an earlier process already sent is not sent again.
         """
+        place = request.place
         if (part := await context.delivery.begin(place)) is None:
             return True
-        generate = partial(self._state.replies.generate_as_anyone, place, voices, at, request)
         try:
             return await self._take_turn(
-                context, part, place, generate, lambda: not stopped.is_set(),
+                context, part, request, lambda: not stopped.is_set(),
                 stopped=stopped, is_first_paced=part.number > 0,
             )  # fmt: skip
         except (BusyError, QueueError, SlowError) as error:
@@ -133,82 +115,11 @@ class Speaking:
             await self._state.store.outbox.mark(part, place, "refused")
             return False
 
-    async def _load_or_generate(
-        self,
-        context: Context,
-        part: Part,
-        place: Place,
-        generate: Callable[..., Awaitable[Turn]],
-        *,
-        is_asked: bool = True,
-    ) -> Turn:
-        """Return the rest of a stored turn, or generate one; tell the chat if it must wait."""
-        started = asyncio.Event()
-        async with typing(context.bot, place):
-            notice = asyncio.create_task(self._tell_queued(context, place, started))
-            try:
-                if not is_asked:
-                    started.set()
-                return await context.delivery.load_or_generate(
-                    part, place, partial(generate, on_start=started.set)
-                )
-            finally:
-                started.set()
-                await notice  # so that it never comes after the reply
-
-    async def _tell_queued(self, context: Context, place: Place, started: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(QUEUED_SECONDS):
-                await started.wait()
-        except TimeoutError:
-            await context.delivery.notify(place, context.texts.queued)
-
-    async def _answer(
-        self,
-        context: Context,
-        part: Part,
-        place: Place,
-        generate: Callable[..., Awaitable[Turn]],
-        no_reply_text: str | None = None,
-        should_continue: Callable[[], bool] = lambda: True,
-        voice: str | None = None,
-    ) -> None:
-        """Generate and send a turn; if that fails and somebody asked for it, say why.
-
-        `voice` is the voice that somebody asked for: while the request waits, another model may
-        replace the chat's, and the person may withdraw.
-        """
-        stops = self._stops[place.chat_id]
-
-        def may_continue() -> bool:
-            return self._stops[place.chat_id] == stops and should_continue()
-
-        async def generate_permitted(on_start: Callable[[], object] | None = None) -> Turn:
-            turn = await generate(on_start=on_start)
-            if voice is not None and self._refuse(voice, place, context):
-                raise VoiceError(f"{voice} may not be used any more")
-            return turn
-
-        is_asked = no_reply_text is not None
-        try:
-            if await self._take_turn(
-                context, part, place, generate_permitted, may_continue, is_asked=is_asked
-            ):
-                await self._privacy_mode.hint(context, place)
-        except VoiceError as error:
-            if voice is not None and (refusal := self._refuse(voice, place, context)):
-                no_reply_text = refusal
-            excuse = (
-                "" if no_reply_text is None else self._excuse(error, place, context, no_reply_text)
-            )
-            await self._send_excuse(context, part, place, excuse)
-
     async def _take_turn(
         self,
         context: Context,
         part: Part,
-        place: Place,
-        generate: Callable[..., Awaitable[Turn]],
+        request: ReplyRequest,
         may_continue: Callable[[], bool],
         *,
         is_asked: bool = True,
@@ -218,14 +129,20 @@ class Speaking:
         """Generate and send a turn after the chat's other turns; return whether it arrived.
 
         Raises:
-            VoiceError: No reply was generated.
+            VoiceError: No reply was generated, or its voice may not be used any more: while the
+                request waits, another model may replace the chat's, and the person may withdraw.
         """
-        with self._state.replies.admitted(place.chat_id):
+        place, state, delivery = request.place, self._state, context.delivery
+        with state.replies.admitted(place.chat_id):
             async with self._locks[place.chat_id]:
                 begun = time.monotonic()
-                turn = await self._load_or_generate(
-                    context, part, place, generate, is_asked=is_asked
-                )
+                async with typing(context.bot, place), _notice(context, place, is_asked) as started:
+                    turn = await delivery.unsent(part)
+                    if turn is None:
+                        turn = await state.replies.generate(request, started.set)
+                        if is_asked and self._refuse(request.voice, place, context):
+                            raise VoiceError(f"{turn.voice} may not be used any more")
+                        await state.store.outbox.keep_turn(part, place, turn)
                 since = begun if is_first_paced else None
                 ready = self._paced(context, part, place, turn, may_continue, since, stopped)
                 return await self._send_turn(context, part, place, turn, ready)
@@ -263,10 +180,7 @@ class Speaking:
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
-            await self._state.is_current.wait()  # somebody may have withdrawn, or sent /stop
-            may_speak = may_continue() and self._state.may_speak_in(place.chat_id)
-            may_speak = may_speak and await self._may_still_imitate(turn, place)
-            return may_speak and await self._state.store.outbox.may_send(part)
+            return await context.delivery.may_send(part, place, turn) and may_continue()
 
         return ready
 
@@ -281,18 +195,16 @@ class Speaking:
         result = await context.delivery.send_turn(part, place, turn, ready)
         if result == "sent" or not self._state.may_speak_in(place.chat_id):
             return result == "sent"
-        return result == "withdrawn" or not await self._may_still_imitate(turn, place)
+        may_imitate = await self._state.may_still_imitate(place.chat_id, turn.person_id)
+        return result == "withdrawn" or not may_imitate
 
-    async def _may_still_imitate(self, turn: Turn, place: Place) -> bool:
-        return await self._state.may_still_imitate(place.chat_id, turn.person_id)
-
-    def _refuse(self, voice: str, place: Place, context: Context) -> str | None:
+    def _refuse(self, voice: str | Sequence[str], place: Place, context: Context) -> str | None:
         """Return why a voice that somebody asked for may not be used now, or None if it may.
 
         In a chat where the bot may not speak any more, there is nothing to say.
         """
         access = self._state.access_in(place.chat_id)
-        if not access.may_speak_in(place.chat_id):
+        if not isinstance(voice, str) or not access.may_speak_in(place.chat_id):
             return None
         person = access.roster.find_by_name(voice)
         return explain_refusal(person, access, context.texts, place.chat_id)
@@ -316,6 +228,28 @@ class Speaking:
             return ""
         self._busy_notices[place.chat_id] = now
         return context.texts.busy
+
+
+@asynccontextmanager
+async def _notice(context: Context, place: Place, is_asked: bool) -> AsyncIterator[asyncio.Event]:  # noqa: FBT001
+    """Tell a chat that asked if the model is busy for long, until the event is set."""
+    started = asyncio.Event()
+    if not is_asked:
+        started.set()
+    notice = asyncio.create_task(_tell_queued(context, place, started))
+    try:
+        yield started
+    finally:
+        started.set()
+        await notice  # so that it never comes after the reply
+
+
+async def _tell_queued(context: Context, place: Place, started: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(QUEUED_SECONDS):
+            await started.wait()
+    except TimeoutError:
+        await context.delivery.notify(place, context.texts.queued)
 
 
 def explain_refusal(

@@ -204,22 +204,21 @@ class Delivery:
             sent = None
         return sent, state
 
-    async def load_or_generate(
-        self, part: Part, place: Place, make: Callable[[], Awaitable[Turn]]
-    ) -> Turn:
-        """Return what is unsent of a part's turn; generate and store the turn if there is none."""
-        outbox = self.state.store.outbox
-        turn = await outbox.unsent(part) if self.is_repeated else None
-        if turn is None:
-            turn = await make()
-            await outbox.keep_turn(part, place, turn)
-        return turn
+    async def unsent(self, part: Part) -> Turn | None:
+        """Return the unsent rest of a part's turn, if an earlier process left one."""
+        return await self.state.store.outbox.unsent(part) if self.is_repeated else None
 
-    async def unfinished(self) -> Turn | None:
-        """Return the unsent rest of the first part's turn, if an earlier process left one."""
-        if not self.is_repeated:
-            return None
-        return await self.state.store.outbox.unsent(Part(self.update_id, 0))
+    async def may_send(self, part: Part, place: Place, turn: Turn) -> bool:
+        """Whether a turn may still be sent, or a quiz asked.
+
+        The bot may speak there, the person whose voice it is still agrees, and nobody has withdrawn
+        what it was generated from.
+        """
+        await self.state.is_current.wait()  # somebody may have withdrawn, or sent /stop
+        if not self.state.may_speak_in(place.chat_id):
+            return False
+        may_imitate = await self.state.may_still_imitate(place.chat_id, turn.person_id)
+        return may_imitate and await self.state.store.outbox.may_send(part)
 
     async def send_turn(self, part: Part, place: Place, turn: Turn, ready: Ready) -> TurnResult:
         """Send and store the messages of a part's turn, each after `ready` returns True.

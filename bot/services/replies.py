@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from bot.errors import StoppingError
 from bot.services.fair_semaphore import FairSemaphore, SemaphoreClosed
@@ -50,24 +50,26 @@ TOO_MANY: ContextVar[bool] = ContextVar("too_many", default=False)
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """How to generate a reply.
+    """Which reply to generate: in which place, in which voice, as if it were which time.
 
-    It begins with the words `opening`. In the prompt, `question` replaces the text of the message
-    `command_id`; if `question` is empty, that message is left out.
+    Of several voices the model chooses one. The reply begins with the words `opening`. In the
+    prompt, `question` replaces the text of the message `command_id`; if `question` is empty, that
+    message is left out. With `before`, the prompt has only messages that precede that one.
     """
 
+    place: Place
+    voice: str | Sequence[str]
+    at: datetime
     opening: str = ""
     command_id: int | None = None
     question: str = ""
+    before: Message | None = None
 
     def in_prompt(self, message: Message) -> Message:
         """Return a message as the reply's prompt shows it."""
         if message.message_id != self.command_id:
             return message
         return replace(message, text=self.question)
-
-
-PLAIN_REQUEST = ReplyRequest()
 
 
 class BusyError(VoiceError):
@@ -86,25 +88,10 @@ class _ModelReplaced(Exception):  # noqa: N818  a state, not a mistake
     """The chat's model was replaced while a reply waited for it."""
 
 
-_Generate: TypeAlias = Callable[
-    [Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]
-]
-"""Returns the voice and the messages of a turn, for a context and the words it begins with."""
-
-
 async def load_lines(
-    store: MessageStore,
-    place: Place,
-    at: datetime,
-    roster: Roster,
-    window: Window,
-    request: ReplyRequest = PLAIN_REQUEST,
-    before: Message | None = None,
+    store: MessageStore, request: ReplyRequest, roster: Roster, window: Window
 ) -> Sequence[Line]:
-    """Return the lines of the prompt for a reply at the time `at`, oldest first.
-
-    With `before`, the prompt has only messages that precede that one.
-    """
+    """Return the lines of the prompt for a reply, oldest first."""
     lines: dict[int, Line] = {}
 
     def is_counted(message: Message) -> bool:
@@ -113,8 +100,8 @@ async def load_lines(
             lines[message.message_id] = line
         return line is not None
 
-    await store.find_newest(place, window.lookback, is_counted, before)
-    return context_before(list(lines.values())[::-1], at, window)
+    await store.find_newest(request.place, window.lookback, is_counted, request.before)
+    return context_before(list(lines.values())[::-1], request.at, window)
 
 
 class Replies:
@@ -172,14 +159,9 @@ class Replies:
             self._pending[chat_id] -= 1
 
     async def generate(
-        self,
-        place: Place,
-        voice: str,
-        at: datetime,
-        request: ReplyRequest = PLAIN_REQUEST,
-        on_start: Callable[[], object] | None = None,
+        self, request: ReplyRequest, on_start: Callable[[], object] | None = None
     ) -> Turn:
-        """Return the reply of `voice` to the newest messages.
+        """Return a turn; begin again if the chat's model is replaced while the request waits.
 
         `on_start` is called when the model starts to generate it.
 
@@ -189,54 +171,19 @@ class Replies:
             QueueError: The model was busy with other replies for too long.
             SlowError: Generation took too long.
             StoppingError: The bot is being stopped.
-            VoiceError: No candidate was acceptable.
+            VoiceError: No candidate was acceptable, or the model does not know the voice.
         """
-
-        def generate(
-            speaker: Speaker, context: Sequence[str], opening: str, should_stop: ShouldStop
-        ) -> tuple[str, tuple[str, ...]]:
-            return voice, speaker.reply(context, voice, opening, should_stop)
-
-        return await self._reply(place, at, request, on_start, generate)
-
-    async def generate_as_anyone(
-        self,
-        place: Place,
-        voices: Sequence[str],
-        at: datetime,
-        request: ReplyRequest = PLAIN_REQUEST,
-        on_start: Callable[[], object] | None = None,
-    ) -> Turn:
-        """Return the next turn, in the voice that the model chooses among `voices`.
-
-        Parameters and exceptions are those of `generate`.
-        """
-
-        def generate(
-            speaker: Speaker, context: Sequence[str], opening: str, should_stop: ShouldStop
-        ) -> tuple[str, tuple[str, ...]]:
-            return speaker.turn(context, voices, opening, should_stop)
-
-        return await self._reply(place, at, request, on_start, generate)
-
-    async def imitate_message(self, kept: Message, voice: str) -> Turn:
-        """Return what `voice` might have said instead of a stored message.
-
-        Raises:
-            BusyError: The generation server has too many requests.
-            QueueError: The model was busy with other replies for too long.
-            SlowError: Generation took too long.
-            StoppingError: The bot is being stopped.
-            VoiceError: No candidate was acceptable.
-        """
-        place = Place(kept.chat_id, kept.topic_id)
-
-        def generate(
-            speaker: Speaker, context: Sequence[str], opening: str, should_stop: ShouldStop
-        ) -> tuple[str, tuple[str, ...]]:
-            return voice, speaker.reply(context, voice, opening, should_stop)
-
-        return await self._reply(place, kept.sent_at, PLAIN_REQUEST, None, generate, before=kept)
+        chat_id = request.place.chat_id
+        for _ in range(MAX_REPLACEMENTS):
+            model = self._find_model(chat_id)
+            opening = await _clean_opening(request, model)
+            lines = await load_lines(self._store, request, model.roster, model.card.window)
+            speak = partial(self._speak, request.voice, render_context(lines), opening)
+            with suppress(_ModelReplaced):
+                voice, messages, rejected = await self._run(chat_id, model, speak, on_start)
+                generation = Generation(len(lines), rejected)
+                return _make_turn(request, model, voice, messages, lines, generation)
+        raise SlowError("the model was replaced several times")
 
     def close(self) -> None:
         """Stop the current generation, and start no other."""
@@ -244,62 +191,27 @@ class Replies:
         self._semaphore.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _reply(
+    def _speak(
         self,
-        place: Place,
-        at: datetime,
-        request: ReplyRequest,
-        on_start: Callable[[], object] | None,
-        generate: _Generate,
-        before: Message | None = None,
-    ) -> Turn:
-        """Generate a reply; begin again if the chat's model is replaced while the reply waits."""
-        for _ in range(MAX_REPLACEMENTS):
-            model = self._find_model(place.chat_id)
-            with suppress(_ModelReplaced):
-                return await self._reply_with(model, place, at, request, on_start, generate, before)
-        raise SlowError("the model was replaced several times")
+        voice: str | Sequence[str],
+        context: Sequence[str],
+        opening: str,
+        loaded: Speaker,
+        should_stop: ShouldStop,
+    ) -> tuple[str, tuple[str, ...], dict[str, int]]:
+        """Return voice and messages of a turn, and how many candidates were rejected for what."""
+        speaker = loaded.fork()
+        try:
+            if isinstance(voice, str):
+                messages = speaker.reply(context, voice, opening, should_stop)
+            else:
+                voice, messages = speaker.turn(context, voice, opening, should_stop)
+        finally:
+            self.measurements.tokens += speaker.tokens
+            self.measurements.rejected.update(speaker.rejected)
+        return voice, messages, dict(speaker.rejected)
 
-    async def _reply_with(
-        self,
-        model: CurrentModel,
-        place: Place,
-        at: datetime,
-        request: ReplyRequest,
-        on_start: Callable[[], object] | None,
-        generate: _Generate,
-        before: Message | None,
-    ) -> Turn:
-        opening = ""
-        if request.opening:
-            names = [person.name for person in model.roster.people]
-            opening = await asyncio.to_thread(clean_opening, request.opening, names)
-        window = model.card.window
-        lines = await load_lines(self._store, place, at, model.roster, window, request, before)
-        context = render_context(lines)
-
-        def run(
-            loaded: Speaker, should_stop: ShouldStop
-        ) -> tuple[str, tuple[str, ...], dict[str, int]]:
-            speaker = loaded.fork()
-            try:
-                voice, messages = generate(speaker, context, opening, should_stop)
-            finally:
-                self.measurements.tokens += speaker.tokens
-                self.measurements.rejected.update(speaker.rejected)
-            return voice, messages, dict(speaker.rejected)
-
-        voice, messages, rejected = await self._generate(place.chat_id, model, run, on_start)
-        sources = [line.message_id for line in lines]
-        if request.opening and request.command_id is not None:
-            sources.append(request.command_id)  # the reply begins with words of this message
-        generation = Generation(len(lines), rejected)
-        person = model.roster.find_by_name(voice)
-        if person is None:
-            raise VoiceError(f"the model that replaced the chat's does not know {voice}")
-        return Turn(voice, person.ids[0], model.version, tuple(sources), messages, generation)
-
-    async def _generate(
+    async def _run(
         self,
         chat_id: int,
         model: CurrentModel,
@@ -373,3 +285,27 @@ class Replies:
         self._semaphore.release(chat_id)
         if not call.cancelled():
             call.exception()
+
+
+async def _clean_opening(request: ReplyRequest, model: CurrentModel) -> str:
+    if not request.opening:
+        return ""
+    names = [person.name for person in model.roster.people]
+    return await asyncio.to_thread(clean_opening, request.opening, names)
+
+
+def _make_turn(
+    request: ReplyRequest,
+    model: CurrentModel,
+    voice: str,
+    messages: tuple[str, ...],
+    lines: Sequence[Line],
+    generation: Generation,
+) -> Turn:
+    sources = [line.message_id for line in lines]
+    if request.opening and request.command_id is not None:
+        sources.append(request.command_id)  # the reply begins with words of this message
+    person = model.roster.find_by_name(voice)
+    if person is None:
+        raise VoiceError(f"the model that replaced the chat's does not know {voice}")
+    return Turn(voice, person.ids[0], model.version, tuple(sources), messages, generation)

@@ -105,7 +105,7 @@ READERS = {
     "parse_scene": scene,
     "strip_quotes": strip_quotes,
     "strip_copies": lambda text: strip_copies(text, ROSTER.copy_labels),
-    "parse_anyone_request": lambda text: parse_anyone_request(text, 1),
+    "parse_anyone_request": parse_anyone_request,
 }
 
 

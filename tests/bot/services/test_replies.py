@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from bot.errors import StoppingError
-from bot.services.replies import BusyError, FairSemaphore, QueueError, Replies, SlowError
+from bot.services.fair_semaphore import FairSemaphore
+from bot.services.replies import BusyError, QueueError, Replies, ReplyRequest, SlowError
 from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
@@ -71,7 +72,7 @@ def asking():
 
 
 def ask(replies, chat_id, voice="Hugo"):
-    return asyncio.create_task(replies.generate(Place(chat_id), voice, AT))
+    return asyncio.create_task(replies.generate(ReplyRequest(Place(chat_id), voice, AT)))
 
 
 async def started(speaker, number=1):
@@ -254,7 +255,7 @@ async def test_a_reply_that_starts_while_the_bot_closes_waits_for_the_restart(as
     replies = asking(speaker)
 
     with pytest.raises(StoppingError):
-        await replies.generate(Place(1), "Hugo", AT, on_start=replies.close)
+        await replies.generate(ReplyRequest(Place(1), "Hugo", AT), on_start=replies.close)
 
     assert speaker.voices == []
     assert not replies._semaphore._holders

@@ -83,7 +83,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
         "bot/templates/env.example",
         "bot/templates/understudy-bot.service",
         "bot/texts/pt.py",
-        "migrations/versions/0001_messages.py",
+        "migrations/versions/0001_tables.py",
     }
     assert "understudy = pipeline.launch:main" in programs
     assert "understudy-bot = bot.launch:main" in programs

@@ -223,7 +223,8 @@ def _is_checked(update: Update, context: Context) -> bool:
 async def allow(message: Message, context: Context) -> str:
     """Let the bot speak in this group although its model learned from another chat.
 
-    If no admin added the bot to the group, the first `/allow` only says which chat that is.
+    If no admin added the bot to the group, the first `/allow` only says which chat that is. So
+    does one that is handled again after a restart: it may have been the first.
     """
     state, texts, chat = context.state, context.texts, message.chat
     if chat.type == Chat.PRIVATE:
@@ -232,6 +233,7 @@ async def allow(message: Message, context: Context) -> str:
         return texts.own_model_unusable
     access = state.access_in(chat.id)
     is_informed = state.group(chat.id).authorised and not access.learned_from(chat.id)
+    is_informed &= not context.delivery.is_repeated
     await _authorise(chat, state, access.chats if is_informed else frozenset())
     if is_informed:
         return texts.allowed.format(chats=state.origin_in(chat.id))

@@ -25,7 +25,8 @@ async def trim_updates(state: BotState, username: str, updates: Sequence[Json]) 
     """
     chats = {chat_id for one in updates if (chat_id := find_chat_id(one)) is not None}
     groups = [chat_id for chat_id in chats if chat_id < 0]
-    waiting = await state.store.inbox.waiting(*_PERMISSION_MARKS) if groups else []
+    find = state.store.inbox.waiting
+    waiting = await find(*_PERMISSION_MARKS, unless_begun=_ALLOW_MARK) if groups else []
     for chat_id in groups:
         if not state.may_speak_in(chat_id):  # what was handled before that is in the database
             await state.reload_group(chat_id)
@@ -35,8 +36,14 @@ async def trim_updates(state: BotState, username: str, updates: Sequence[Json]) 
     return [permissions.note(one) for one in updates]
 
 
-_PERMISSION_MARKS = '"my_chat_member"', '"/allow', '"migrate_to_chat_id"', '"migrate_from_chat_id"'
-"""Every update that lets the bot speak in a chat, or silences it, contains one of them."""
+_ALLOW_MARK = '"/allow'
+_PERMISSION_MARKS = (
+    '"my_chat_member"', _ALLOW_MARK, '"migrate_to_chat_id"', '"migrate_from_chat_id"',
+)  # fmt: skip
+"""Every update that lets the bot speak in a chat, or silences it, contains one of them.
+
+An `/allow` that is being handled may be in the database already; the second one opens a chat.
+"""
 
 
 @dataclass(frozen=True, slots=True)

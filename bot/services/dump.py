@@ -240,15 +240,20 @@ async def _collect_dump(
 
 
 def _add_accounts(decisions: Iterable[Decision], permissions: StoredPermissions) -> list[Decision]:
-    """Return decisions with each opt-out for all accounts of its person.
+    """Return decisions, with each opt-out that counts as the last one of all the person's accounts.
 
     The roster that reads the dump may know only another account than the one that opted out.
     """
-    found = []
+    told: dict[int, list[Decision]] = {}
     for one in decisions:
-        accounts = permissions.find_accounts(one.user_id) if one.kind == "optout" else {one.user_id}
-        found += [Decision(number, one.kind, one.at) for number in sorted(accounts)]
-    return found
+        told.setdefault(one.user_id, []).append(Decision(one.user_id, one.kind, one.at))
+    optouts = [own[-1] for own in told.values() if own[-1].kind == "optout"]
+    for last in optouts:
+        for number in sorted(permissions.find_accounts(last.user_id)):
+            own = told.setdefault(number, [])
+            if not own or own[-1].kind != "optout":
+                own.append(replace(last, user_id=number))
+    return [one for own in told.values() for one in own]
 
 
 def _is_dumped(kept: StoredMessage, access: Access) -> bool:

@@ -130,16 +130,16 @@ async def expire_messages(state: BotState, now: datetime) -> int:
 async def _delete_all(bot: Bot, lines: Collection[Ref]) -> tuple[list[Ref], set[Ref]]:
     """Delete messages in their chats, newest first; return those that stay.
 
-    These are the ones that Telegram refuses for good, and the ones to try again later. If one of
-    a chat cannot be deleted now, the chat's other messages are not tried either.
+    These are the ones that Telegram refuses for good, and the ones to try again later. Once some
+    cannot be deleted now, the others are tried for `MAX_SECONDS` at most.
     """
-    end = asyncio.get_running_loop().time() + MAX_SECONDS
-    refused, undeleted, late = list[Ref](), set[Ref](), set[int]()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + MAX_SECONDS
+    refused, undeleted = list[Ref](), set[Ref]()
     for ref in sorted(lines, key=lambda ref: (ref.chat_id, -ref.message_id)):
         try:
-            if ref.chat_id in late or not await _delete(bot, ref, end):
+            if (undeleted and loop.time() > end) or not await _delete(bot, ref, end):
                 undeleted.add(ref)
-                late.add(ref.chat_id)
         except _REFUSED as error:
             if NOT_FOUND not in error.message:
                 refused.append(ref)

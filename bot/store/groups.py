@@ -79,12 +79,14 @@ def _load_decisions(
 
 
 def _insert_in_order(sent: list[StoredDecision], new: StoredDecision) -> None:
-    """Insert a decision, stored last, before those that were sent after it but handled earlier.
+    """Insert a decision, stored last, into those that were stored before it.
 
-    Several processes handle the updates of different chats at the same time.
+    Several processes handle the updates of different chats at the same time, so an `/optin` goes
+    before what was sent after it but handled earlier. An `/optout` stays last: update ids tell the
+    order of one bot's updates, and only if Telegram has not begun to count anew.
     """
     place = len(sent)
-    if new.update_id is not None:
+    if new.kind == "optin" and new.update_id is not None:
         while place and _was_sent_before(new, new.update_id, sent[place - 1]):
             place -= 1
     sent.insert(place, new)

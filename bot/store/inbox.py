@@ -130,15 +130,19 @@ class Inbox:
 
         return await self._database.write(write)
 
-    async def waiting(self, *parts: str) -> list[dict[str, Any]]:
+    async def waiting(self, *parts: str, unless_begun: str | None = None) -> list[dict[str, Any]]:
         """Return the updates that are not handled yet, in order.
 
-        With `parts`, only those that contain one of these texts.
+        With `parts`, only those that contain one of these texts; those with the text `unless_begun`
+        only if nobody has begun to handle them.
         """
         query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
         if parts:
             found = (inbox.c.body.icontains(part, autoescape=True) for part in parts)
             query = query.where(or_(*found))
+        if unless_begun is not None:
+            is_about_it = inbox.c.body.icontains(unless_begun, autoescape=True)
+            query = query.where(or_(inbox.c.begun == 0, ~is_about_it))
 
         def load(connection: Connection) -> list[dict[str, Any]]:
             return [json.loads(body) for body in connection.execute(query).scalars()]

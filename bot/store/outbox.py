@@ -38,7 +38,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
@@ -197,7 +197,8 @@ class Outbox:
 
     async def find_withdrawn(self, before: datetime) -> tuple[Ref, ...]:
         """Return the messages of which it is known since before a moment that they must go."""
-        query = _select_withdrawn(forgotten.c.at < before)
+        is_due = or_(forgotten.c.at < before, forgotten.c.at > datetime.now(UTC))  # a wrong clock
+        query = _select_withdrawn(is_due)
         return await self._database.read(
             lambda connection: tuple(Ref(*row) for row in connection.execute(query))
         )
@@ -210,8 +211,14 @@ class Outbox:
         await self._database.write(lambda connection: connection.execute(change))
 
     async def release_before(self, moment: datetime) -> None:
-        """Remove the update ids from old replies: Telegram may use these ids again."""
-        old = replies.c.begun_at < moment, replies.c.update_id.is_not(None)
+        """Remove the update ids from old replies: Telegram may use these ids again.
+
+        Replies to updates that still wait keep theirs.
+        """
+        is_waiting = exists().where(
+            inbox.c.update_id == replies.c.update_id, inbox.c.state == "waiting"
+        )
+        old = replies.c.begun_at < moment, replies.c.update_id.is_not(None), ~is_waiting
         change = update(replies).where(*old).values(update_id=None, turn=None)
         await self._database.write(lambda connection: connection.execute(change))
 

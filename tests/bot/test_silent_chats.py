@@ -305,3 +305,20 @@ async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe
             [job] = await until(lambda: app.jobs.failing, 20)
 
     assert (job.name, job.error) == ("write-ahead log", "StoreError")
+
+
+@pytest.mark.usefixtures("_often")
+async def test_an_allow_that_is_being_answered_counts_once(stage, strangers, joao, zoe):
+    """The first `/allow` only says which chat the model learned from, also after a restart."""
+    async with stage.running(admins=str(joao.id)):
+        stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=60)
+        await stage.telegram.say(strangers, joao, "/allow")
+        await until(lambda: stage.telegram.sent("sendMessage", refused=True))
+        await stage.telegram.say(strangers, zoe, f"{WORD} secrets")
+        await until(lambda: found_in(stage.folder) == [])
+    async with stage.running(admins=str(joao.id)) as app:
+        await stage.wait_until_handled()
+        may_speak = app.bot_data["state"].may_speak_in(strangers.id)
+
+    assert not may_speak
+    assert stage.said() == [EN.needs_allow.format(chats="Friends")]

@@ -26,6 +26,7 @@ from bot.transport.incoming import message_of
 from model.artifacts.artifact import Artifact, Card
 from model.chat.conversation import Message, Window
 from model.chat.eligibility import add_voice_header
+from model.chat.roster import Roster
 from tests.bot.conftest import FRIENDS, FakeModels
 from tests.parity_chats import BOT, ROSTER, Chat, chats
 from tests.pipeline.export.reading import read
@@ -186,6 +187,26 @@ async def test_who_took_their_yes_back_is_not_in_it(stage, keep, models, file):
     await dump(stage.settings(), models, file, None)
 
     assert read(file).texts == ["his"]
+
+
+async def test_an_optout_is_the_last_decision_of_all_accounts_of_a_person(
+    stage, keep, models, file
+):
+    card = models.artifact.card
+    people = [replace(p, ids=(13, 33)) if 13 in p.ids else p for p in card.roster.people]
+    models.artifact = replace(models.artifact, card=replace(card, roster=Roster(tuple(people))))
+    await keep(message(1, "hers"))
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database, database:
+        database.executemany(
+            "INSERT INTO decisions (chat_id, user_id, decision, at) VALUES (?, ?, ?, ?)",
+            [(FRIENDS, 13, "optin", "2026-01-01"), (FRIENDS, 33, "optin", "2026-01-02"),
+             (FRIENDS, 13, "optout", "2026-01-03")],
+        )  # fmt: skip
+
+    await dump(stage.settings(), models, file, None)
+
+    last = {one["user_id"]: one["decision"] for one in ours(file)["decisions"]}
+    assert last == {13: "optout", 33: "optout"}
 
 
 async def test_what_friends_forwarded_are_not_their_words(stage, keep, models, file):

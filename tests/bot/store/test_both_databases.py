@@ -233,6 +233,13 @@ async def test_a_decision_handled_late_counts_before_those_sent_after_it(store):
     assert await kinds_of_7(store) == ["optout", "optin", "optout"]
 
 
+async def test_an_optout_is_never_taken_for_older_than_what_was_handled_before_it(store):
+    await store.decisions.add(StoredDecision(7, "optin", AT + timedelta(days=3), CHAT, 900))
+    await store.decisions.add(StoredDecision(7, "optout", AT, 7, 5))  # of another bot's numbers
+
+    assert await kinds_of_7(store) == ["optin", "optout"]
+
+
 async def test_update_ids_that_begin_again_do_not_change_the_order(store):
     await store.decisions.add(StoredDecision(7, "optout", AT, CHAT, 900))
     await store.decisions.add(StoredDecision(7, "optin", AT + timedelta(days=8), CHAT, 5))

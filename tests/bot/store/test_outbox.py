@@ -1,7 +1,7 @@
 """The states of replies across kills: what is logged for each send, and read after a restart."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -286,3 +286,18 @@ async def test_a_part_that_is_being_sent_is_not_settled_by_another_one(outbox, d
     await outbox.begin(Part(PART.update_id, APOLOGY), PLACE)
 
     assert await outbox.unsent(PART) == TURN
+
+
+async def test_a_reply_to_an_update_that_waits_is_continued_after_days(outbox):
+    await outbox.release_before(datetime.now(UTC) + timedelta(days=1))
+
+    assert await outbox.unsent(PART) == TURN
+
+
+async def test_what_must_be_deleted_is_found_whatever_the_clock_said(outbox, database):
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.advance(PART, TURN.without_first("sent"), SENT)
+    now = datetime.now(UTC)
+    await Eraser(database).mark(ErasureQuery(authors=frozenset({9})), now + timedelta(days=3))
+
+    assert await outbox.find_withdrawn(now - timedelta(seconds=30)) == (Ref(-5, 70),)

@@ -164,7 +164,7 @@ class VoiceHandlers:
         )
 
     def _withhold_opening(self, opening: str, message: Message) -> str:
-        """Return the words a reply begins with, or "" if those of their author must not be used."""
+        """Return the opening words, or "" if their author is excluded."""
         excluded = self.state.access_in(message.chat.id).roster.excluded_ids
         return "" if author_id(message) in excluded else opening
 

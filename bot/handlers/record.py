@@ -42,7 +42,8 @@ _PERMISSION_MARKS = (
 )  # fmt: skip
 """Every update that lets the bot speak in a chat, or silences it, contains one of them.
 
-An `/allow` that is being handled may be in the database already; the second one opens a chat.
+An `/allow` that is being handled is left out: the database may have its effect already, and
+counting it twice would open the chat.
 """
 
 

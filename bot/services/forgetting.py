@@ -18,7 +18,7 @@ from bot.transport.outgoing import retry_seconds
 
 MAX_SECONDS = 30.0  # for which deletions wait if Telegram asks for it; the rest is done later
 CHATS_PER_STEP = 20  # after which other work gets a turn
-NOT_FOUND = "to delete not found"  # not that of the chat
+NOT_FOUND = "to delete not found"  # unlike "chat not found"
 """Part of Telegram's answer if the message is already deleted."""
 _REFUSED = (BadRequest, Forbidden, ChatMigrated)
 """Errors after which a message can never be deleted."""
@@ -28,7 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """Numbers of people's messages and of the bot's: deleted, `undeleted` (yet), or refused."""
+    """How many of people's messages were erased, and what became of the bot's.
+
+    `deleted` and `undeleted` count those that were deleted and those that could not be deleted yet;
+    `refused` are those that the bot can never delete.
+    """
 
     messages: int
     deleted: int
@@ -75,7 +79,7 @@ async def erase(
 async def delete_withdrawn(
     lines: Collection[Ref], state: BotState, bot: Bot, update_id: int | None = None
 ) -> ErasureResult:
-    """Delete lines of people who have had their answer already; log what Telegram refuses."""
+    """Delete withdrawn lines after the person was answered; log those that Telegram refuses."""
     result = await erase(ErasureQuery(own=tuple(lines)), state, bot, update_id)
     for ref in result.refused:
         logger.warning(

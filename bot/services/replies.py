@@ -50,7 +50,7 @@ TOO_MANY: ContextVar[bool] = ContextVar("too_many", default=False)
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """Which reply to generate: in which place, in which voice, as if it were which time.
+    """A request for a reply in a place and a voice, as of the time `at`.
 
     Of several voices the model chooses one. The reply begins with the words `opening`. In the
     prompt, `question` replaces the text of the message `command_id`; if `question` is empty, that

@@ -189,7 +189,7 @@ class Eraser:
     ) -> None:
         """Erase messages that `mark` has marked, copies of them, and `lines`, which it has found.
 
-        Of lines that are still `undeleted` in their chats, only the row that says so stays.
+        Lines that are still `undeleted` in their chats keep their rows in `lines` and `forgotten`.
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
         name are removed. After a kill in the middle, the same calls finish the work. The file is
         wiped only if something was erased, an earlier wipe failed, or other processes share the

@@ -19,10 +19,7 @@ from model.chat.roster import Decision
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision(Decision):
-    """A person's decision, the chat in which they sent it, and the update that it came with.
-
-    Decisions that an earlier version stored have no update.
-    """
+    """A person's decision, the chat in which they sent it, and the update that it came with."""
 
     chat_id: int
     update_id: int | None = None

@@ -13,8 +13,7 @@ records make it safe to end the process at any moment:
 What the next attempt finds after a kill:
 
 - before `keep_turn`: nothing. Nothing was sent, and the turn is generated again.
-- before the attempt to send: the unsent turn. It is sent. A text has no record yet and is sent
-  again.
+- before the attempt to send: the unsent turn, or nothing of a text. The turn, or the text, is sent.
 - before Telegram's answer: a log entry without an answer. The message may have arrived. It counts
   as uncertain and is not sent again; the rest of the turn is sent.
 - before `advance` or `mark`: a log entry with the answer. `settle` (at the start of a single
@@ -196,7 +195,7 @@ class Outbox:
         return await self._database.write(write)
 
     async def find_withdrawn(self, before: datetime) -> tuple[Ref, ...]:
-        """Return the messages of which it is known since before a moment that they must go."""
+        """Return the messages that were marked for deletion before a moment."""
         is_due = or_(forgotten.c.at < before, forgotten.c.at > datetime.now(UTC))  # a wrong clock
         query = _select_withdrawn(is_due)
         return await self._database.read(
@@ -204,7 +203,7 @@ class Outbox:
         )
 
     async def give_up(self, update_id: int, but: Part) -> None:
-        """End all parts of an update that are generated or sent, except one."""
+        """End all parts of an update that have not ended yet, except one."""
         is_open = replies.c.update_id == update_id, replies.c.state.in_(("generating", "queued"))
         change = update(replies).where(*is_open, replies.c.part != but.number)
         change = change.values(state="refused", turn=None)
@@ -279,7 +278,10 @@ class Outbox:
 
 
 def find_turns(connection: Connection, people: Collection[int]) -> list[int]:
-    """Return the unsent turns of these people, or generated from forgotten messages."""
+    """Return the ids of replies whose unsent turns must be withdrawn.
+
+    They are in the voices of these people, or generated from forgotten messages.
+    """
     found = []
     for row in connection.execute(select(replies).where(replies.c.turn.is_not(None))):
         turn = _turn_of(row.turn)

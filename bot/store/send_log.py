@@ -1,7 +1,7 @@
 """Record each message that is sent just before its request and just after Telegram's answer.
 
-After a kill, these records tell which messages may have arrived (see `bot.store.outbox`), and of
-several processes each knows what the others have tried.
+After a kill, these records tell which messages may have arrived (see `bot.store.outbox`), and each
+of several processes sees what the others have tried to send.
 """
 
 import json
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The record of a message that was sent.
+    """The record of a message that is being sent, or was sent but is not stored yet.
 
     `left` is the number of unsent messages of its turn at that moment, including itself; 0 for a
     text, which has a `place` instead. `message` is what Telegram returned, without the text; None

@@ -50,7 +50,7 @@ class Simulator:
     async def simulate(self, message: Message, context: Context) -> str | None:
         """Play the turns; return the reason if there are none or if they end early."""
         chat_id = message.chat.id
-        wanted = self._check_request(chat_id, after_command(message), context)
+        wanted = await self._check_request(chat_id, after_command(message), context)
         if isinstance(wanted, str):
             return wanted
         stopped = self.running[chat_id] = asyncio.Event()
@@ -77,7 +77,7 @@ class Simulator:
         if stopped := self.running.get(chat_id):
             stopped.set()
 
-    def _check_request(
+    async def _check_request(
         self, chat_id: int, argument: str, context: Context
     ) -> SimulationRequest | str:
         """Return what to play, or the reason why nobody speaks."""
@@ -90,7 +90,9 @@ class Simulator:
         except TurnsError:
             return texts.simulate_usage.format(usual=DEFAULT_TURNS, most=MAX_TURNS)
         except VoiceNameError as error:
-            text, people = choose_question(str(error), access, roster, texts)
+            text, people = await asyncio.to_thread(
+                choose_question, str(error), access, roster, texts
+            )
             return f"{text} {', '.join(one.name for one in people)}" if len(people) > 1 else text
         for person in wanted.people:
             if refusal := explain_refusal(person, access, texts, chat_id):

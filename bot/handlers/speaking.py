@@ -195,8 +195,9 @@ class Speaking:
         result = await context.delivery.send_turn(part, place, turn, ready)
         if result == "sent" or not self._state.may_speak_in(place.chat_id):
             return result == "sent"
-        may_imitate = await self._state.may_still_imitate(place.chat_id, turn.person_id)
-        return result == "withdrawn" or not may_imitate
+        if result == "withdrawn":
+            return True
+        return not await self._state.may_still_imitate(place.chat_id, turn.person_id)
 
     def _refuse(self, voice: str | Sequence[str], place: Place, context: Context) -> str | None:
         """Return why a voice that somebody asked for may not be used now, or None if it may.

@@ -37,7 +37,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Update,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.store.database import Database
@@ -258,7 +269,7 @@ class Outbox:
     def _settle(self, connection: Connection, note: Note) -> bool:
         """Store what a record says, and drop it; return whether the message is uncertain."""
         self.log.drop_in(connection, note.part)
-        return _settle(connection, note)
+        return _store_note(connection, note)
 
     async def count(self, state: State) -> int:
         """Return how many replies are in a state."""
@@ -305,38 +316,6 @@ def withdraw_turn(connection: Connection, number: int) -> None:
         connection.execute(update(replies).where(*is_stored).values(turn=withdrawn))
 
 
-def keep_line(
-    connection: Connection,
-    part: Part,
-    ids: tuple[int, int],
-    sent_at: datetime,
-    turn: Turn,
-) -> None:
-    """Store how a message was generated; `ids` are its chat's and its own.
-
-    The chat of its sources is that of the part, which may have become another one meanwhile.
-    """
-    query = select(replies.c.id, replies.c.chat_id)
-    reply = connection.execute(query.filter_by(update_id=part.update_id, part=part.number)).one()
-    at = dict(zip(("chat_id", "message_id"), ids, strict=True))
-    connection.execute(
-        insert(lines)
-        .values(
-            **at,
-            reply_id=reply.id,
-            voice=turn.voice,
-            version=turn.version,
-            sent_at=sent_at,
-            person_id=turn.person_id,
-        )
-        .on_conflict_do_nothing()
-    )
-    if turn.sources:
-        made_in = {**at, "source_chat_id": reply.chat_id}
-        rows = [{**made_in, "source_id": source} for source in turn.sources]
-        connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
-
-
 def _select_withdrawn(*conditions: ColumnElement[bool]) -> Select[Any]:
     """Return the query for messages that must be deleted; the conditions are on `forgotten`."""
     same = (
@@ -369,15 +348,39 @@ def _state_update(part: Part, state: State) -> Update:
     return change if state == "queued" else change.values(turn=None)
 
 
+def _store_line(
+    connection: Connection, reply: Row[Any], ref: Ref, sent_at: datetime, turn: Turn
+) -> None:
+    """Store how a message of a reply was generated.
+
+    Its sources keep the reply's chat id; the message has another one if the group became a
+    supergroup meanwhile.
+    """
+    connection.execute(
+        insert(lines)
+        .values(
+            **asdict(ref),
+            reply_id=reply.id,
+            voice=turn.voice,
+            version=turn.version,
+            sent_at=sent_at,
+            person_id=turn.person_id,
+        )
+        .on_conflict_do_nothing()
+    )
+    if turn.sources:
+        made_in = {**asdict(ref), "source_chat_id": reply.chat_id}
+        rows = [{**made_in, "source_id": source} for source in turn.sources]
+        connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
+
+
 def _advance(connection: Connection, part: Part, left: Turn, message: Message | None) -> bool:
     """Store a message and what is left of its turn; return whether the message may stay."""
     key = {"update_id": part.update_id, "part": part.number}
     locked = select(replies).filter_by(**key).with_for_update()  # against `withdraw_turn`
-    row = connection.execute(locked).one_or_none()
-    turn = _turn_of(row.turn) if row else None
-    is_withdrawn = (
-        row is not None and turn is not None and _is_withdrawn(connection, row.chat_id, turn)
-    )
+    row = connection.execute(locked).one()
+    turn = _turn_of(row.turn)
+    is_withdrawn = turn is not None and _is_withdrawn(connection, row.chat_id, turn)
     may_stay = not is_withdrawn
     if message is not None:
         ref = Ref(message.chat_id, message.message_id)
@@ -387,7 +390,7 @@ def _advance(connection: Connection, part: Part, left: Turn, message: Message | 
             connection.execute(insert(forgotten).values(mark).on_conflict_do_nothing())
         elif message.text:
             connection.execute(message_insert(message))
-        keep_line(connection, part, (ref.chat_id, ref.message_id), message.sent_at, left)
+        _store_line(connection, row, ref, message.sent_at, left)
     if is_withdrawn or not left.messages:
         connection.execute(_state_update(part, left.so_far))
     else:
@@ -396,7 +399,7 @@ def _advance(connection: Connection, part: Part, left: Turn, message: Message | 
     return may_stay
 
 
-def _settle(connection: Connection, note: Note) -> bool:
+def _store_note(connection: Connection, note: Note) -> bool:
     """Store what a log entry says, unless done; return whether a message may have arrived."""
     part = note.part
     state: State = "sent" if note.has_arrived else "uncertain"

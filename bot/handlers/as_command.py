@@ -43,7 +43,7 @@ def choose_question(
 ) -> tuple[str, tuple[Person, ...]]:
     """Return the question to ask if an `/as` has no clear name, and the voices for its buttons.
 
-    `roster` holds the people whom the chat may know about.
+    `roster` holds the people that the chat may learn of.
     """
     voices = access.voices
     if not voices:

@@ -63,7 +63,7 @@ class Access:
         return self.public or chat_id in self.chats or earlier in self.chats
 
     def roster_in(self, chat_id: int) -> Roster:
-        """Return the roster of the people whom a chat may know about.
+        """Return the roster of the people that a chat may learn of.
 
         In a group that the model did not learn from, these are only the voices. In private, where
         the bot speaks only with admins, they are all people.

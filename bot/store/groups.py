@@ -80,7 +80,7 @@ def _insert_in_order(sent: list[StoredDecision], new: StoredDecision) -> None:
 
     Several processes handle the updates of different chats at the same time, so an `/optin` goes
     before what was sent after it but handled earlier. An `/optout` stays last: update ids tell the
-    order of one bot's updates, and only if Telegram has not begun to count anew.
+    order of one bot's updates, and only until Telegram restarts its numbering.
     """
     place = len(sent)
     if new.kind == "optin" and new.update_id is not None:

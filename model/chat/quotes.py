@@ -131,7 +131,7 @@ class CopyLabels:
 
 
 def _find_first_name(words: Sequence[str]) -> str:
-    """Return the first word with letters that is no title or abbreviation; or else the first."""
+    """Return the first word that is neither a title nor an abbreviation, or else the first."""
     spelt = [word for word in words if any(map(str.isalpha, word))]
     names = (
         word for word in spelt

@@ -18,7 +18,7 @@ from telegram import (
 from telegram.error import BadRequest, TelegramError
 from telegram.ext import ExtBot
 
-from bot.application import Bot, DurableApplication
+from bot.application import DurableApplication
 from bot.errors import StoreError
 from bot.handlers.admin import describe_with_folder
 from bot.handlers.uploads import delete_exports_before
@@ -34,7 +34,6 @@ from bot.transport.polling import Client
 CLEANUP_SECONDS = 3600.0  # between two runs of a cleaning job
 LEADING_SECONDS = 10.0  # between checks whether this process leads and a cleaning job is due
 DELETE_SECONDS = 30.0  # until withdrawn messages that could not be deleted are tried again
-RELEASE_SECONDS = 30.0  # between attempts to handle updates that could not be stored
 TRUNCATE_SECONDS = 5.0  # between checks for text in the write-ahead log
 MAX_FULL_LOG_SECONDS = 120.0
 """Time for which another process, such as a backup, may keep text in the write-ahead log."""
@@ -44,7 +43,6 @@ KEPT_HANDLED = timedelta(days=2)  # ids of handled updates; Telegram repeats the
 
 def start_jobs(
     app: DurableApplication,
-    client: Client,
     state: BotState,
     resources: AsyncExitStack,
     model_check_seconds: float,
@@ -54,9 +52,6 @@ def start_jobs(
 
     Of several processes, only the one that `leads` deletes old rows and writes to the admins.
     """
-
-    async def release() -> None:
-        await app.release(client.parse_update)
 
     async def report(change: ModelChange) -> None:
         if leads.is_set():
@@ -77,7 +72,6 @@ def start_jobs(
     jobs = state.jobs
     jobs.repeat("models", check_models, model_check_seconds)
     _start_cleaning(state, leads)
-    jobs.repeat("held updates", release, RELEASE_SECONDS)
     jobs.repeat("deletions", delete_withdrawn, DELETE_SECONDS)
     jobs.repeat("write-ahead log", _make_log_step(state), TRUNCATE_SECONDS)
     jobs.repeat("heartbeat", partial(beat, state), BEAT_SECONDS)
@@ -152,7 +146,7 @@ async def beat(state: BotState) -> None:
             write_beat(state.settings.database_url)
 
 
-async def report_model_change(bot: Bot, state: BotState, change: ModelChange) -> None:
+async def report_model_change(bot: Client, state: BotState, change: ModelChange) -> None:
     """Report a new or refused version to each admin in private.
 
     The language is that of their last message since the bot started, otherwise English.

@@ -37,7 +37,7 @@ async def collect_figures(
     measured, now = state.replies.measurements, datetime.now(UTC)
     waiting, oldest = await state.store.inbox.count_waiting()
     age = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
-    jobs = await state.queue.count_jobs() if state.queue else {}
+    jobs = await state.queue.count_jobs()
     replica = app.bot_data.get("replica")
     is_leading = replica is None or replica.leadership.is_leading.is_set()
     histogram = measured.generation

@@ -15,20 +15,18 @@ from typing import TypeAlias
 
 from telegram.error import TelegramError
 
-from bot.application import DurableApplication, is_empty
-from bot.errors import BotNotRunning, StoppingError, StoreError
-from bot.services.replies import TOO_MANY
+from bot.application import DurableApplication
+from bot.errors import BotNotRunning, StoreError
 from bot.services.state import BotState
-from bot.store.postgres.job_queue import JobQueue, Stage
+from bot.store.postgres.job_queue import JobQueue
 from bot.store.postgres.leadership import Leadership
 from bot.store.postgres.limits import delete_old_actions
 from bot.store.postgres.listener import ChangeListener
 from bot.store.postgres.server import PostgresDatabase
-from bot.transport.polling import POLLING_TASK, Client
+from bot.transport.polling import Client, find_polling_task
 
 RECOVER_SECONDS = 3.0  # between searches for the jobs of dead processes
 DEFER_SECONDS = 60.0  # between searches for updates without a job
-GRACE_SECONDS = 6.0  # for running jobs when the process stops: the application ends them in 3 s
 
 StartPolling: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -60,11 +58,10 @@ class Replica:
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[None]:
         """Open the job queue, and hear changes, while the block runs."""
-        state, inbox = self._state, self._state.store.inbox
+        state = self._state
         async with self.queue.open():
-            state.queue, inbox.on_store = self.queue, self.queue.defer
+            state.queue = state.store.inbox.jobs = self.queue
             state.is_current.clear()
-            self._app.has_job_queue = True
             listening = asyncio.create_task(self._listener.run(), name="changes")
             self._app.needed_tasks.append(listening)
             try:
@@ -80,9 +77,7 @@ class Replica:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Handle jobs, and lead if no other process does, while the block runs."""
-        self.queue.start(self._handle, GRACE_SECONDS)
-        self._app.on_shutdown.append(self.queue.stop)
+        """Lead if no other process does, while the block runs."""
         leading = asyncio.create_task(self.leadership.run(self._lead), name="leadership")
         self._app.needed_tasks += [*self.queue.workers, leading]
         try:
@@ -90,36 +85,6 @@ class Replica:
         finally:
             leading.cancel()
             await asyncio.gather(leading, return_exceptions=True)
-
-    async def _handle(self, update_id: int, stage: Stage) -> None:
-        """Handle a stage of an update; see `bot.store.postgres.job_queue`."""
-        await self._state.is_current.wait()
-        inbox = self._state.store.inbox
-        body = await inbox.find(update_id)
-        if body is None:
-            return
-        update = self._client.parse_update(body)
-        if update is None or is_empty(update):
-            await inbox.set_aside(update_id)
-            return
-        chat = update.effective_chat
-        if chat and chat.id < 0 and not self._state.may_speak_in(chat.id):
-            await self._state.reload_group(chat.id)
-        token = TOO_MANY.set(stage == "refuse")
-        try:
-            kind = await self._app.handle_queued(update, is_first_stage=stage == "receive")
-        except (StoreError, StoppingError):
-            raise
-        except Exception:
-            logger.exception("update %d cannot be handled: it is set aside", update_id)
-            await inbox.set_aside(update_id)
-            return
-        finally:
-            TOO_MANY.reset(token)
-        if kind is not None:
-            user = update.effective_user
-            chat_id, user_id = chat.id if chat else 0, user.id if user else 0
-            await self.queue.defer_answer(update_id, chat_id, user_id, kind)
 
     async def _lead(self) -> None:
         """Do what only one process must do.
@@ -151,10 +116,9 @@ class Replica:
         """
         if not self._start_polling:
             return
-        polling = [task for task in asyncio.all_tasks() if task.get_name() == POLLING_TASK]
-        if polling:
-            await asyncio.wait(polling)  # it is not cancelled with this task
-            if not polling[0].cancelled() and (error := polling[0].exception()):
+        if polling := find_polling_task():
+            await asyncio.wait({polling})  # it is not cancelled with this task
+            if not polling.cancelled() and (error := polling.exception()):
                 raise error
         raise BotNotRunning("polling has ended, the log says why: restart the bot")
 

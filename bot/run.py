@@ -41,7 +41,7 @@ from bot.store.database import (
 from bot.store.heartbeat import heartbeat_file, notify_systemd
 from bot.texts import EN
 from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds
-from bot.transport.polling import ALLOWED_UPDATES, POLLING_TASK, Client, make_client
+from bot.transport.polling import ALLOWED_UPDATES, Client, find_polling_task, make_client
 from bot.transport.webhook import keep_webhook, listening
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
@@ -109,7 +109,7 @@ async def run_until_stopped(
             heartbeat_file(settings.database_url).unlink(missing_ok=True)  # of an earlier process
             async with (
                 started(app),
-                serve_monitoring(app, app.bot_data["state"]),
+                serve_monitoring(app, app.state),
                 receiving(settings, app, stop),
             ):
                 try:
@@ -153,12 +153,12 @@ async def receiving(
     handling = replica.running() if replica else nullcontext()
     if settings.webhook_url:
         async with (
-            listening(settings, app, app.bot_data["state"].health) as set_webhook,
+            listening(settings, app.bot, app.state.health) as set_webhook,
             handling,
         ):
             await _call_until_answered("setWebhook", set_webhook, stop)
             check = partial(keep_webhook, app.bot, settings.webhook_url, set_webhook)
-            app.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
+            app.state.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
             yield
         return
     if replica:
@@ -191,12 +191,12 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
         TelegramError, UnderstudyError: The task's own error, such as a refused token.
         BotNotRunning: A task ended for another reason.
     """
-    needed: set[asyncio.Task[Any]] = library_tasks(app)
-    is_polling = app.updater is not None and app.updater.running
-    if len(needed) < 1 + is_polling:  # one has ended already
-        raise BotNotRunning(_NO_UPDATES)
-    if app.has_job_queue:  # `bot.replica` watches polling, and the library dispatches nothing
-        needed = set(app.needed_tasks)
+    needed = set(app.needed_tasks)
+    if not needed and app.updater and app.updater.running:  # else `bot.replica` watches polling
+        polling = find_polling_task()
+        if polling is None:  # it has ended already
+            raise BotNotRunning(_NO_UPDATES)
+        needed.add(polling)
     stopped = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({stopped, *needed}, return_when=asyncio.FIRST_COMPLETED)
@@ -210,15 +210,6 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
         raise error
     logger.error("the task %s ended", task.get_name(), exc_info=error)
     raise BotNotRunning(_NO_UPDATES)
-
-
-def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:
-    """Return the running tasks in which the library polls and dispatches updates."""
-    names = {
-        f"Application:{app.bot.id}:update_fetcher",
-        POLLING_TASK,
-    }
-    return {task for task in asyncio.all_tasks() if task.get_name() in names}
 
 
 async def _call_until_answered(
@@ -310,23 +301,20 @@ def build(
     async def set_up(app: DurableApplication) -> None:
         state = await _open_state(app, settings, models, open_speaker, resources)
         app.bot_data["state"] = state
-        app.inbox = state.store.inbox
         replica = _open_replica(app, client, state)
         if replica:
             app.bot_data["replica"] = replica
             await resources.enter_async_context(replica.prepared())
-        client.set_inbox(app.inbox, partial(trim_updates, state, client.username))
+        client.set_inbox(state.store.inbox, partial(trim_updates, state, client.username))
         uploads = ExportUploads(settings)
         resources.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
-        uncertain = await state.store.outbox.settle()
-        replayed = 0 if replica else await app.replay(client.parse_update)
-        if uncertain or replayed:
-            logger.info("%d updates handled again, %d replies uncertain", replayed, uncertain)
+        if uncertain := await state.store.outbox.settle():
+            logger.info("%d replies uncertain", uncertain)
         leads = replica.leadership.is_leading if replica else asyncio.Event()
         if not replica:
             leads.set()
-        start_jobs(app, client, state, resources, model_check_seconds, leads)
+        start_jobs(app, state, resources, model_check_seconds, leads)
         on_up(_describe_start(client, state))
 
     async def tear_down(_: DurableApplication) -> None:
@@ -400,7 +388,7 @@ async def _open_state(
     database = await resources.enter_async_context(open_database(settings.database_url))
     store = Store.of(database)
     model_set = ModelSet(models, open_speaker, app.bot.id, settings.loaded_models)
-    state = BotState(settings, model_set, store, jobs=app.jobs)
+    state = BotState(settings, model_set, store)
     resources.callback(state.replies.close)
     await state.open()
     return state

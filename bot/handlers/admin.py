@@ -66,7 +66,7 @@ async def _group_status(chat_id: int, context: Context) -> list[str]:
     state, texts, access = context.state, context.texts, context.state.access_in(chat_id)
     stored = texts.status_messages.format(
         messages=await state.store.messages.count(chat_id),
-        waiting=state.replies.pending_in(chat_id),
+        waiting=await state.count_replies(chat_id),
     )
     here = texts.status_here.format(state=_group_state(state.group(chat_id), context))
     is_without_model = state.is_without_model(chat_id)

@@ -5,8 +5,9 @@ from collections import Counter
 from telegram import Chat, Message
 from telegram.error import TelegramError
 
-from bot.application import Bot, Context
+from bot.application import Context
 from bot.transport.incoming import person_id
+from bot.transport.polling import Client
 from model.chat.eligibility import VOICE_EMOJI
 
 
@@ -38,7 +39,7 @@ async def show_privacy(_: Message, context: Context) -> str:
     )
 
 
-async def _describe_admin(user_id: int, bot: Bot) -> str:
+async def _describe_admin(user_id: int, bot: Client) -> str:
     """Return an admin's name and username, or the id if Telegram does not give them."""
     try:
         chat = await bot.get_chat(user_id)

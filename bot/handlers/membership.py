@@ -3,11 +3,9 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from telegram import (
     Chat,
@@ -20,7 +18,7 @@ from telegram import (
 from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 from telegram.ext import ApplicationHandlerStop
 
-from bot.application import Context, DurableApplication
+from bot.application import Context
 from bot.services.access import is_admin
 from bot.services.state import BotState
 from bot.store.messages import Place
@@ -117,7 +115,10 @@ class AccessCheck:
         state, chat, message = context.state, update.effective_chat, update.message
         if chat is None or update.my_chat_member:
             return
-        if _is_checked(update, context):
+        if context.stage == "refuse":
+            await _refuse(update, context)
+            raise ApplicationHandlerStop
+        if context.stage != "receive":
             return
         if message and is_by_bot(message):
             raise ApplicationHandlerStop
@@ -129,16 +130,9 @@ class AccessCheck:
             return
         if message and self._is_open_to_all(message, context):
             return
-        try:
-            answer: Coroutine[Any, Any, object] | None = None
-            if query := update.callback_query:
-                answer = answer_query(query, context.texts.silent_here)
-            elif message and (refusal := self._refusal(message, context)):
-                answer = context.delivery.send_text(place_of(message), refusal)
-            if answer:
-                context.application.create_task(answer, update)
-        finally:  # an error here must not let the update pass
-            raise ApplicationHandlerStop
+        if update.callback_query or (message and self._is_refused(message, context)):
+            context.app.answer_later(update, "refuse")
+        raise ApplicationHandlerStop
 
     def _is_open_to_all(self, message: Message, context: Context) -> bool:
         """Whether a message is handled in any chat: a public command, or a group's move.
@@ -158,34 +152,33 @@ class AccessCheck:
             times.append(now)
         return command in PUBLIC_COMMANDS
 
-    def _refusal(self, message: Message, context: Context) -> str | None:
-        """Return the refusal to send, or None if the bot ignores the message.
+    def _is_refused(self, message: Message, context: Context) -> bool:
+        """Whether the bot says that it does not answer here; else it ignores the message.
 
         In a group it refuses its own commands. In private it refuses the first message, whatever it
         is, and every command.
         """
         command = command_of(message, context.bot.username)
         if message.chat.type != Chat.PRIVATE:
-            is_known = command in context.texts.command_names
-            return context.texts.silent_here if is_known else None
+            return command in context.texts.command_names
         is_first = message.chat.id not in self.notified
         self.notified.add(message.chat.id)
-        return context.texts.private_admins_only if is_first or command else None
+        return is_first or command is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Handles changes of the bot's own membership.
-
-    A change is stored before the next update is handled; messages about it are sent later.
-    """
+    """Handles changes of the bot's own membership, and sends messages about them."""
 
     privacy_mode: PrivacyMode
 
     async def change_membership(self, update: Update, context: Context) -> None:
-        """Greet a group that an admin added the bot to; leave any other chat."""
+        """Store a change; later greet a group that an admin added the bot to, or leave the chat."""
         change, state = update.my_chat_member, context.state
         if change is None or change.chat.type == Chat.PRIVATE:
+            return
+        if context.stage != "receive":
+            await self._announce(change, context)
             return
         chat, group = change.chat, state.group(change.chat.id)
         was_member, is_member = map(_is_member, (change.old_chat_member, change.new_chat_member))
@@ -193,18 +186,22 @@ class Membership:
             await state.save_group(replace(group, authorised=False))
         if was_member or not is_member:
             return
-        announce: Coroutine[Any, Any, object]
-        if chat.type == Chat.CHANNEL:
-            announce = _leave_channel(change, context)
-        elif person_id(change.from_user) in state.settings.admins:
-            await _authorise(chat, state)
-            announce = self._greet(chat, change.from_user.id, context)
-        elif group.authorised and group.moved_from:
-            return  # the bot was in this group before it moved
+        if chat.type != Chat.CHANNEL:
+            if person_id(change.from_user) in state.settings.admins:
+                await _authorise(chat, state)
+            elif group.authorised and group.moved_from:
+                return  # the bot was in this group before it moved
+            else:
+                await state.save_group(replace(group, authorised=False))
+        context.app.answer_later(update, "answer")
+
+    async def _announce(self, change: ChatMemberUpdated, context: Context) -> None:
+        if change.chat.type == Chat.CHANNEL:
+            await _leave_channel(change, context)
+        elif person_id(change.from_user) in context.state.settings.admins:
+            await self._greet(change.chat, change.from_user.id, context)
         else:
-            await state.save_group(replace(group, authorised=False))
-            announce = _leave_group(chat, context)
-        context.application.create_task(announce, update)
+            await _leave_group(change.chat, context)
 
     async def _greet(self, chat: Chat, adder_id: int, context: Context) -> None:
         place = Place(chat.id)
@@ -215,33 +212,50 @@ class Membership:
                 await context.delivery.send_text(receiver, context.texts.privacy_mode_on)
 
 
-def _is_checked(update: Update, context: Context) -> bool:
-    application = context.application
-    return isinstance(application, DurableApplication) and application.is_answering(update)
+async def _refuse(update: Update, context: Context) -> None:
+    """Say that the bot does not answer here."""
+    texts, message = context.texts, update.message
+    if query := update.callback_query:
+        await answer_query(query, texts.silent_here)
+    elif message:
+        is_private = message.chat.type == Chat.PRIVATE
+        refusal = texts.private_admins_only if is_private else texts.silent_here
+        await context.delivery.send_text(place_of(message), refusal)
 
 
-async def allow(message: Message, context: Context) -> str:
-    """Let the bot speak in this group although its model learned from another chat.
+async def store_permission(message: Message, context: Context) -> None:
+    """Let the bot speak in this group, after an admin's `/allow`.
 
-    If no admin added the bot to the group, the first `/allow` only says which chat that is. So
-    does one that is handled again after a restart: it may have been the first.
+    The first one allows it in a group that no admin added the bot to; only a second one allows it
+    although the model learned from another chat. One that is handled again after a restart may have
+    been the first.
     """
-    state, texts, chat = context.state, context.texts, message.chat
-    if chat.type == Chat.PRIVATE:
-        return texts.groups_only
-    if state.is_without_model(chat.id):
-        return texts.own_model_unusable
+    state, chat = context.state, message.chat
+    is_from_admin = person_id(message.from_user) in state.settings.admins
+    if not is_from_admin or chat.type == Chat.PRIVATE or state.is_without_model(chat.id):
+        return
     access = state.access_in(chat.id)
     is_informed = state.group(chat.id).authorised and not access.learned_from(chat.id)
     is_informed &= not context.delivery.is_repeated
     await _authorise(chat, state, access.chats if is_informed else frozenset())
-    if is_informed:
+
+
+async def allow(message: Message, context: Context) -> str:
+    """Say what an admin's `/allow` has allowed, or which chat the model learned from."""
+    state, texts, chat = context.state, context.texts, message.chat
+    if chat.type == Chat.PRIVATE:
+        return texts.groups_only
+    access = state.access_in(chat.id)
+    if access.may_speak_in(chat.id) and not access.learned_from(chat.id):
         return texts.allowed.format(chats=state.origin_in(chat.id))
     return _greeting(chat.id, context)
 
 
-async def migrate_group(message: Message, context: Context) -> None:
+async def migrate_group(update: Update, context: Context) -> None:
     """Carry a group's settings over to the supergroup that it has become."""
+    message = update.message
+    if message is None:
+        return
     old, new = message.chat.id, message.migrate_to_chat_id
     if message.migrate_from_chat_id:
         old, new = message.migrate_from_chat_id, message.chat.id
@@ -269,11 +283,11 @@ def _greeting(chat_id: int, context: Context) -> str:
 
 
 async def _leave_group(chat: Chat, context: Context) -> None:
-    """Say why the bot leaves, and leave, unless the group is a known one that has moved."""
+    """Say why the bot leaves, and leave, unless the group has moved or an admin has allowed it."""
     if chat.type == Chat.SUPERGROUP:
         await asyncio.sleep(MOVE_SECONDS)
-        if context.state.group(chat.id).authorised:
-            return
+    if context.state.group(chat.id).authorised:
+        return
     texts, has_admins = context.texts, bool(context.state.settings.admins)
     reason = texts.not_added_by_admin if has_admins else texts.no_admin_yet
     await context.delivery.send_text(Place(chat.id), reason)

@@ -23,7 +23,7 @@ from bot.application import (
     Context,
     DurableApplication,
     admins_only,
-    in_background,
+    in_second_stage,
     on_message,
 )
 from bot.errors import StoreError
@@ -39,6 +39,7 @@ from bot.handlers.membership import (
     PrivacyMode,
     allow,
     migrate_group,
+    store_permission,
 )
 from bot.handlers.record import record_reactions, select_stored
 from bot.handlers.simulate import Simulator
@@ -46,7 +47,7 @@ from bot.handlers.speaking import Speaking
 from bot.handlers.stats import GroupStatistics
 from bot.handlers.uploads import ExportUploads
 from bot.services.state import BotState
-from bot.store.inbox import AnswerKind
+from bot.store.update_queue import AnswerKind
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import VOICE_BUTTON
 
@@ -66,8 +67,8 @@ _COMMAND = _NEW & ~filters.FORWARDED & ~filters.VIA_BOT
 def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUploads) -> None:
     """Register all handlers.
 
-    Handlers that store something, and the access check, finish before the next update is handled.
-    Those that send messages run in the background and do not delay the next update.
+    The access check and handlers that store something run in an update's first stage; those that
+    send messages run in the second (`bot.store.update_queue`).
     """
     privacy_mode = PrivacyMode()
     speaking = Speaking(state, privacy_mode)
@@ -93,6 +94,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         "model": admins_only(show_model),
         "rollback": admins_only(roll_back),
     }
+    first = {"allow": store_permission}  # messages after it can be stored only once it is
     documents = _NEW & filters.ChatType.PRIVATE & filters.Document.ALL
     replies = _NEW & filters.REPLY & ~filters.COMMAND
     conversation = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
@@ -101,28 +103,29 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     app.select_stored = partial(select_stored, state)
     app.add_handler(TypeHandler(Update, AccessCheck().check_update), _CHECK)
     for name, answer in answers.items():
-        # messages after an `/allow` can be stored only once it is handled, so they wait
-        is_blocking = name == "allow"
-        callback = on_message(answer, is_blocking=is_blocking)
-        if not is_blocking:
-            callback = in_background(callback, _ANSWER_KINDS.get(name, "answer"))
+        kind = _ANSWER_KINDS.get(name, "answer")
+        callback = in_second_stage(on_message(answer), kind, first=first.get(name))
         app.add_handler(CommandHandler(name, callback, _COMMAND), _ANSWER)
-    app.add_handler(CommandHandler("as", in_background(voices.command, "reply"), _COMMAND), _ANSWER)
+    app.add_handler(
+        CommandHandler("as", in_second_stage(voices.command, "reply"), _COMMAND), _ANSWER
+    )
     # before replies, because an export may be sent as a reply to one of the bot's messages
-    app.add_handler(MessageHandler(documents, in_background(on_message(uploads.receive))), _ANSWER)
-    app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, on_message(migrate_group)))
+    app.add_handler(
+        MessageHandler(documents, in_second_stage(on_message(uploads.receive))), _ANSWER
+    )
+    app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, migrate_group))
     app.add_handler(
         ChatMemberHandler(membership.change_membership, ChatMemberHandler.MY_CHAT_MEMBER), _ANSWER
     )
-    replying = in_background(voices.reply, "reply", is_needed=is_reply_to_bot)
+    replying = in_second_stage(voices.reply, "reply", is_needed=is_reply_to_bot)
     app.add_handler(MessageHandler(replies, replying), _ANSWER)
     app.add_handler(MessageReactionHandler(record_reactions), _ANSWER)
     app.add_handler(
-        CallbackQueryHandler(in_background(voices.tell_voice), pattern=VOICE_BUTTON), _ANSWER
+        CallbackQueryHandler(in_second_stage(voices.tell_voice), pattern=VOICE_BUTTON), _ANSWER
     )
-    app.add_handler(CallbackQueryHandler(in_background(voices.press, "reply")), _ANSWER)
+    app.add_handler(CallbackQueryHandler(in_second_stage(voices.press, "reply")), _ANSWER)
     app.add_handler(PollAnswerHandler(record_answer), _ANSWER)
-    joining = in_background(
+    joining = in_second_stage(
         on_message(join_in.consider_joining), "join", is_needed=join_in.may_join
     )
     app.add_handler(MessageHandler(conversation, joining), _JOIN_IN)

@@ -63,10 +63,9 @@ class Simulator:
     async def stop(self, message: Message, context: Context) -> str:
         """Stop the simulation and all other turns in this chat; anyone may ask for this."""
         chat_id, state = message.chat.id, context.state
-        if chat_id not in self.running and not await state.has_replies(chat_id):
+        if chat_id not in self.running and not await state.count_replies(chat_id):
             return context.texts.nothing_to_stop
-        if state.queue:
-            await state.queue.cancel_replies(chat_id)
+        await state.queue.cancel_replies(chat_id)
         self.stop_turns(chat_id)
         await state.store.groups.announce_stop(chat_id)
         return context.texts.stopped

@@ -15,13 +15,14 @@ from telegram import Document, Message
 from telegram.constants import FileSizeLimit
 from telegram.error import TelegramError
 
-from bot.application import Bot, Context
+from bot.application import Context
 from bot.errors import ExportRefused
 from bot.settings import Settings
 from bot.store.database import database_file
 from bot.texts.wording import Wording
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import truncate
+from bot.transport.polling import Client
 from model.files import PRIVATE_FILE, make_folder
 
 FOLDER, EXPORT, DOWNLOAD = "incoming", "result.json", "arriving"
@@ -175,7 +176,7 @@ async def _download(document: Document, export: Path, context: Context) -> str:
 
 
 async def _retrain(
-    command: tuple[str, ...], export: Path, admin: int, bot: Bot, texts: Wording
+    command: tuple[str, ...], export: Path, admin: int, bot: Client, texts: Wording
 ) -> None:
     """Run the retrain command, delete the export and report the result to the admin."""
     try:

@@ -35,7 +35,6 @@ MAX_STOP_SECONDS = 60.0
 """Seconds that the model has to stop; after that it counts as hung."""
 MAX_QUEUE_SECONDS = 60.0
 """Seconds for which a reply may wait while the model generates others."""
-MAX_PENDING_IN_CHAT = 3
 MAX_PENDING = 64
 MAX_REPLACEMENTS = 3
 """How often a reply begins again because its model was replaced."""
@@ -148,8 +147,7 @@ class Replies:
         Raises:
             BusyError: Too many replies are pending.
         """
-        is_full = self._pending[chat_id] >= MAX_PENDING_IN_CHAT
-        if TOO_MANY.get() or is_full or self._pending.total() >= MAX_PENDING:
+        if TOO_MANY.get() or self._pending.total() >= MAX_PENDING:
             self.measurements.unanswered["busy"] += 1
             raise BusyError("too many replies are pending: wait for an answer, then ask again")
         self._pending[chat_id] += 1

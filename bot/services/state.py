@@ -22,8 +22,10 @@ from bot.settings import Settings
 from bot.store import Store
 from bot.store.changes import Kind
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
+from bot.store.local_queue import LocalQueue
 from bot.store.messages import Place
 from bot.store.shared_run import SharedRun
+from bot.store.update_queue import UpdateQueue
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import DecisionKind, Roster
@@ -31,7 +33,6 @@ from model.version import VERSION
 
 if TYPE_CHECKING:
     from bot.services.forgetting import ErasureResult
-    from bot.store.postgres.job_queue import JobQueue  # the queue's package is optional
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class BotState:
     admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
     turn_stoppers: list[Callable[[int], None]] = field(default_factory=list)
     """Called with a chat's id to stop the turns that this process sends to it."""
-    queue: "JobQueue | None" = None
+    queue: UpdateQueue = field(init=False)
     is_current: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared while changes by other processes may be missed."""
     erasures: WeakValueDictionary[frozenset[int], "SharedRun[ErasureResult]"] = field(
@@ -66,9 +67,10 @@ class BotState:
     """The ids of supergroups by those of the basic groups that they were."""
 
     def __post_init__(self) -> None:
-        """Build what generates replies: it asks this state for the model of a chat."""
+        """Build the queue, and what generates replies: it asks this state for a chat's model."""
         speakers, parallel = self.models.speakers, self.settings.parallel_replies
         self.replies = Replies(self.model_in, speakers, self.store.messages, parallel)
+        self.queue = self.store.inbox.jobs = LocalQueue(self.store.inbox)
 
     async def open(self) -> None:
         """Load the current models, the groups and the decisions."""
@@ -140,11 +142,9 @@ class BotState:
             for stop in self.turn_stoppers:
                 stop(number)
 
-    async def has_replies(self, chat_id: int) -> bool:
-        """Whether a reply to a chat waits or is generated, in any process of the bot."""
-        if self.replies.pending_in(chat_id):
-            return True
-        return self.queue is not None and await self.queue.count_replies(chat_id) > 0
+    async def count_replies(self, chat_id: int) -> int:
+        """Return how many replies to a chat wait or are generated, in all processes of the bot."""
+        return max(self.replies.pending_in(chat_id), await self.queue.count_replies(chat_id))
 
     def holder_in(self, chat_id: int) -> ModelHolder:
         """Return the holder of the model that serves a chat."""

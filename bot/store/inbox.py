@@ -8,12 +8,12 @@ second time changes nothing.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, Update, delete, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
@@ -28,11 +28,9 @@ from bot.store.database import (
 )
 from bot.store.messages import Sticker, find_forgotten, message_insert, sticker_insert
 from bot.store.tables import inbox
+from bot.store.update_queue import UpdateQueue
 from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
 from model.chat.conversation import Message
-
-AnswerKind: TypeAlias = Literal["answer", "decision", "stop", "reply", "simulation", "join"]
-"""How an update is answered; `bot.store.postgres.job_queue` says what each means."""
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
@@ -86,31 +84,29 @@ def _count_waiting(connection: Connection) -> tuple[int, datetime | None]:
 class Inbox:
     """The updates of the bot; each method is one transaction.
 
-    `on_store` is called with the new updates in the transaction that stores them.
+    New updates are added to `jobs`, if that is set.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._restarted: set[int] = set()
-        self.on_store: Callable[[Connection, Sequence[Mapping[str, Any]]], None] | None = None
+        self.jobs: UpdateQueue | None = None
 
-    async def store(
-        self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
-    ) -> frozenset[int]:
+    async def store(self, updates: Sequence[Mapping[str, Any]]) -> frozenset[int]:
         """Store updates as Telegram sent them; return the ids of those that are new.
 
-        Unreadable updates are set aside. Quotes of forgotten messages are left out.
+        Quotes of forgotten messages are left out.
         """
         now = datetime.now(UTC)
         if not updates:
             return frozenset()
 
-        def write(connection: Connection) -> frozenset[int]:
+        def write(connection: Connection) -> Sequence[Mapping[str, Any]]:
             rows = [
                 {
                     "update_id": one["update_id"],
                     "body": json.dumps(one),  # in ASCII: SQLite cannot store half a surrogate pair
-                    "state": SET_ASIDE if one["update_id"] in unreadable else WAITING,
+                    "state": WAITING,
                     "begun": 0,
                     "received_at": now,
                     "working": False,
@@ -118,17 +114,18 @@ class Inbox:
                 }
                 for one in updates
             ]
-            new = insert(inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.update_id)
-            fresh = frozenset(connection.execute(new).scalars())
-            new_updates = [one for one in updates if one["update_id"] in fresh]
-            _scrub(connection, new_updates)
-            if self.on_store:
-                self.on_store(
-                    connection, [one for one in new_updates if one["update_id"] not in unreadable]
-                )
+            insertion = insert(inbox).values(rows).on_conflict_do_nothing()
+            new = set(connection.execute(insertion.returning(inbox.c.update_id)).scalars())
+            fresh = [one for one in updates if one["update_id"] in new]
+            _scrub(connection, fresh)
+            if self.jobs:
+                self.jobs.add(connection, fresh)
             return fresh
 
-        return await self._database.write(write)
+        fresh = await self._database.write(write)
+        if self.jobs:
+            self.jobs.announce(fresh)
+        return frozenset(one["update_id"] for one in fresh)
 
     async def waiting(self, *parts: str, unless_begun: str | None = None) -> list[dict[str, Any]]:
         """Return the updates that are not handled yet, in order.
@@ -182,13 +179,13 @@ class Inbox:
     ) -> bool:
         """Record that an update starts, and store its message; return False if it is not waiting.
 
-        It is marked as working if it was started more often than the stages before this one
-        explain (`stages_before`), that is, if an earlier try did not end.
+        If it was started more often than the stages before this one explain (`stages_before`), an
+        earlier try did not end.
         """
         begun = (
             update(inbox)
             .where(inbox.c.update_id == update_id, inbox.c.state == WAITING)
-            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > stages_before)
+            .values(begun=inbox.c.begun + 1)
             .returning(inbox.c.begun)
         )
 
@@ -285,6 +282,7 @@ class Attempt:
         self._inbox = inbox
         self._update_id = update_id
         self.has_waited = asyncio.Event()
+        """Set as soon as the update's own code has waited for something."""
 
     async def wait(self) -> None:
         """Record that the update waits, unless that is recorded already."""
@@ -293,7 +291,8 @@ class Attempt:
 
     async def mark(self, *, working: bool) -> None:
         """Record whether the update's own code runs from now on."""
-        self.has_waited.set()
+        if not working:
+            self.has_waited.set()
         await self._inbox.mark(self._update_id, working=working)
 
 

@@ -11,7 +11,8 @@ Predicate: TypeAlias = Callable[[Json], bool]
 
 _STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
 
-_MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")  # of a group that becomes a supergroup
+MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")
+"""The keys of the other id in the two messages about a group that becomes a supergroup."""
 
 _QUOTES = ("reply_to_message", "external_reply")  # what a message answers
 
@@ -137,7 +138,7 @@ def _redact_message(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: 
     command = find_command(body)
     if command and is_open(command):
         return _remove_quotes(body, _any)
-    bare = _keep_ids(body) | {key: body[key] for key in _MOVES if key in body}
+    bare = _keep_ids(body) | {key: body[key] for key in MOVES if key in body}
     if command:
         bare |= {"text": command, "entities": [body["entities"][0]]}
     return bare

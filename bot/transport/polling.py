@@ -39,8 +39,7 @@ A refusal may be a temporary error. The library waits 1 s before the second atte
 POLL_SECONDS = 2
 """Time limit for connecting, and for the answer beyond the length of a poll."""
 
-POLLING_TASK = "Updater:start_polling:polling_task"
-"""The name of the library's task that polls."""
+_POLLING_TASK = "Updater:start_polling:polling_task"
 
 Trim: TypeAlias = Callable[[Sequence[Json]], Awaitable[Sequence[Json]]]
 """Returns updates as they are stored."""
@@ -71,11 +70,11 @@ class Client(ExtBot[Any]):
         allowed_updates: Sequence[str] | None = None,
         **_: Any,  # noqa: ANN401
     ) -> tuple[Update, ...]:
-        """Request updates and store them; return them parsed.
+        """Request updates and store them; return updates with their ids and no content.
 
-        An update that was stored before or cannot be read is replaced by one with the same id and
-        no content, so that it is confirmed. The library stops for good once the token is refused,
-        so the first refusals are raised as a NetworkError, after which it requests updates again.
+        The library only confirms them; those that are new are in the inbox's queue. The library
+        stops for good once the token is refused, so the first refusals are raised as a
+        NetworkError, after which it requests updates again.
 
         Raises:
             InvalidToken: The token was refused `MAX_REFUSALS` times in a row.
@@ -100,15 +99,13 @@ class Client(ExtBot[Any]):
             raise NetworkError(f"token refused, {self._refusals} of {MAX_REFUSALS}") from error
         self._refusals = 0
         try:
-            fresh = await self.store(updates)
+            await self.store(updates)
         except StoreError as error:
             raise NetworkError("updates cannot be stored: they are requested again") from error
-        return tuple(
-            fresh.get(update["update_id"]) or Update(update["update_id"]) for update in updates
-        )
+        return tuple(Update(update["update_id"]) for update in updates)
 
-    async def store(self, updates: Sequence[Json]) -> dict[int, Update]:
-        """Store updates; return those that are new and can be read, by id.
+    async def store(self, updates: Sequence[Json]) -> frozenset[int]:
+        """Store updates; return the ids of those that are new.
 
         Updates with a number that no database can store are not from Telegram and are skipped.
 
@@ -116,18 +113,11 @@ class Client(ExtBot[Any]):
             StoreError: They cannot be stored.
         """
         if self._inbox is None or self._trim is None:
-            return {}
+            return frozenset()
         if strange := [update for update in updates if _has_huge_number(update)]:
             logger.error("%d updates have a number above 64 bits: skipped", len(strange))
             updates = [update for update in updates if update not in strange]
-        if not updates:
-            return {}
-        read = await asyncio.to_thread(
-            lambda: {update["update_id"]: self.parse_update(update) for update in updates}
-        )
-        unreadable = {number for number, update in read.items() if update is None}
-        fresh = await self._inbox.store(await self._trim(updates), unreadable)
-        return {number: update for number, update in read.items() if update and number in fresh}
+        return await self._inbox.store(await self._trim(updates)) if updates else frozenset()
 
     def parse_update(self, update: Json) -> Update | None:
         """Return an update as the library's, or None if it cannot be read."""
@@ -137,6 +127,12 @@ class Client(ExtBot[Any]):
             number, kind = update.get("update_id"), type(e).__name__
             logger.error("update %s cannot be read (%s): set aside", number, kind)  # noqa: TRY400  its text would be logged
             return None
+
+
+def find_polling_task() -> asyncio.Task[Any] | None:
+    """Return the library's task that polls, or None if it does not run."""
+    tasks = (one for one in asyncio.all_tasks() if one.get_name() == _POLLING_TASK)
+    return next(tasks, None)
 
 
 def _has_huge_number(update: Json) -> bool:

@@ -1,6 +1,5 @@
 """Receive updates by webhook and answer health checks."""
 
-import asyncio
 import hmac
 import json
 import logging
@@ -12,7 +11,6 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from telegram.ext import Application as TelegramApplication
 from telegram.ext import ExtBot
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
@@ -36,12 +34,12 @@ logger = logging.getLogger(__name__)
 class UpdateHandler(RequestHandler):
     """Answers Telegram: 200 if an update is stored, 503 if it cannot be."""
 
-    def initialize(self, secret: str, client: Client, queue: "asyncio.Queue[object]") -> None:
+    def initialize(self, secret: str, client: Client) -> None:
         """Set what the handler needs; tornado calls this before each request."""
-        self._secret, self._client, self._queue = secret, client, queue
+        self._secret, self._client = secret, client
 
     async def post(self) -> None:
-        """Store an update, and queue it if it is new and can be read."""
+        """Store an update."""
         given = self.request.headers.get(SECRET_HEADER, "")
         if not hmac.compare_digest(given.encode(), self._secret.encode()):
             raise HTTPError(403)
@@ -50,12 +48,10 @@ class UpdateHandler(RequestHandler):
             logger.error("a request of %d bytes holds no update", len(self.request.body))
             return  # 200: otherwise Telegram would send it again forever
         try:
-            fresh = await self._client.store([update])
+            await self._client.store([update])
         except StoreError as error:
             logger.exception("update %d cannot be stored", update["update_id"])
             raise HTTPError(503) from error
-        for readable in fresh.values():
-            await self._queue.put(readable)
 
     def log_exception(self, *_: object) -> None:
         """Log nothing: the status says enough."""
@@ -95,7 +91,7 @@ class HealthHandler(RequestHandler):
 @asynccontextmanager
 async def listening(
     settings: Settings,
-    app: TelegramApplication[Any, Any, Any, Any, Any, Any],
+    client: Client,
     report: Report,
     idle_seconds: float = IDLE_SECONDS,
 ) -> AsyncIterator[Callable[[], Coroutine[Any, Any, bool]]]:
@@ -109,11 +105,8 @@ async def listening(
     """
     url = settings.webhook_url or ""
     given = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
-    if not isinstance(app.bot, Client):
-        raise TypeError("only our own client stores updates")
-    client = app.bot
     secret = given or secrets.token_urlsafe(32)
-    parts = {"secret": secret, "client": client, "queue": app.update_queue}
+    parts = {"secret": secret, "client": client}
     routes: list[Any] = [
         (HEALTH, HealthHandler, {"report": report}),
         (re.escape(urlsplit(url).path or "/"), UpdateHandler, parts),

@@ -1,22 +1,8 @@
-"""Share the updates among all processes of a bot: procrastinate's job queue.
+"""The queue of updates that all processes of a bot share: procrastinate's jobs.
 
-Each update is a job that is stored in the same transaction as the update itself. Its stage
-`receive` stores the message and ends quickly. If an answer is wanted, it defers a second job for
-that, so that nobody's messages wait while the model generates. Jobs with the same lock run one
-after another; others run in parallel, in any process.
-
-| stage      | for                                                | lock       | queue      |
-|------------|----------------------------------------------------|------------|------------|
-| receive    | every update: its message, its blocking handlers   | the chat   | receive    |
-| answer     | commands that need no model, such as /help         | the chat   | answer     |
-| decision   | /optin, /optout, /forget: the last one must count  | the person | answer     |
-| stop       | /stop, which never waits                           | none       | stop       |
-| reply      | one turn of the model                              | the chat   | reply      |
-| simulation | /simulate                                          | the chat   | simulation |
-| join       | a message that the bot may answer unprompted       | the chat   | simulation |
-| refuse     | a reply or simulation, if too many wait            | the chat   | answer     |
-
-A lock is for one stage; `refuse` shares that of `answer`.
+The first stage of an update is a job that is stored in the same transaction as the update itself. A
+lane is procrastinate's lock: jobs with the same lock run one after another; others run in parallel,
+in any process. An update with several lanes has a job in each; the first one that runs handles it.
 
 A process that dies leaves jobs behind that are marked as running. Its heartbeat ends, and the
 leading process makes these jobs available again (`recover`).
@@ -28,28 +14,34 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import procrastinate
 import psycopg
 from procrastinate.exceptions import ConnectorException, UniqueViolation
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Status
 from psycopg_pool import PoolTimeout
 from sqlalchemy import Connection, bindparam, text, update
 
 from bot.errors import StoppingError
 from bot.store.database import Database
-from bot.store.inbox import HANDLED, WAITING, AnswerKind
+from bot.store.inbox import HANDLED, WAITING
 from bot.store.tables import inbox
-from bot.store.updates import find_chat_id
+from bot.store.update_queue import (
+    MAX_JOBS_IN_CHAT,
+    RETRY_SECONDS,
+    AnswerKind,
+    Handle,
+    Job,
+    Stage,
+    find_answer_lane,
+    find_lanes,
+    find_reply_lanes,
+)
 
 T = TypeVar("T")
 
-Stage: TypeAlias = Literal["receive", "refuse"] | AnswerKind
-
 MORE_REPLIES = 4  # jobs of a process that pause between messages while the model generates others
-MAX_JOBS_IN_CHAT: Mapping[str, int] = {"reply": 3, "simulation": 1}
-"""How many of these wait or are generated for a chat, in all processes together."""
 HEARTBEAT_SECONDS = 2.0
 STALLED_SECONDS = 15.0
 """Seconds without a heartbeat after which the jobs of a process are given to others."""
@@ -61,14 +53,16 @@ LOST_SECONDS = 20.0
 """How long a query is repeated if the connection is lost: a job whose end is not recorded would
 block its chat."""
 DEAD_SECONDS = 5  # without a heartbeat, after which /stop also ends the jobs of a process
-RETRY_SECONDS = 5
+PAUSE_SECONDS = 0.5  # before a stopping process returns a job to the queue
+GRACE_SECONDS = 6.0  # for running jobs at a stop: the application ends them in 3 s
 RESTART_SECONDS = 1.0  # after a lost connection
 STOP_SECONDS = 10.0
 MISSING_SECONDS = 60.0  # after which an update without a job gets one
 _TASK = "handle_update"
 _QUEUES: Mapping[Stage, str] = {
     "receive": "receive", "answer": "answer", "decision": "answer", "stop": "stop",
-    "refuse": "answer", "reply": "reply", "simulation": "simulation", "join": "simulation",
+    "busy": "answer", "refuse": "answer", "reply": "reply", "simulation": "simulation",
+    "join": "simulation",
 }  # fmt: skip
 _CONCURRENCY = {"receive": 16, "answer": 16, "stop": 4, "simulation": 16}
 """The jobs of each queue that a process handles at once, except replies."""
@@ -92,12 +86,6 @@ _DELETE_WAITING_REPLIES = text(
 ).bindparams(bindparam("locks", expanding=True))
 
 logger = logging.getLogger(__name__)
-
-Handle: TypeAlias = Callable[[int, Stage], Awaitable[None]]
-"""Handles a stage of an update.
-
-Raises StoppingError or StoreError if it must be tried again.
-"""
 
 
 class RetryingConnector(procrastinate.PsycopgConnector):
@@ -138,13 +126,13 @@ class RetryAlways(procrastinate.BaseRetryStrategy):
     """Try a job again: at once if its process is stopped, else in some seconds."""
 
     def get_retry_decision(
-        self, *, exception: BaseException, job: Job
+        self, *, exception: BaseException, job: procrastinate.jobs.Job
     ) -> procrastinate.RetryDecision | None:
         """Return when to try again."""
         del job
         if isinstance(exception, StoppingError | asyncio.CancelledError):
             return procrastinate.RetryDecision()
-        return procrastinate.RetryDecision(retry_in={"seconds": RETRY_SECONDS})
+        return procrastinate.RetryDecision(retry_in={"seconds": int(RETRY_SECONDS)})
 
 
 class JobQueue:
@@ -167,30 +155,35 @@ class JobQueue:
         """Open the connections while the block runs."""
         return self._app.open_async()
 
-    def defer(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
-        """Defer a job for each new update, in the transaction that stores it."""
+    def add(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+        """See UpdateQueue."""
         for one in updates:
-            self._defer(connection, one["update_id"], "receive", _chat_lock(one))
+            for lane in find_lanes(one):
+                self._defer(connection, one["update_id"], "receive", lane)
 
-    async def defer_answer(
+    def announce(self, updates: Sequence[Mapping[str, Any]]) -> None:
+        """Do nothing: the server announces new jobs."""
+
+    async def add_answer(
         self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
     ) -> None:
-        """Defer the job that answers an update whose blocking handlers have ended."""
-        lock = {"stop": None, "decision": f"decision {user_id}"}.get(kind, f"{kind} {chat_id}")
+        """See UpdateQueue."""
 
         def write(connection: Connection) -> None:
-            most = MAX_JOBS_IN_CHAT.get(kind)
-            if most is not None and lock and _count_locked(connection, lock) >= most:
-                self._defer(connection, update_id, "refuse", f"answer {chat_id}")
-            else:
-                self._defer(connection, update_id, kind, lock)
+            stage: Stage = kind
+            lane = find_answer_lane(stage, chat_id, user_id)
+            most = MAX_JOBS_IN_CHAT.get(stage)
+            if most is not None and lane and _count_locked(connection, lane) >= most:
+                stage = "busy"
+                lane = find_answer_lane(stage, chat_id, user_id)
+            self._defer(connection, update_id, stage, lane)
 
         await self._database.write(write)
 
     async def cancel_replies(self, chat_id: int) -> None:
-        """End the updates of a chat whose replies wait, or whose process has died."""
+        """See UpdateQueue."""
         query = _DELETE_WAITING_REPLIES.bindparams(
-            locks=_reply_locks(chat_id), seconds=DEAD_SECONDS
+            locks=find_reply_lanes(chat_id), seconds=DEAD_SECONDS
         )
 
         def write(connection: Connection) -> None:
@@ -200,21 +193,21 @@ class JobQueue:
 
         await self._database.write(write)
 
-    def start(self, handle: Handle, grace_seconds: float) -> None:
-        """Start to handle jobs in the background.
-
-        When stopped, running jobs have `grace_seconds` to end; the others are left for later.
-        """
+    async def start(self, handle: Handle) -> None:
+        """See UpdateQueue; jobs that run at a stop and do not end soon are left for later."""
 
         async def handle_update(update_id: int, stage: Stage) -> None:
-            await handle(update_id, stage)
+            try:
+                await handle(Job(update_id, stage))
+            except StoppingError:
+                await asyncio.sleep(PAUSE_SECONDS)  # the job is available again at once
+                raise
 
         self._app.task(name=_TASK, retry=RetryAlways())(handle_update)
         for queue in (*_CONCURRENCY, "reply"):
-            work = self._work(queue, grace_seconds)
-            self._workers.append(asyncio.create_task(work, name=f"jobs {queue}"))
+            self._workers.append(asyncio.create_task(self._work(queue), name=f"jobs {queue}"))
 
-    async def _work(self, queue: str, grace_seconds: float) -> None:
+    async def _work(self, queue: str) -> None:
         """Handle the jobs of a queue; start again if the connection is lost."""
         poll_seconds = RECEIVE_POLL_SECONDS if queue == "receive" else POLL_SECONDS
         while not self._is_stopping:
@@ -227,7 +220,7 @@ class JobQueue:
                     fetch_job_polling_interval=poll_seconds,
                     update_heartbeat_interval=HEARTBEAT_SECONDS,
                     stalled_worker_timeout=STALLED_SECONDS,
-                    shutdown_graceful_timeout=grace_seconds,
+                    shutdown_graceful_timeout=GRACE_SECONDS,
                     delete_jobs="always",
                 )
             except Exception as error:  # noqa: BLE001  procrastinate's, which wraps the driver's
@@ -240,7 +233,7 @@ class JobQueue:
         return self._workers
 
     async def stop(self) -> None:
-        """Stop handling jobs; give up after some seconds if the server does not answer."""
+        """See UpdateQueue."""
         self._is_stopping = True  # a cancelled worker may end with another exception
         for worker in self._workers:
             worker.cancel()
@@ -276,21 +269,21 @@ class JobQueue:
 
         def write(connection: Connection) -> int:
             updates = [json.loads(body) for body in connection.execute(query).scalars()]
-            self.defer(connection, updates)
+            self.add(connection, updates)
             return len(updates)
 
         return await self._database.write(write)
 
     async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies and simulations for a chat wait or run, in all processes."""
+        """See UpdateQueue."""
 
         def read(connection: Connection) -> int:
-            return _count_locked(connection, *_reply_locks(chat_id))
+            return _count_locked(connection, *find_reply_lanes(chat_id))
 
         return await self._database.read(read)
 
     async def count_jobs(self) -> Mapping[str, int]:
-        """Return how many jobs wait, by queue."""
+        """See UpdateQueue."""
         waiting = dict.fromkeys(_QUEUES.values(), 0)
 
         def read(connection: Connection) -> Mapping[str, int]:
@@ -309,19 +302,5 @@ class JobQueue:
         ).defer(update_id=update_id, stage=stage)
 
 
-def _reply_locks(chat_id: int) -> list[str]:
-    return [f"{kind} {chat_id}" for kind in MAX_JOBS_IN_CHAT]
-
-
 def _count_locked(connection: Connection, *locks: str) -> int:
     return int(connection.execute(_COUNT_LOCKED.bindparams(locks=locks)).scalar_one())
-
-
-def _chat_lock(update: Mapping[str, Any]) -> str:
-    """Return the lock of a chat, or of the person who answered a poll."""
-    answer = update.get("poll_answer")
-    user = answer.get("user") if isinstance(answer, dict) else None
-    number = find_chat_id(dict(update))
-    if number is None and isinstance(user, dict):
-        number = user.get("id")
-    return f"chat {number}"

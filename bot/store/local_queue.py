@@ -1,0 +1,142 @@
+"""The queue of updates of a bot that is one process, with an SQLite file."""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.errors import StoppingError, StoreError
+from bot.store.inbox import Inbox
+from bot.store.update_queue import (
+    MAX_JOBS_IN_CHAT,
+    RETRY_SECONDS,
+    AnswerKind,
+    Handle,
+    Job,
+    Stage,
+    find_answer_lane,
+    find_lanes,
+    find_reply_lanes,
+)
+
+STOP_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """A job that waits or runs, and its lanes."""
+
+    job: Job
+    lanes: Sequence[str]
+    is_running: bool = field(default=False, init=False)
+
+
+class LocalQueue:
+    """Keeps the order of jobs in memory; the table `inbox` keeps the updates.
+
+    After a restart, every update that has not ended begins again with its first stage.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._handle: Handle | None = None
+        self._lanes: defaultdict[str, deque[_Entry]] = defaultdict(deque)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    def add(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+        """Do nothing: the table has them."""
+
+    def announce(self, updates: Sequence[Mapping[str, Any]]) -> None:
+        """See UpdateQueue; `start` finds those that are announced before it."""
+        if self._handle is not None:
+            for one in updates:
+                self._put(_Entry(Job(one["update_id"]), find_lanes(one)))
+
+    async def add_answer(
+        self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
+    ) -> None:
+        """See UpdateQueue."""
+        stage: Stage = kind
+        lane = find_answer_lane(stage, chat_id, user_id)
+        most = MAX_JOBS_IN_CHAT.get(stage)
+        if most is not None and lane and len(self._lanes.get(lane, ())) >= most:
+            stage = "busy"
+            lane = find_answer_lane(stage, chat_id, user_id)
+        self._put(_Entry(Job(update_id, stage), [lane] if lane else []))
+
+    async def cancel_replies(self, chat_id: int) -> None:
+        """See UpdateQueue."""
+        for lane in find_reply_lanes(chat_id):
+            for entry in [one for one in self._lanes.get(lane, ()) if not one.is_running]:
+                self._remove(entry)
+                await self._inbox.end(entry.job.update_id)
+
+    async def count_replies(self, chat_id: int) -> int:
+        """See UpdateQueue."""
+        return sum(len(self._lanes.get(lane, ())) for lane in find_reply_lanes(chat_id))
+
+    async def count_jobs(self) -> Mapping[str, int]:
+        """See UpdateQueue."""
+        waiting = {entry for lane in self._lanes.values() for entry in lane if not entry.is_running}
+        return Counter(entry.job.stage for entry in waiting)
+
+    async def start(self, handle: Handle) -> None:
+        """See UpdateQueue. Updates that crashed the bot repeatedly are set aside."""
+        for number in await self._inbox.count_crashes():
+            logger.error("update %d crashed the bot repeatedly: it is set aside", number)
+        left = await self._inbox.waiting()
+        self._handle = handle
+        self.announce(left)
+        if left:
+            logger.info("%d updates handled again", len(left))
+
+    async def stop(self) -> None:
+        """See UpdateQueue."""
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+
+    def _put(self, entry: _Entry) -> None:
+        for lane in entry.lanes:
+            self._lanes[lane].append(entry)
+        self._start_if_first(entry)
+
+    def _start_if_first(self, entry: _Entry) -> None:
+        if entry.is_running or any(self._lanes[lane][0] is not entry for lane in entry.lanes):
+            return
+        entry.is_running = True
+        task = asyncio.create_task(self._run(entry))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, entry: _Entry) -> None:
+        """Handle a job, again if it could not be stored."""
+        try:
+            while self._handle is not None and not self._stopping.is_set():
+                try:
+                    return await self._handle(entry.job)
+                except StoppingError:
+                    return None
+                except StoreError:
+                    logger.exception("update %d: tried again", entry.job.update_id)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
+        finally:
+            self._remove(entry)
+
+    def _remove(self, entry: _Entry) -> None:
+        """Remove a job from its lanes, and start those behind it."""
+        for lane in entry.lanes:
+            self._lanes[lane].remove(entry)
+            if self._lanes[lane]:
+                self._start_if_first(self._lanes[lane][0])
+            else:
+                del self._lanes[lane]

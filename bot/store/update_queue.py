@@ -1,0 +1,111 @@
+"""The contract of the queue of updates: which one is handled next.
+
+An update is handled in one or two stages. `receive` stores its message and decides what it changes;
+it sends nothing. If an answer is wanted, a second stage gives it, so that nobody's messages wait
+while the model generates or Telegram is slow. Each stage has lanes. Stages in one lane run one
+after another, in the order in which they were added; others run side by side.
+
+`bot.store.local_queue` is the queue of an SQLite file, `bot.store.postgres.job_queue` that of a
+server.
+
+| stage      | for                                                | lane              |
+|------------|----------------------------------------------------|-------------------|
+| receive    | every update: its message, its blocking handlers   | its chats         |
+| answer     | commands that need no model, such as /help         | answer, chat      |
+| refuse     | an update of a chat in which the bot is silent     | answer, chat      |
+| decision   | /optin, /optout, /forget: the last one must count  | decision, person  |
+| stop       | /stop, which never waits                           | none              |
+| reply      | one turn of the model                              | reply, chat       |
+| simulation | /simulate                                          | simulation, chat  |
+| join       | a message that the bot may answer unprompted       | join, chat        |
+| busy       | a reply or simulation, if too many wait            | answer, chat      |
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from sqlalchemy import Connection
+
+from bot.store.updates import MOVES, find_chat_id, find_voter_id
+
+AnswerKind: TypeAlias = Literal[
+    "answer", "refuse", "decision", "stop", "reply", "simulation", "join"
+]
+"""How an update is answered, if it is."""
+
+Stage: TypeAlias = Literal["receive", "busy"] | AnswerKind
+
+MAX_JOBS_IN_CHAT: Mapping[Stage, int] = {"reply": 3, "simulation": 1}
+"""How many of these wait or are generated for a chat, in all processes together."""
+RETRY_SECONDS = 5.0
+"""Seconds until a stage is tried again that could not be stored, for example on a full disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One stage of one update."""
+
+    update_id: int
+    stage: Stage = "receive"
+
+
+Handle: TypeAlias = Callable[[Job], Awaitable[None]]
+"""Handles a job to its end. Raises StoppingError or StoreError if it must be tried again."""
+
+
+class UpdateQueue(Protocol):
+    """The updates of a bot that wait."""
+
+    def add(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+        """Add new updates, in the transaction that stores them."""
+
+    def announce(self, updates: Sequence[Mapping[str, Any]]) -> None:
+        """Handle new updates, after the transaction that stored them."""
+
+    async def add_answer(
+        self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
+    ) -> None:
+        """Add the second stage of an update, which is `busy` if its chat waits for too many."""
+
+    async def cancel_replies(self, chat_id: int) -> None:
+        """End the updates of a chat whose replies wait, or whose process has died."""
+
+    async def count_replies(self, chat_id: int) -> int:
+        """Return how many replies and simulations for a chat wait or run, in all processes."""
+
+    async def count_jobs(self) -> Mapping[str, int]:
+        """Return how many jobs wait, by stage or by group of stages."""
+
+    async def start(self, handle: Handle) -> None:
+        """Begin to handle jobs, first those that an earlier process left."""
+
+    async def stop(self) -> None:
+        """Handle no further jobs; wait for those that run, for some seconds at most."""
+
+
+def find_lanes(update: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lanes of an update's first stage.
+
+    A group that becomes a supergroup has both ids. The answer to a poll has the lane of the person.
+    """
+    message = update.get("message")
+    moves = message if isinstance(message, dict) else {}
+    ids = [find_chat_id(dict(update)), moves.get(MOVES[0]), moves.get(MOVES[1])]
+    chats = [one for one in ids if isinstance(one, int)]
+    numbers = dict.fromkeys(chats) or [find_voter_id(dict(update))]
+    return tuple(f"receive {number}" for number in numbers)
+
+
+def find_answer_lane(stage: Stage, chat_id: int, user_id: int) -> str | None:
+    """Return the lane of an update's second stage; None if it never waits."""
+    if stage == "stop":
+        return None
+    if stage == "decision":
+        return f"decision {user_id}"
+    return f"{'answer' if stage in {'busy', 'refuse'} else stage} {chat_id}"
+
+
+def find_reply_lanes(chat_id: int) -> list[str]:
+    """Return the lanes of a chat whose stages are limited in number."""
+    return [f"{stage} {chat_id}" for stage in MAX_JOBS_IN_CHAT]

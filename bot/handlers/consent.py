@@ -6,20 +6,25 @@ from bot.application import Context
 from bot.services.access import is_group_admin
 from bot.services.forgetting import erase
 from bot.store.erasure import ErasureQuery
-from bot.store.inbox import record_wait
 from bot.store.messages import Ref
-from bot.store.shared_run import SharedRun
 from bot.transport.incoming import after_command, author_id, own_id
 from model.chat.eligibility import parse_voice_header
+from model.chat.roster import DecisionKind
+
+
+async def store_decision(kind: DecisionKind, message: Message, context: Context) -> None:
+    """Record whether somebody agrees to be imitated; it applies at once."""
+    if (user_id := own_id(message)) is not None:
+        update_id = context.delivery.update_id
+        await context.state.save_decision(message.chat.id, user_id, kind, update_id)
 
 
 async def opt_in(message: Message, context: Context) -> str:
-    """Record that somebody agrees to be imitated, and say whether their voice can be used now."""
+    """Say whether the voice of somebody who agreed can be used now."""
     state, texts = context.state, context.texts
     user_id = own_id(message)
     if user_id is None:
         return texts.anonymous_sender
-    await state.save_decision(message.chat.id, user_id, "optin", context.delivery.update_id)
     access = state.access_in(message.chat.id)
     person = access.roster.find_by_id(user_id)
     # a group must not learn that somebody is in another one
@@ -44,13 +49,10 @@ async def opt_in(message: Message, context: Context) -> str:
 
 
 async def opt_out(message: Message, context: Context) -> str:
-    """Stop imitating somebody at once, and erase their messages and what was made from them."""
-    state, texts = context.state, context.texts
-    user_id = own_id(message)
-    if user_id is None:
-        return texts.anonymous_sender
-    await state.save_decision(message.chat.id, user_id, "optout", context.delivery.update_id)
-    return await erase_all_of(user_id, texts.optout_done, message, context)
+    """Erase the messages of somebody who no longer agrees, and what was made from them."""
+    if (user_id := own_id(message)) is None:
+        return context.texts.anonymous_sender
+    return await erase_all_of(user_id, context.texts.optout_done, message, context)
 
 
 async def forget(message: Message, context: Context) -> str:
@@ -69,18 +71,12 @@ async def forget(message: Message, context: Context) -> str:
 async def erase_all_of(user_id: int, text: str, message: Message, context: Context) -> str:
     """Erase a person's messages, from any account, and the bot's messages made from them.
 
-    This runs once at a time for each person: commands that wait meanwhile share the next run, which
-    erases what was said before the last of them.
     Returns `text` with the number of erased messages, followed by what happened in the chat. A
     group that the model did not learn from gets no numbers: they would show who is in another one.
     """
     state, texts = context.state, context.texts
-    accounts = state.find_accounts(user_id)
-    query = ErasureQuery(authors=accounts)
-    run = state.erasures.setdefault(accounts, SharedRun())
-    run.newest = max(run.newest, context.delivery.update_id)
-    await record_wait()  # for another command of this person
-    gone = await run(lambda: erase(query, state, context.bot, run.newest))
+    query = ErasureQuery(authors=state.find_accounts(user_id))
+    gone = await erase(query, state, context.bot, context.delivery.update_id)
     is_private = message.chat.type == Chat.PRIVATE
     if not is_private and not state.access_in(message.chat.id).learned_from(message.chat.id):
         return text.format(messages=texts.everything)

@@ -193,7 +193,7 @@ class Membership:
                 return  # the bot was in this group before it moved
             else:
                 await state.save_group(replace(group, authorised=False))
-        context.app.answer_later(update, "answer")
+        context.app.answer_later(update, "membership")
 
     async def _announce(self, change: ChatMemberUpdated, context: Context) -> None:
         if change.chat.type == Chat.CHANNEL:

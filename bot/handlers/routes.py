@@ -1,7 +1,7 @@
 """Register all handlers, in order, and report their errors."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -29,7 +29,7 @@ from bot.application import (
 from bot.errors import StoreError
 from bot.handlers.admin import roll_back, show_model, show_status
 from bot.handlers.as_command import VoiceHandlers, is_reply_to_bot
-from bot.handlers.consent import forget, opt_in, opt_out
+from bot.handlers.consent import forget, opt_in, opt_out, store_decision
 from bot.handlers.guess import GuessGame, record_answer
 from bot.handlers.info import explain_line, list_voices, show_help, show_privacy, start
 from bot.handlers.join_in import JoinIn, set_chatty, set_quiet
@@ -58,7 +58,7 @@ _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 _NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
 _ANSWER_KINDS: Mapping[str, AnswerKind] = {
     "guess": "reply", "simulate": "simulation", "stop": "stop",
-    "optin": "decision", "optout": "decision", "forget": "decision",
+    "optout": "erasure", "forget": "erasure",
 }  # fmt: skip
 _COMMAND = _NEW & ~filters.FORWARDED & ~filters.VIA_BOT
 """Commands that their sender typed: a forwarded /optin is not consent."""
@@ -94,7 +94,10 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         "model": admins_only(show_model),
         "rollback": admins_only(roll_back),
     }
-    first = {"allow": store_permission}  # messages after it can be stored only once it is
+    first: dict[str, Callable[[Message, Context], Awaitable[None]]] = {
+        "allow": store_permission, "optin": partial(store_decision, "optin"),
+        "optout": partial(store_decision, "optout"),
+    }  # fmt: skip
     documents = _NEW & filters.ChatType.PRIVATE & filters.Document.ALL
     replies = _NEW & filters.REPLY & ~filters.COMMAND
     conversation = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND

@@ -5,8 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import Any
 
 from bot.services.access import (
     ANY_PRIVATE_CHAT,
@@ -24,15 +23,11 @@ from bot.store.changes import Kind
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from bot.store.local_queue import LocalQueue
 from bot.store.messages import Place
-from bot.store.shared_run import SharedRun
 from bot.store.update_queue import UpdateQueue
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import DecisionKind, Roster
 from model.version import VERSION
-
-if TYPE_CHECKING:
-    from bot.services.forgetting import ErasureResult
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +50,6 @@ class BotState:
     queue: UpdateQueue = field(init=False)
     is_current: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared while changes by other processes may be missed."""
-    erasures: WeakValueDictionary[frozenset[int], "SharedRun[ErasureResult]"] = field(
-        default_factory=WeakValueDictionary
-    )
-    """Erasures of all that the bot keeps of a person, by the person's accounts, while they last."""
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while something is read again, so that what was read last stays."""
     _access: dict[tuple[ModelHolder, int], Access] = field(default_factory=dict)

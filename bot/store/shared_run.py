@@ -11,14 +11,11 @@ class SharedRun(Generic[T]):
     """Runs work of one kind. A caller gets the result of a run that began after its call.
 
     If that run fails or is cancelled, the next caller that waits runs the work itself.
-
-    `newest` is for callers whose work depends on the last of them: the largest of their numbers.
     """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._begun = 0
-        self.newest = 0
         self._last: tuple[int, T] | None = None  # the number and the result of the last good run
 
     async def __call__(self, work: Callable[[], Awaitable[T]]) -> T:

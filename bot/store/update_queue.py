@@ -13,7 +13,8 @@ server.
 | receive    | every update: its message, its blocking handlers   | its chats         |
 | answer     | commands that need no model, such as /help         | answer, chat      |
 | refuse     | an update of a chat in which the bot is silent     | answer, chat      |
-| decision   | /optin, /optout, /forget: the last one must count  | decision, person  |
+| membership | greeting a group, or leaving a chat                | membership, chat  |
+| erasure    | /optout, /forget                                   | erasure, person   |
 | stop       | /stop, which never waits                           | none              |
 | reply      | one turn of the model                              | reply, chat       |
 | simulation | /simulate                                          | simulation, chat  |
@@ -30,7 +31,7 @@ from sqlalchemy import Connection
 from bot.store.updates import MOVES, find_chat_id, find_voter_id
 
 AnswerKind: TypeAlias = Literal[
-    "answer", "refuse", "decision", "stop", "reply", "simulation", "join"
+    "answer", "refuse", "membership", "erasure", "stop", "reply", "simulation", "join"
 ]
 """How an update is answered, if it is."""
 
@@ -101,8 +102,8 @@ def find_answer_lane(stage: Stage, chat_id: int, user_id: int) -> str | None:
     """Return the lane of an update's second stage; None if it never waits."""
     if stage == "stop":
         return None
-    if stage == "decision":
-        return f"decision {user_id}"
+    if stage == "erasure":
+        return f"erasure {user_id}"
     return f"{'answer' if stage in {'busy', 'refuse'} else stage} {chat_id}"
 
 

@@ -165,8 +165,8 @@ class Stage:
         try:
             await app.initialize()
             await app.post_init(app)
-            await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)
             await app.start()
+            await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)
             self.app = app
             yield app
         finally:

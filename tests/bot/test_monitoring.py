@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import socket
+from contextlib import suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,7 +24,12 @@ def address():
 
 
 async def get(address, path):
-    return await AsyncHTTPClient().fetch(f"http://{address}{path}", raise_error=False)
+    """Return the answer, as soon as the bot listens."""
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(ConnectionRefusedError):
+                return await AsyncHTTPClient().fetch(f"http://{address}{path}", raise_error=False)
+            await asyncio.sleep(0.01)
 
 
 async def read_metrics(address):
@@ -113,6 +119,7 @@ async def test_jobs_are_counted_on_a_server(stage, postgres, address, tmp_path, 
 async def test_the_oldest_connections_are_closed_for_new_ones(stage, address, monkeypatch):
     monkeypatch.setattr(webhook, "MAX_CONNECTIONS", 3)
     async with stage.running_process(metrics_listen=address):
+        await get(address, "/health")  # it listens
         opened = [await asyncio.open_connection(*address.split(":")) for _ in range(8)]
         async with asyncio.timeout(10):
             closed = [await reader.read() for reader, _ in opened[:5]]

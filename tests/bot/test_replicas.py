@@ -64,13 +64,13 @@ async def rows(url, query):
 async def test_both_processes_answer_and_a_chats_order_is_kept(stage, replicas, joao, url):
     handled = Counter()
     for number, app in enumerate(replicas):
-        inner = app.handle_queued
+        handle = app._handle
 
-        async def counted(update, *, is_first_stage, inner=inner, number=number):
+        async def counted(handling, handle=handle, number=number):
             handled[number] += 1
-            return await inner(update, is_first_stage=is_first_stage)
+            await handle(handling)
 
-        app.handle_queued = counted
+        app._handle = counted
     chat = stage.telegram.chat(FRIENDS, title="Friends")
 
     for number in range(20):
@@ -213,10 +213,11 @@ async def test_only_one_process_sends_a_message(url):
 async def test_the_jobs_of_a_dead_process_are_given_to_others(url, monkeypatch):
     monkeypatch.setattr("bot.store.postgres.job_queue.STALLED_SECONDS", 0.5)
     monkeypatch.setattr("bot.store.postgres.job_queue.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("bot.store.postgres.job_queue.GRACE_SECONDS", 0.1)
     handled, stuck = [], asyncio.Event()
 
-    async def handle(update_id, _stage):
-        handled.append(update_id)
+    async def handle(job):
+        handled.append(job.update_id)
         if not stuck.is_set():
             stuck.set()
             await asyncio.Event().wait()
@@ -227,16 +228,16 @@ async def test_the_jobs_of_a_dead_process_are_given_to_others(url, monkeypatch):
     async with open_database(url) as database:
         conninfo, inbox = make_backend(url).conninfo, Inbox(database)
         queue, other = (JobQueue(conninfo, database) for _ in range(2))
-        inbox.on_store = queue.defer
+        inbox.jobs = queue
         async with queue.open(), other.open():
-            queue.start(handle, 0.1)
+            await queue.start(handle)
             await inbox.store([_update(1), _update(2)])
             await stuck.wait()
             await database.write(  # as after a kill: its heartbeat has ended
                 lambda c: c.execute(text("DELETE FROM procrastinate_workers"))
             )
             assert await queue.recover(is_never_aside) == 1
-            other.start(handle, 0.1)
+            await other.start(handle)
             await until(lambda: handled[1:] == [1, 2], 10)
             await asyncio.gather(queue.stop(), other.stop())
 
@@ -381,7 +382,7 @@ async def test_a_message_sent_during_an_optout_in_another_process_is_deleted(
 ):
     sending = []
     for app in replicas:
-        app.handle_queued = partial(_note_sender, app, sending, app.handle_queued)
+        app._handle = partial(_note_sender, app, sending, app._handle)
     source = await stage.telegram.say(group, zoe, "so?")
     stage.telegram.delay_next("sendMessage", 1)
     await stage.telegram.say(group, zoe, "/as João")
@@ -399,10 +400,10 @@ async def test_a_message_sent_during_an_optout_in_another_process_is_deleted(
     assert deleted.params["message_id"] == sent["message_id"]
 
 
-async def _note_sender(app, sending, handle_queued, update, *, is_first_stage):
-    if not is_first_stage:
+async def _note_sender(app, sending, handle, handling):
+    if handling.job.stage != "receive":
         sending.append(app)
-    return await handle_queued(update, is_first_stage=is_first_stage)
+    await handle(handling)
 
 
 async def test_the_last_decision_of_a_person_counts(stage, replicas, url):

@@ -10,8 +10,9 @@ import pytest
 
 from bot import run as running
 from bot.errors import BotNotRunning, TelegramUnreachable
-from bot.run import build, library_tasks, run_until_stopped
+from bot.run import build, run_until_stopped
 from bot.transport import polling
+from bot.transport.polling import find_polling_task
 from model.artifacts.artifact import Artifact
 from model.chat.eligibility import parse_voice_header
 from model.errors import UnderstudyError
@@ -92,24 +93,11 @@ async def test_another_poller_is_named_and_polling_goes_on(stage, starting, grou
     assert "another process polls with this token" in caplog.text
 
 
-async def test_the_bot_exits_when_a_library_task_ends(stage, starting):
-    task, app = starting()
-    await until(lambda: stage.lines and len(library_tasks(app)) == 2, 20)
+async def test_the_bot_exits_when_polling_ends(stage, starting):
+    task, _ = starting()
+    await until(lambda: stage.lines and find_polling_task() is not None, 20)
 
-    next(one for one in library_tasks(app) if "fetcher" in one.get_name()).cancel()
-
-    with pytest.raises(BotNotRunning, match="no longer receives updates"):
-        async with asyncio.timeout(30):
-            await task
-
-
-async def test_a_library_task_that_ends_during_the_start_is_noticed(stage, starting):
-    stage.telegram.fail_next("deleteWebhook", 502, "Bad Gateway", times=3)
-    task, app = starting()
-    await stage.telegram.wait_for("deleteWebhook", refused=True, timeout=20)
-
-    [fetcher] = library_tasks(app)
-    fetcher.cancel()
+    find_polling_task().cancel()
 
     with pytest.raises(BotNotRunning, match="no longer receives updates"):
         async with asyncio.timeout(30):
@@ -189,7 +177,7 @@ async def test_no_update_is_begun_while_polling_is_being_stopped(
     stage, starting, stop, monkeypatch
 ):
     task, app = starting()
-    await until(lambda: stage.lines and len(library_tasks(app)) == 2, 20)
+    await until(lambda: stage.lines and find_polling_task() is not None, 20)
     stop_polling, stopping = app.updater.stop, []
 
     async def noting():

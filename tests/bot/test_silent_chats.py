@@ -99,7 +99,7 @@ async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joa
 
 async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("bot.application.DurableApplication.process_update", lost)
+        patch.setattr("bot.application.DurableApplication.handle", lost)
         async with stage.running(admins="7") as app:
             await stage.telegram.say(strangers, zoe, f"/as João {WORD}")
             await stage.telegram.say(strangers, zoe, WORD)
@@ -122,7 +122,7 @@ async def test_messages_behind_an_interrupted_allow_are_stored(
     async with stage.running(admins=str(joao.id)):
         await stage.enter(strangers, joao)
     with monkeypatch.context() as patch:
-        patch.setattr("bot.application.DurableApplication.process_update", lost)
+        patch.setattr("bot.application.DurableApplication.handle", lost)
         async with stage.running(admins=str(joao.id)) as app:
             await stage.telegram.say(strangers, joao, "/allow")
             await stage.telegram.say(strangers, zoe, "hello")
@@ -178,7 +178,7 @@ async def test_words_behind_an_interrupted_permission_are_kept(
     with monkeypatch.context() as patch:
         async with stage.running(admins=str(joao.id)) as app:
             if end == "a kill":
-                patch.setattr("bot.application.DurableApplication.process_update", lost)
+                patch.setattr("bot.application.DurableApplication.handle", lost)
             else:
                 app.begin_to_stop()
             await let_in(stage, strangers, joao)
@@ -196,7 +196,7 @@ async def test_words_that_arrive_after_a_restart_behind_a_permission_are_kept(
 ):
     stage.card = replace(stage.card, public=is_public)
     with monkeypatch.context() as patch:
-        patch.setattr("bot.application.DurableApplication.process_update", lost)
+        patch.setattr("bot.application.DurableApplication.handle", lost)
         async with stage.running(admins=str(joao.id)) as app:
             await let_in(stage, strangers, joao)
             await until(lambda: not stage.telegram.updates.pending)
@@ -213,7 +213,7 @@ async def test_words_that_arrive_after_a_restart_behind_a_permission_are_kept(
 async def test_words_behind_an_addition_without_effect_never_reach_the_disk(
     stage, strangers, joao, zoe, who, monkeypatch
 ):
-    monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
+    monkeypatch.setattr("bot.application.DurableApplication.handle", lost)
     monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     stage.card = replace(stage.card, public=who == "a stranger")
     async with stage.running(admins=str(joao.id)) as app:
@@ -230,7 +230,7 @@ async def test_words_behind_an_allow_without_effect_never_reach_the_disk(
     if sender != "an admin":  # for an admin, the bot must have been added before
         async with stage.running(admins=str(joao.id)):
             await stage.enter(strangers, joao)
-    monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
+    monkeypatch.setattr("bot.application.DurableApplication.handle", lost)
     monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     more = {
         "a forward": {"forward_origin": {"type": "user", "sender_user": zoe.json(), "date": 1}},
@@ -256,7 +256,7 @@ async def test_words_behind_a_removal_never_reach_the_disk(
     if before == "a group where it speaks":
         async with stage.running(admins=str(joao.id)):
             await stage.enter(strangers, joao)
-    monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
+    monkeypatch.setattr("bot.application.DurableApplication.handle", lost)
     monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     async with stage.running(admins=str(joao.id)) as app:
         if before == "an unhandled addition":
@@ -302,7 +302,7 @@ async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM inbox").fetchone()
             await stage.telegram.say(strangers, zoe, f"/help {WORD}")
-            [job] = await until(lambda: app.jobs.failing, 20)
+            [job] = await until(lambda: app.state.jobs.failing, 20)
 
     assert (job.name, job.error) == ("write-ahead log", "StoreError")
 

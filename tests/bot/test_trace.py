@@ -11,6 +11,7 @@ async def test_an_attempt_is_stored_before_each_message_and_its_line_in_one_tran
         ["INSERT INTO inbox"],
         ["UPDATE inbox", "INSERT INTO messages"],
         ["UPDATE inbox"],
+        ["UPDATE inbox"],
     ]
     assert trace.own == [
         ["INSERT INTO replies", "DELETE FROM sends"],

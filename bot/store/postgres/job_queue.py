@@ -60,9 +60,9 @@ STOP_SECONDS = 10.0
 MISSING_SECONDS = 60.0  # after which an update without a job gets one
 _TASK = "handle_update"
 _QUEUES: Mapping[Stage, str] = {
-    "receive": "receive", "answer": "answer", "decision": "answer", "stop": "stop",
-    "busy": "answer", "refuse": "answer", "reply": "reply", "simulation": "simulation",
-    "join": "simulation",
+    "receive": "receive", "answer": "answer", "busy": "answer", "refuse": "answer",
+    "membership": "answer", "erasure": "answer", "stop": "stop", "reply": "reply",
+    "simulation": "simulation", "join": "simulation",
 }  # fmt: skip
 _CONCURRENCY = {"receive": 16, "answer": 16, "stop": 4, "simulation": 16}
 """The jobs of each queue that a process handles at once, except replies."""

@@ -351,7 +351,7 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
 async def test_a_chat_with_too_many_quizzes_is_asked_once_to_wait(stage, group, joao, coin):
     coin(0)
     async with stage.running() as app:
-        inbox, replies = app.inbox, app.bot_data["state"].replies
+        inbox, state = app.inbox, app.bot_data["state"]
         await stage.telegram.say(group, joao, REAL)
         stage.speaker.open.clear()
         for _ in range(12):
@@ -362,4 +362,4 @@ async def test_a_chat_with_too_many_quizzes_is_asked_once_to_wait(stage, group, 
 
         await until(rest_are_refused, 20)
         assert stage.said() == [EN.busy]
-        assert replies.pending_in(group.id) == 3
+        assert await state.count_replies(group.id) == 3

@@ -165,8 +165,12 @@ class Eraser:
                 pass
             theirs = messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN
             query = select(func.count()).select_from(messages).where(*theirs)
-            stored = await self._database.read(lambda one: one.execute(query).scalar_one())
-            marked = stored + len(unread)
+
+            def count(connection: Connection) -> int:
+                since_stored = find_stored(connection, unread)
+                return connection.execute(query).scalar_one() + len(set(unread) - since_stored)
+
+            marked = await self._database.read(count)
         turns = partial(find_turns, people=wanted.authors)
         for number in await self._database.read(turns):  # first: see `bot.store.outbox`
             self._must_wipe = True

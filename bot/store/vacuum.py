@@ -44,7 +44,7 @@ class Vacuum:
         is_quiet = now - self._database.updated_at >= QUIET_SECONDS
         if not is_quiet and now - self._cleaned_at < MAX_DELAY_SECONDS:
             return
-        if await self._run():
+        if await self.run():
             self._cleaned_at, self._full_since = now, None
             return
         self._full_since = self._full_since or now
@@ -56,15 +56,19 @@ class Vacuum:
     async def run_at_stop(self) -> None:
         """Clean the files; a failure is logged, and the next start makes up for it."""
         try:
-            is_clean = await self._run()
+            is_clean = await self.run()
         except StoreError as error:
             logger.error("the database was not cleaned: %s", error)  # noqa: TRY400  expected
         else:
             if not is_clean:
                 logger.error("the database was not cleaned: another program reads it")
 
-    async def _run(self) -> bool:
-        """Clean the files; return whether the write-ahead log is empty."""
+    async def run(self) -> bool:
+        """Clean the files; return whether the write-ahead log is empty.
+
+        Raises:
+            StoreError: The disk is full, or another program writes the database.
+        """
         try:
             if self._database.must_vacuum:
                 await self._database.vacuum()

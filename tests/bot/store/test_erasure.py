@@ -22,8 +22,8 @@ from model.redaction import numbers
 from tests.bot.database_files import find_in_rows, find_words
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LEAKY = 16
-"""With this seed `secure_delete` alone leaves three copies of erased words."""
+LEAKY = 25
+"""With this seed `secure_delete` alone leaves five copies of erased words."""
 
 
 class KilledError(Exception):
@@ -66,6 +66,8 @@ def fill(path, seed=LEAKY):
             text = f"SECRET{author}x " + "w" * chance.choice([5, 30, 80, 300, 1500])
             moment = f"2024-01-01 00:00:{number % 60:02d}"
             connection.execute(row, (*place, author, f"n{author}", text, moment))
+        longer = "UPDATE messages SET text = text || ? WHERE message_id % 3 = 0"
+        connection.execute(longer, ("y" * 40,))
 
 
 async def test_no_copy_that_sqlite_made_is_left(database, tmp_path):

@@ -53,8 +53,8 @@ from model.chat.eligibility import clear_caches
 Change = TypeVar("Change", Update, Delete)
 
 ROWS_PER_READ = 10_000  # messages that one search returns
-ROWS_PER_WRITE = 500
-"""Messages that one transaction erases, so that other chats wait only some 10 ms for it."""
+ROWS_PER_WRITE = 200
+"""Messages that one transaction erases, so that other chats wait only some 8 ms for it."""
 UPDATES_PER_STEP = 200  # stored updates that one step reads
 CHATS_PER_STATEMENT = 100  # for which authors are named one by one
 

@@ -34,9 +34,7 @@ from bot.transport.polling import Client
 CLEANUP_SECONDS = 3600.0  # between two runs of a cleaning job
 LEADING_SECONDS = 10.0  # between checks whether this process leads and a cleaning job is due
 DELETE_SECONDS = 30.0  # until withdrawn messages that could not be deleted are tried again
-TRUNCATE_SECONDS = 5.0  # between checks for text in the write-ahead log
-MAX_FULL_LOG_SECONDS = 120.0
-"""Time for which another process, such as a backup, may keep text in the write-ahead log."""
+VACUUM_SECONDS = 2.0  # between checks whether the database can be cleaned
 KEPT_EXPORT = timedelta(days=2)  # the reply to an upload states this if there is no RETRAIN_COMMAND
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates; Telegram repeats them for 24 h
 
@@ -73,17 +71,17 @@ def start_jobs(
     jobs.repeat("models", check_models, model_check_seconds)
     _start_cleaning(state, leads)
     jobs.repeat("deletions", delete_withdrawn, DELETE_SECONDS)
-    jobs.repeat("write-ahead log", _make_log_step(state), TRUNCATE_SECONDS)
+    jobs.repeat("vacuum", state.store.vacuum.run_when_quiet, VACUUM_SECONDS)
     jobs.repeat("heartbeat", partial(beat, state), BEAT_SECONDS)
     jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))
-    resources.push_async_callback(jobs.close)
+    resources.push_async_callback(state.store.vacuum.run_at_stop)
+    resources.push_async_callback(jobs.close)  # first
 
 
 def _start_cleaning(state: BotState, leads: asyncio.Event) -> None:
     async def clean_inbox() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
-        if await state.store.inbox.drop_before(old):
-            await state.store.eraser.wipe()
+        await state.store.inbox.drop_before(old)
         await state.store.outbox.release_before(old)
 
     async def enforce_retention() -> None:
@@ -113,24 +111,6 @@ def _while_leading(
             due = loop.time() + CLEANUP_SECONDS
 
     return run
-
-
-def _make_log_step(state: BotState) -> Callable[[], Awaitable[None]]:
-    """Return the step that empties the write-ahead log."""
-    loop = asyncio.get_running_loop()
-    emptied_at = loop.time()
-
-    async def truncate_log() -> None:
-        nonlocal emptied_at
-        is_empty = not await asyncio.to_thread(state.store.database.backend.log_size)
-        if is_empty or await state.store.database.truncate_log():
-            emptied_at = loop.time()
-        elif loop.time() - emptied_at > MAX_FULL_LOG_SECONDS:
-            raise StoreError(
-                "the write-ahead log cannot be emptied: close other programs that read the database"
-            )
-
-    return truncate_log
 
 
 async def beat(state: BotState) -> None:

@@ -69,7 +69,7 @@ async def erase(
     eraser = state.store.eraser
     marked = await eraser.mark(wanted, datetime.now(UTC), update_id)
     if marked.lines:  # deleting them may take minutes
-        await eraser.wipe()
+        await eraser.clear_log()
     refused, undeleted = await _delete_all(bot, marked.lines)
     await eraser.erase(wanted, marked.lines, update_id, undeleted)
     deleted = len(marked.lines) - len(refused) - len(undeleted)

@@ -9,6 +9,7 @@ from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Reactions, Stickers
 from bot.store.outbox import Outbox
 from bot.store.quizzes import Quizzes
+from bot.store.vacuum import Vacuum
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Store:
     stickers: Stickers
     quizzes: Quizzes
     eraser: Eraser
+    vacuum: Vacuum
 
     @classmethod
     def of(cls, database: Database) -> "Store":
@@ -40,4 +42,5 @@ class Store:
             Stickers(database),
             Quizzes(database),
             Eraser(database),
+            Vacuum(database),
         )

@@ -1,6 +1,5 @@
 """What the store needs of a place for its tables: an SQLite file or a database on a server."""
 
-import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -60,17 +59,18 @@ class Backend(Protocol):
     def is_locked(self) -> bool:
         """Whether a bot or an upgrade uses it now."""
 
-    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
+    def truncate_log(self, writer: Engine) -> bool:
         """Empty its write-ahead log, if the bot is responsible for that; False if it is busy."""
-
-    def log_size(self) -> int:
-        """Return the bytes of its write-ahead log, if the bot is responsible for that."""
 
     def size(self) -> int:
         """Return its size in bytes."""
 
-    def vacuum(self) -> None:
-        """Let a server use the space of erased rows again; `bot.store.wipe` clears files."""
+    def vacuum(self, writer: Engine) -> None:
+        """Remove erased rows from its files, as far as it allows.
+
+        Raises:
+            StoreError: The disk is full, or other programs keep it busy.
+        """
 
 
 def in_use(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -59,23 +59,17 @@ class Database:
     def __init__(self, backend: Backend) -> None:
         """Open the engines of a backend."""
         self.backend = backend
-        self.write_lock = threading.Lock()
-        """Held while this process writes; other connections of this process must take it too."""
         self.starts: dict[int, int] = {}
         """How often each update that this process handles was started, this time included."""
-        self.after_close: list[Callable[[], object]] = []
-        """Called in a thread when all connections are closed."""
+        self.must_vacuum = True
+        """Set by each transaction that erases text, in the writing thread; see `Vacuum`."""
+        self.updated_at = time.monotonic()
+        """When updates were last stored."""
         self._reading, self._writing = backend.make_reader(), backend.make_writer()
-        self._running = 0
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a transaction runs or waits."""
-        return bool(self._running or self._waiting)
 
     async def read(self, work: Work[T]) -> T:
         """Run a function in a thread, in a transaction that reads."""
@@ -84,7 +78,7 @@ class Database:
             with self._reading.connect() as connection:
                 return work(connection)
 
-        return await self._run(self._readers, run)
+        return await _run(self._readers, run)
 
     async def write(self, work: Work[T]) -> T:
         """Run a function in the writing thread; return its result after the commit.
@@ -116,12 +110,7 @@ class Database:
 
     async def wait_for_writer(self) -> None:
         """Wait until the writing thread has nothing to do; it does not return if that hangs."""
-
-        def take_turn() -> None:
-            with self.write_lock:
-                pass
-
-        await self._run(self._writer, take_turn)
+        await _run(self._writer, lambda: None)
 
     async def truncate_log(self) -> bool:
         """Empty the write-ahead log, in which deleted text can still be read.
@@ -131,12 +120,29 @@ class Database:
         Raises:
             StoreError: The database cannot be written.
         """
-        truncate = partial(self.backend.truncate_log, self._writing, self.write_lock)
+        truncate = partial(self.backend.truncate_log, self._writing)
         for _ in range(LOG_TRIES):
-            if await self._run(self._writer, truncate):
+            if await _run(self._writer, truncate):
                 return True
             await asyncio.sleep(LOG_PAUSE)
         return False
+
+    async def vacuum(self) -> None:
+        """Remove erased rows from the files; transactions that write wait until it ends.
+
+        Raises:
+            StoreError: The disk is full, or other programs keep the database busy.
+        """
+
+        def vacuum() -> None:
+            self.must_vacuum = False
+            try:
+                self.backend.vacuum(self._writing)
+            except StoreError:
+                self.must_vacuum = True
+                raise
+
+        await _run(self._writer, vacuum)
 
     async def close(self) -> None:
         """Finish the waiting writes and close all connections."""
@@ -144,22 +150,15 @@ class Database:
             await asyncio.wait({self._task})
         for threads in (self._readers, self._writer):
             await asyncio.to_thread(threads.shutdown)
-        for close in (self._reading.dispose, self._writing.dispose, *self.after_close):
-            await asyncio.to_thread(close)
-
-    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        self._running += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
-        finally:
-            self._running -= 1
+        for engine in (self._reading, self._writing):
+            await asyncio.to_thread(engine.dispose)
 
     async def _write_waiting(self) -> None:
         while self._waiting:
             batch = [(work, future) for work, future in self._waiting if not future.done()]
             self._waiting.clear()
             works = [work for work, _ in batch]
-            outcomes = await self._run(self._writer, partial(self._commit, works))
+            outcomes = await _run(self._writer, partial(self._commit, works))
             for (_, future), (result, error) in zip(batch, outcomes, strict=True):
                 if future.done():  # its caller was cancelled
                     continue
@@ -173,12 +172,16 @@ class Database:
         if not works:
             return []
         try:
-            with self.write_lock, self._writing.begin() as connection:
+            with self._writing.begin() as connection:
                 return [(work(connection), None) for work in works]
         except Exception as error:  # noqa: BLE001  the waiting caller gets it
             if len(works) == 1:
                 return [(None, error)]
         return [outcome for work in works for outcome in self._commit([work])]
+
+
+async def _run(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 def is_postgres(url: str) -> bool:

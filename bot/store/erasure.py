@@ -1,50 +1,40 @@
-"""Erase messages from every table and from the unused bytes of the database file."""
+"""Erase messages from every table; `bot.store.vacuum` removes their last bytes from the files."""
 
 import asyncio
 import json
-import sqlite3
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
+    Delete,
     Select,
     Update,
     and_,
+    bindparam,
     delete,
     func,
-    literal,
-    literal_column,
     or_,
     select,
-    true,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from bot.errors import StoreError
-from bot.store.backend import POSTGRES
 from bot.store.database import Database
 from bot.store.inbox import HANDLED, SET_ASIDE, WAITING
 from bot.store.messages import (
     IS_FORGOTTEN,
-    REFS_PER_STATEMENT,
     Ref,
     find_forgotten,
     find_stored,
 )
 from bot.store.outbox import find_turns, withdraw_turn
-from bot.store.shared_run import SharedRun
-from bot.store.sqlite import SqliteFile
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.updates import (
     Json,
@@ -58,40 +48,15 @@ from bot.store.updates import (
     remove_erased_text,
     remove_sender_name,
 )
-from bot.store.wipe import clear, shrink
 from model.chat.eligibility import clear_caches
 
-T = TypeVar("T")
+Change = TypeVar("Change", Update, Delete)
 
-MIN_ROWS, MAX_ROWS = 500, 4000
-"""Rows of the table of messages that one step reads."""
-STEP_SECONDS = 0.01  # target for how long a step holds the write lock
+ROWS_PER_READ = 10_000  # messages that one search returns
+ROWS_PER_WRITE = 200
+"""Messages that one transaction erases, so that other chats wait only some 8 ms for it."""
 UPDATES_PER_STEP = 200  # stored updates that one step reads
 CHATS_PER_STATEMENT = 100  # for which authors are named one by one
-PAUSE_SECONDS = 0.005  # between two steps
-MAX_WAIT_SECONDS = 0.05
-"""Longest time a step waits for other transactions, so that an erasure always advances."""
-CHECK_SECONDS = 0.002  # between checks for other transactions
-
-_ROW: ColumnElement[int] = literal_column("messages.rowid")
-_BYTES = "length(CAST({0} AS BLOB))"
-_ZEROS = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
-"""As many zeros as a text has bytes, so that SQLite overwrites it in place."""
-_OVERWRITTEN: dict[str, ColumnElement[str]] = {
-    name: literal_column(_ZEROS.format(name)) for name in ("text", "author_name")
-}
-_OVERWRITTEN_ON_SERVER = {
-    column.name: func.repeat("0", func.length(column))
-    for column in (messages.c.text, messages.c.author_name)
-}
-"""PostgreSQL writes a new row; `vacuum` frees the old one."""
-_IS_OVERWRITTEN: ColumnElement[bool] = (
-    func.ltrim(messages.c.text + func.coalesce(messages.c.author_name, ""), "0") == ""
-)
-
-
-_Keys: TypeAlias = list[tuple[int, int]] | Select[tuple[int, int]]
-"""Chat ids and message ids."""
 
 NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
 
@@ -118,53 +83,38 @@ class Marked:
 
 
 class Eraser:
-    """Erases in two stages: messages are marked and overwritten, then deleted.
+    """Erases in two stages: the text of messages is deleted, then their rows.
 
     In between, the bot deletes its own messages in the chat; until then a kill must not lose their
-    ids. All changes are short transactions in a thread. Each waits a moment for other transactions
-    before it takes the write lock.
+    ids. All changes are short transactions, and those of different erasures take turns, because
+    transactions that wait at the same time become one.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._file: BinaryIO | None = None
-        self._wiping = SharedRun[None]()
-        self._must_wipe = True  # an earlier process may have been killed before it wiped
-        self._stepping = asyncio.Lock()
-        self._using_file = threading.Lock()
-        self._closing = threading.Event()
-        database.after_close.append(self._close)
+        self._writing = asyncio.Lock()
 
     async def mark(
         self, wanted: ErasureQuery, at: datetime, update_id: int | None = None
     ) -> Marked:
-        """Overwrite forgotten messages and record their ids, so that they are no longer used.
+        """Delete the text of forgotten messages and record their ids, so that they are not used.
 
-        The newest messages come first. Messages in updates before `update_id` that wait in other
-        chats are recorded too, so that they are not stored. Turns that are being sent are
-        withdrawn. The bot's own messages are recorded but not yet overwritten.
+        Messages in updates before `update_id` that wait in other chats are recorded too, so that
+        they are not stored. Turns that are being sent are withdrawn. The bot's own messages are
+        recorded, but keep their text.
         """
-
-        def mark_window(connection: Connection, window: ColumnElement[bool]) -> None:
-            condition = and_(window, messages.c.author_id.in_(wanted.authors))
-            columns = (messages.c.chat_id, messages.c.message_id)
-            row = select(*columns, literal(at, forgotten.c.at.type)).where(condition)
-            new = insert(forgotten).from_select(["chat_id", "message_id", "at"], row)
-            connection.execute(new.on_conflict_do_nothing())
-            _overwrite(connection, condition)
-
+        record = partial(_record_messages, at)
         for refs in _batches(wanted.messages):
-            await self._step(partial(_record_messages, refs, at))
+            await self._write(partial(record, refs))
         marked = len(wanted.messages)
         if wanted.authors:
             find = partial(_find_unread, authors=wanted.authors, update_id=update_id)
-            unread = await self._database.read(find)  # first: what is stored later is in a window
+            unread = await self._database.read(find)  # first: what is stored later is found below
             for refs in _batches(unread):
-                await self._step(partial(_record, refs, at))
-            async for _ in self._in_windows(mark_window, wanted.authors):
-                pass
-            theirs = messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN
-            query = select(func.count()).select_from(messages).where(*theirs)
+                await self._write(partial(_record, at, refs))
+            theirs = messages.c.author_id.in_(wanted.authors)
+            await self._for_all(and_(theirs, ~IS_FORGOTTEN), record)
+            query = select(func.count()).select_from(messages).where(theirs, IS_FORGOTTEN)
 
             def count(connection: Connection) -> int:
                 since_stored = find_stored(connection, unread)
@@ -173,11 +123,10 @@ class Eraser:
             marked = await self._database.read(count)
         turns = partial(find_turns, people=wanted.authors)
         for number in await self._database.read(turns):  # first: see `bot.store.outbox`
-            self._must_wipe = True
-            await self._database.write(partial(withdraw_turn, number=number))
+            await self._write(partial(withdraw_turn, number=number))
         own = await self._database.read(partial(_find_lines, wanted))
         for refs in _batches(own):
-            await self._step(partial(_record_lines, refs, at))
+            await self._write(partial(_record_lines, at, refs))
         return Marked(marked, own)
 
     async def find_forgotten(self, refs: Collection[Ref]) -> frozenset[Ref]:
@@ -195,9 +144,7 @@ class Eraser:
 
         Lines that are still `undeleted` in their chats keep their rows in `lines` and `forgotten`.
         `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
-        name are removed. After a kill in the middle, the same calls finish the work. The file is
-        wiped only if something was erased, an earlier wipe failed, or other processes share the
-        database.
+        name are removed. After a kill in the middle, the same calls finish the work.
         """
 
         def drop_traces(connection: Connection) -> int:
@@ -207,17 +154,14 @@ class Eraser:
                 rows += connection.execute(traces).rowcount
             return rows
 
-        changes = await self._scrub_inbox(wanted.authors, update_id)
-        changes += await self._database.write(drop_traces)
-        refs = (*lines, *wanted.messages)
-        for batch in _batches(refs):
-            await self._step(partial(_delete_refs, batch, undeleted))
+        await self._scrub_inbox(wanted.authors, update_id)
+        await self._write(drop_traces)
+        for batch in _batches((*lines, *wanted.messages)):
+            await self._write(partial(_delete, batch, undeleted=undeleted))
         if wanted.authors:
             theirs = and_(messages.c.author_id.in_(wanted.authors), IS_FORGOTTEN)
-            changes += await self._delete_where(theirs, wanted.authors)
-        # of several processes, another one may have been killed before it wiped
-        if changes or refs or self._must_wipe or self._database.backend.is_shared:
-            await self.wipe()
+            await self._for_all(theirs, _delete)
+        await self.clear_log()
 
     async def authors_before(self, moment: datetime) -> dict[int, frozenset[int]]:
         """Return the authors of stored messages from before a moment, by chat."""
@@ -250,147 +194,59 @@ class Eraser:
         is_old = and_(messages.c.sent_at < moment, messages.c.chat_id.not_in(spared))
         is_private = messages.c.chat_id > 0
         is_meant = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
-        count = await self._delete_where(and_(is_old, is_meant))
+        count = await self._for_all(and_(is_old, is_meant), _delete)
         chats = sorted(authors_in)
         for start in range(0, len(chats), CHATS_PER_STATEMENT):
             somewhere = (
                 and_(messages.c.chat_id == chat, messages.c.author_id.in_(authors_in[chat]))
                 for chat in chats[start : start + CHATS_PER_STATEMENT]
             )
-            count += await self._delete_where(and_(is_old, or_(*somewhere)))
+            count += await self._for_all(and_(is_old, or_(*somewhere)), _delete)
         unread = and_(inbox.c.state == SET_ASIDE, inbox.c.received_at < moment)
         clearing = update(inbox).where(unread, inbox.c.body.is_not(None)).values(body=None)
-        cleared = await self._database.write(lambda one: one.execute(clearing).rowcount)
-        if count or cleared:
-            await self.wipe()
+        await self._write(lambda one: one.execute(clearing).rowcount)
+        await self.clear_log()
         return count
 
-    async def wipe(self) -> None:
-        """Clear the bytes of erased rows from the file, empty its log, and shrink it.
+    async def clear_log(self) -> None:
+        """Empty the write-ahead log and the caches in memory if something was erased."""
+        if self._database.must_vacuum:
+            clear_caches()
+            await self._database.truncate_log()
 
-        Texts cached in memory are cleared too. Callers that wait for a wipe share the next one.
+    async def _write(self, work: Callable[[Connection], int]) -> None:
+        """Run a transaction; `work` returns how many rows it erased."""
 
-        Raises:
-            StoreError: The disk is full, other programs keep the database busy, or it is being
-                closed.
-        """
-        await self._wiping(self._wipe_now)
+        def run(connection: Connection) -> None:
+            if work(connection):
+                self._database.must_vacuum = True
 
-    async def _wipe_now(self) -> None:
-        clear_caches()
-        self._must_wipe = True
-        try:
-            await asyncio.to_thread(self._wipe)
-        except (sqlite3.Error, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise StoreError(
-                f"erased text cannot be removed from the file ({reason}): free disk space"
-            ) from error
-        self._must_wipe = False
+        async with self._writing:
+            await self._database.write(run)
 
-    def _wipe(self) -> None:
-        backend = self._database.backend
-        backend.vacuum()
-        if isinstance(backend, SqliteFile):
-            self._wipe_file(backend.file)
-
-    def _wipe_file(self, path: Path) -> None:
-        lock = self._database.write_lock
-        with self._using_file:
-            if self._file is None:
-                self._file = path.open("r+b", buffering=0)
-            clear(path, self._file, lock, self._rest)
-            shrink(path, lock, self._rest)
-
-    def _rest(self, seconds: float) -> None:
-        """Sleep between two steps of a wipe, until no other transaction runs."""
-        end = time.monotonic() + MAX_WAIT_SECONDS
-        time.sleep(max(seconds, PAUSE_SECONDS))
-        while self._database.is_busy and time.monotonic() < end and not self._closing.is_set():
-            time.sleep(CHECK_SECONDS)
-        if self._closing.is_set():
-            raise StoreError("erased text is not yet removed: the database is being closed")
-
-    def _close(self) -> None:
-        """Close the file. SQLite must have closed it first: earlier, this would drop its locks.
-
-        A wipe in progress ends after its current step, so that a stop need not wait for the rest.
-        """
-        self._closing.set()
-        with self._using_file:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-        self._closing.clear()
-
-    async def _step(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a short write transaction; first wait a moment for other transactions.
-
-        Steps of different erasures take turns, because all that wait share one transaction.
-        """
-        async with self._stepping:
-            end = time.monotonic() + MAX_WAIT_SECONDS
-            while self._database.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event
-                await asyncio.sleep(CHECK_SECONDS)
-            result = await self._database.write(work)
-            await asyncio.sleep(PAUSE_SECONDS)
-        return result
-
-    async def _in_windows(
-        self,
-        work: Callable[[Connection, ColumnElement[bool]], T],
-        authors: Collection[int] = (),
-    ) -> AsyncIterator[T]:
-        """Run `work` on all messages, one window of rows after the other, the newest first.
-
-        With `authors`, windows without a message of theirs are skipped. The number of rows in a
-        window adapts, so that a step takes about `STEP_SECONDS`. PostgreSQL has no row numbers, and
-        needs no windows: other transactions need not wait.
-        """
-        if not isinstance(self._database.backend, SqliteFile):
-            yield await self._step(lambda connection: work(connection, true()))
-            return
-        end: int | None = None
-        rows = min(MIN_ROWS, MAX_ROWS)
-        # one query for each author, because SQLite then reads only the last row in the index
-        among = [messages.c.author_id == one for one in authors] or [true()]
-
-        def step(connection: Connection) -> tuple[int, T, float] | None:
-            began = time.perf_counter()
-            query = select(func.max(_ROW)).select_from(messages)
-            query = query if end is None else query.where(end > _ROW)
-            found = [connection.execute(query.where(condition)).scalar() for condition in among]
-            last = max((row for row in found if row is not None), default=None)
-            if last is None:
-                return None
-            start = last - rows
-            result = work(connection, and_(start < _ROW, last >= _ROW))
-            return start + 1, result, time.perf_counter() - began
-
-        while done := await self._step(step):
-            end, result, seconds = done
-            yield result
-            rows = round(rows * min(2, max(0.5, STEP_SECONDS / seconds)))
-            rows = min(MAX_ROWS, max(MIN_ROWS, rows))
-
-    async def _delete_where(
-        self, condition: ColumnElement[bool], authors: Collection[int] = ()
+    async def _for_all(
+        self, condition: ColumnElement[bool], work: Callable[[Sequence[Ref], Connection], int]
     ) -> int:
-        """Overwrite and delete messages, window by window; return how many."""
+        """Run `work` on all messages with a condition, which it must end; return how many."""
+        query = select(messages.c.chat_id, messages.c.message_id).where(condition)
 
-        def delete_window(connection: Connection, window: ColumnElement[bool]) -> int:
-            these = and_(window, condition)
-            keys = select(messages.c.chat_id, messages.c.message_id).where(these)
-            return _delete(connection, these, keys, keys)
+        def find(connection: Connection) -> list[Sequence[Ref]]:
+            rows = connection.execute(query.limit(ROWS_PER_READ))
+            return _batches(Ref(*row) for row in rows)
 
-        return sum([count async for count in self._in_windows(delete_window, authors)])
+        count = 0
+        while True:
+            batches = await self._database.read(find)
+            for refs in batches:
+                await self._write(partial(work, refs))
+            found = sum(map(len, batches))
+            count += found
+            if found < ROWS_PER_READ:  # what is stored later is left alone
+                return count
 
-    async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> int:
-        """Remove the erased text from updates that wait or were set aside.
-
-        Returns how many others than `update_id` changed.
-        """
-        last, number = None, 0
+    async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> None:
+        """Remove the erased text from updates that wait or were set aside."""
+        last = None
         while True:
             query = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(
                 inbox.c.body.is_not(None)
@@ -401,38 +257,51 @@ class Eraser:
             scrub = partial(_scrub_page, page, authors, update_id)
             last, changes = await self._database.read(scrub)
             if last is None:
-                return number
-            number += len(changes.keys() - {update_id})
+                return
             if changes:
-                await self._database.write(partial(_execute_all, changes.values()))
+                await self._write(partial(_execute_all, changes))
 
 
 def _batches(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
     ordered = sorted(refs, key=lambda ref: (ref.chat_id, ref.message_id))
     return [
-        ordered[start : start + REFS_PER_STATEMENT]
-        for start in range(0, len(ordered), REFS_PER_STATEMENT)
+        ordered[start : start + ROWS_PER_WRITE] for start in range(0, len(ordered), ROWS_PER_WRITE)
     ]
 
 
-def _record(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
-    """Record that messages are forgotten."""
-    rows = [{**asdict(ref), "at": at} for ref in refs]
-    connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
+def _record(at: datetime, refs: Sequence[Ref], connection: Connection) -> int:
+    """Record that messages are forgotten; nothing is erased."""
+    connection.execute(insert(forgotten).on_conflict_do_nothing(), _rows_of(refs, at=at))
+    return 0
 
 
-def _record_messages(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
-    """Record that messages are forgotten, and overwrite them."""
-    _record(refs, at, connection)
-    _overwrite(connection, _is_among(_keys(refs)))
+def _record_messages(at: datetime, refs: Sequence[Ref], connection: Connection) -> int:
+    """Record that messages are forgotten, and delete their text."""
+    _record(at, refs, connection)
+    texts = _at(update(messages), messages.c.chat_id, messages.c.message_id)
+    return connection.execute(texts.values(text="", author_name=None), _keys_of(refs)).rowcount
 
 
-def _record_lines(refs: Sequence[Ref], at: datetime, connection: Connection) -> None:
+def _record_lines(at: datetime, refs: Sequence[Ref], connection: Connection) -> int:
     """Record that lines must be deleted in their chats; see `Outbox.find_withdrawn`."""
-    _record(refs, at, connection)
+    _record(at, refs, connection)
     unknown = {"reply_id": 0, "voice": "", "version": "", "sent_at": at, "person_id": 0}
-    rows = [{**asdict(ref), **unknown} for ref in refs]  # for those that have no row
+    rows = _rows_of(refs, **unknown)  # for those that have no row
     connection.execute(insert(lines).on_conflict_do_nothing(), rows)
+    return 0
+
+
+def _rows_of(refs: Iterable[Ref], **values: object) -> list[dict[str, object]]:
+    return [{"chat_id": ref.chat_id, "message_id": ref.message_id, **values} for ref in refs]
+
+
+def _keys_of(refs: Iterable[Ref]) -> list[dict[str, int]]:
+    return [{"chat": ref.chat_id, "number": ref.message_id} for ref in refs]
+
+
+def _at(statement: Change, chat: Column[int], number: Column[int]) -> Change:
+    """Restrict a statement to the message that each row of its parameters names."""
+    return statement.where(chat == bindparam("chat"), number == bindparam("number"))
 
 
 def _find_unread(
@@ -448,19 +317,6 @@ def _find_unread(
     bodies = connection.execute(query).scalars()
     refs = frozenset(ref for body in bodies for ref in find_messages_by(json.loads(body), authors))
     return refs - find_stored(connection, refs) - find_forgotten(connection, refs)
-
-
-def _delete_refs(refs: Sequence[Ref], undeleted: Collection[Ref], connection: Connection) -> None:
-    deleted = _keys(ref for ref in refs if ref not in undeleted)
-    _delete(connection, _is_among(_keys(refs)), _keys(refs), deleted)
-
-
-def _keys(refs: Iterable[Ref]) -> list[tuple[int, int]]:
-    return [(ref.chat_id, ref.message_id) for ref in refs]
-
-
-def _is_among(keys: list[tuple[int, int]]) -> ColumnElement[bool]:
-    return tuple_(messages.c.chat_id, messages.c.message_id).in_(keys)
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
@@ -488,37 +344,29 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
     return frozenset(found)
 
 
-def _overwrite(connection: Connection, condition: ColumnElement[bool]) -> None:
-    """Overwrite the text and the author's name of messages with zeros, in place."""
-    is_on_server = connection.dialect.name == POSTGRES
-    zeros = _OVERWRITTEN_ON_SERVER if is_on_server else _OVERWRITTEN
-    connection.execute(update(messages).where(condition, ~_IS_OVERWRITTEN).values(zeros))
+def _delete(refs: Sequence[Ref], connection: Connection, undeleted: Collection[Ref] = ()) -> int:
+    """Delete messages, the guesses at them and the references to them; return how many rows.
 
-
-def _delete(
-    connection: Connection,
-    condition: ColumnElement[bool],
-    keys: _Keys,
-    keys_of_lines: _Keys,
-) -> int:
-    """Overwrite and delete messages; return how many.
-
-    Also delete the rows in `guesses` with their ids, the references to them in `sources`, and those
-    rows in `lines` that have `keys_of_lines`.
+    Also delete those rows in `lines` that are not `undeleted` in their chats.
     """
-    _overwrite(connection, condition)
-    for table, chat, number, gone in (
-        (lines, lines.c.chat_id, lines.c.message_id, keys_of_lines),
-        (guesses, guesses.c.chat_id, guesses.c.message_id, keys),
-        (sources, sources.c.source_chat_id, sources.c.source_id, keys),
-    ):
-        connection.execute(delete(table).where(tuple_(chat, number).in_(gone)))
-    return connection.execute(delete(messages).where(condition)).rowcount
+    sent = [ref for ref in refs if ref not in undeleted]
+    return sum(
+        connection.execute(_at(delete(table), chat, number), _keys_of(gone)).rowcount
+        for table, chat, number, gone in (
+            (lines, lines.c.chat_id, lines.c.message_id, sent),
+            (guesses, guesses.c.chat_id, guesses.c.message_id, refs),
+            (sources, sources.c.source_chat_id, sources.c.source_id, refs),
+            (messages, messages.c.chat_id, messages.c.message_id, refs),
+        )
+        if gone
+    )
 
 
-def _execute_all(statements: Iterable[Update], connection: Connection) -> None:
-    for statement in statements:
+def _execute_all(statements: Mapping[int, Update], connection: Connection) -> int:
+    """Execute statements; return how many."""
+    for statement in statements.values():
         connection.execute(statement)
+    return len(statements)
 
 
 def _scrub_page(

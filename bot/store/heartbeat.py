@@ -13,7 +13,7 @@ BEAT_SECONDS = 10.0
 MAX_SILENCE = 90.0
 """Seconds without a beat after which the bot is taken to hang.
 
-A long write, such as an erasure on a slow disk, delays a beat.
+A long write, such as a VACUUM on a slow disk, delays a beat.
 """
 
 

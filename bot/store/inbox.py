@@ -8,6 +8,7 @@ second time changes nothing.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -100,6 +101,7 @@ class Inbox:
         now = datetime.now(UTC)
         if not updates:
             return frozenset()
+        self._database.updated_at = time.monotonic()
 
         def write(connection: Connection) -> Sequence[Mapping[str, Any]]:
             rows = [
@@ -253,20 +255,20 @@ class Inbox:
         newest = query.order_by(inbox.c.update_id.desc()).limit(most)
         return await self._database.read(lambda one: list(one.execute(newest).scalars()))
 
-    async def drop_before(self, moment: datetime) -> bool:
+    async def drop_before(self, moment: datetime) -> None:
         """Delete handled updates from before a moment, and the content of those set aside.
 
-        Returns whether any content was deleted: `Eraser.wipe` removes it from the file.
         Telegram repeats updates for 24 hours, so ids are kept for longer than that.
         """
         old = inbox.c.received_at < moment
         words = old, inbox.c.state == SET_ASIDE, inbox.c.body.is_not(None)
 
-        def write(connection: Connection) -> bool:
+        def write(connection: Connection) -> None:
             connection.execute(delete(inbox).where(old, inbox.c.state == HANDLED))
-            return connection.execute(update(inbox).where(*words).values(body=None)).rowcount > 0
+            if connection.execute(update(inbox).where(*words).values(body=None)).rowcount:
+                self._database.must_vacuum = True
 
-        return await self._database.write(write)
+        await self._database.write(write)
 
     async def _execute(self, statement: Update) -> None:
         await self._database.write(lambda connection: connection.execute(statement))

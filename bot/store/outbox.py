@@ -303,8 +303,8 @@ def find_turns(connection: Connection, people: Collection[int]) -> list[int]:
     return found
 
 
-def withdraw_turn(connection: Connection, number: int) -> None:
-    """Delete the unsent messages of a turn.
+def withdraw_turn(connection: Connection, number: int) -> bool:
+    """Delete the unsent messages of a turn; return whether it is stored.
 
     The rest of the row stays until the part ends, because a message may be on its way. Locks one
     row only, so that transactions cannot deadlock.
@@ -314,6 +314,7 @@ def withdraw_turn(connection: Connection, number: int) -> None:
     if turn := _turn_of(stored):
         withdrawn = _json_of(replace(turn, messages=()))
         connection.execute(update(replies).where(*is_stored).values(turn=withdrawn))
+    return turn is not None
 
 
 def _select_withdrawn(*conditions: ColumnElement[bool]) -> Select[Any]:

@@ -5,7 +5,6 @@ import logging
 import os
 import sqlite3
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -180,9 +179,11 @@ class SqliteFile:
         except (OSError, NotImplementedError):  # `run` reports the problem
             return False
 
-    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
+    def truncate_log(self, writer: Engine) -> bool:
         """See Backend; another program, such as a backup, may keep the database busy."""
-        with write_lock, writer.connect() as connection:
+        if not self._log_size():
+            return True
+        with writer.connect() as connection:
             raw: Any = connection.connection.driver_connection
             raw.execute("PRAGMA busy_timeout=0")  # else SQLite blocks all writers
             try:
@@ -195,17 +196,25 @@ class SqliteFile:
                 raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
         return not is_busy
 
-    def log_size(self) -> int:
-        """See Backend."""
+    def _log_size(self) -> int:
         log = self.sibling("-wal")
         return log.stat().st_size if log.exists() else 0
 
     def size(self) -> int:
         """See Backend; includes the write-ahead log."""
-        return self.log_size() + (self.file.stat().st_size if self.file.exists() else 0)
+        return self._log_size() + (self.file.stat().st_size if self.file.exists() else 0)
 
-    def vacuum(self) -> None:
-        """Do nothing."""
+    def vacuum(self, writer: Engine) -> None:
+        """See Backend; others can read meanwhile. It needs twice the space of all rows."""
+        with writer.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            try:
+                raw.execute("VACUUM")
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"erased text cannot be removed from {self.file} ({error}): free space for "
+                    "two copies of it, one on its disk and one in /var/tmp (or SQLITE_TMPDIR)"
+                ) from error
 
     def _make_engine(self, **options: Any) -> Engine:  # noqa: ANN401  SQLAlchemy's
         url = URL.create("sqlite", database=str(self.file))
@@ -218,7 +227,6 @@ class SqliteFile:
             connection.isolation_level = None
             cursor = connection.cursor()
             for pragma in (
-                "PRAGMA auto_vacuum=INCREMENTAL",  # a new file needs this before its first page
                 "PRAGMA journal_mode=WAL",
                 "PRAGMA synchronous=NORMAL",
                 "PRAGMA foreign_keys=ON",

@@ -223,7 +223,7 @@ EN = Wording(
         "make me forget that."
     ),
     forget_no_voice="I didn't write that in anyone's voice, so there is nothing to forget.",
-    forget_done="Forgotten. I no longer keep it, and I won't learn from it.",
+    forget_done="Forgotten. I can't read it any more, and I won't learn from it.",
     forget_all_done=(
         "I forgot {messages} of yours. Earlier copies, and what I have already learned, remain for "
         "a while: see /privacy."
@@ -255,6 +255,8 @@ EN = Wording(
         "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
         "/forget all: the same for everything of yours\n"
+        "I can't read it from then on. Its last traces leave my database's files within an hour "
+        "(a database server may take longer).\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
         "I can't reach copies: backups of my database remain until they are deleted, and what I "
         "learned from a message stays in me until I'm trained again without it. Ask the person who "

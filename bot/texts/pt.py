@@ -233,7 +233,7 @@ PT = Wording(
         "fazer esquecer isso."
     ),
     forget_no_voice="Não escrevi isso com a voz de ninguém, por isso não há nada a esquecer.",
-    forget_done="Esquecido. Já não o guardo, e não vou aprender com isso.",
+    forget_done="Esquecido. Já não o consigo ler, e não vou aprender com isso.",
     forget_all_done=(
         "Esqueci o que guardava de ti: {messages}. As cópias anteriores, e o que já aprendi, "
         "mantêm-se durante algum tempo: vê /privacy."
@@ -267,6 +267,8 @@ PT = Wording(
         "/optout: deixo de falar com a tua voz, e apago o que guardo de ti\n"
         "/forget, em resposta a uma mensagem: apago-a, e também o que eu disse por causa dela\n"
         "/forget all: o mesmo com tudo o que é teu\n"
+        "A partir daí já não o consigo ler. Os últimos vestígios saem dos ficheiros da minha base "
+        "de dados no prazo de uma hora (um servidor de bases de dados pode demorar mais).\n"
         "O Telegram só me deixa apagar as minhas mensagens durante 48 horas.\n\n"
         "Não chego às cópias: as cópias de segurança da minha base de dados mantêm-se até serem "
         "apagadas, e o que aprendi com uma mensagem fica em mim até me treinarem outra vez sem "

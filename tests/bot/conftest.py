@@ -26,6 +26,7 @@ from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, VoiceError
 from tests.bot import postgres_server
+from tests.bot.database_files import find_words
 from tests.simulated_telegram import FaultyTelegram
 
 FRIENDS = -1001234
@@ -229,6 +230,11 @@ class Stage:
         since = len(self.telegram.calls)
         await action
         return (await self.telegram.wait_for("sendMessage", since=since, **filters)).result
+
+    async def find_after_vacuum(self, *words):
+        """Return which of these words are still in the database's files after a VACUUM."""
+        await self.app.bot_data["state"].store.vacuum.run()
+        return find_words(self.folder, *words)
 
     async def wait_until_handled(self, update_ids=None, seconds=20):
         """Wait until the bot has handled some updates, or all."""

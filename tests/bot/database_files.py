@@ -10,6 +10,18 @@ def rows(stage, query):
         return database.execute(query).fetchall()
 
 
+def find_in_rows(path, word):
+    """Return the tables of a database that hold a word in any column."""
+    with closing(sqlite3.connect(path)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return [
+            table
+            for (table,) in tables
+            for row in database.execute(f"SELECT * FROM {table}")  # noqa: S608  our own names
+            if word in str(row)
+        ]
+
+
 def find_words(folder, *words):
     """Return each of these words that is in a file of the database, with the file's name.
 

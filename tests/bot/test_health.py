@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,11 +153,13 @@ async def test_a_database_that_cannot_be_read_stops_the_beats(state, url, monkey
 
 
 async def test_a_writing_thread_that_hangs_stops_the_beats(state, url):
-    with state.store.database.write_lock:
-        beating = asyncio.create_task(beat(state))
-        await asyncio.wait({beating}, timeout=0.2)
-        assert not heartbeat_file(url).exists()
-    await beating
+    goes_on = threading.Event()
+    hanging = asyncio.create_task(state.store.database.write(lambda _: goes_on.wait(20)))
+    beating = asyncio.create_task(beat(state))
+    await asyncio.wait({beating}, timeout=0.2)
+    assert not heartbeat_file(url).exists()
+    goes_on.set()
+    await asyncio.gather(hanging, beating)
 
     assert heartbeat_file(url).exists()
 

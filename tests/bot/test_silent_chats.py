@@ -8,6 +8,7 @@ import pytest
 
 from bot import background
 from bot.playground.telegram import add_bot
+from bot.store import vacuum
 from bot.store.database import open_database, prepare_database
 from bot.store.inbox import Inbox
 from bot.texts import EN
@@ -24,7 +25,8 @@ def strangers(stage):
 
 @pytest.fixture
 def _often(monkeypatch):
-    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 0.05)
+    monkeypatch.setattr(background, "VACUUM_SECONDS", 0.05)
+    monkeypatch.setattr(vacuum, "QUIET_SECONDS", 0)
 
 
 def found_in(folder):
@@ -51,9 +53,6 @@ async def talk(stage, chat, user, times=1):
 
 @pytest.mark.parametrize("kind", ["a group", "a private chat"])
 async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypatch):
-    monkeypatch.setattr(
-        background, "TRUNCATE_SECONDS", 3600
-    )  # not even the log before it is emptied
     chat = strangers if kind == "a group" else stage.telegram.private(zoe)
     async with stage.running(admins="7") as app:
         await talk(stage, chat, zoe, times=3)
@@ -214,7 +213,6 @@ async def test_words_behind_an_addition_without_effect_never_reach_the_disk(
     stage, strangers, joao, zoe, who, monkeypatch
 ):
     monkeypatch.setattr("bot.application.DurableApplication.handle", lost)
-    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     stage.card = replace(stage.card, public=who == "a stranger")
     async with stage.running(admins=str(joao.id)) as app:
         await add_bot(stage.telegram, strangers, zoe if who == "a stranger" else joao)
@@ -231,7 +229,6 @@ async def test_words_behind_an_allow_without_effect_never_reach_the_disk(
         async with stage.running(admins=str(joao.id)):
             await stage.enter(strangers, joao)
     monkeypatch.setattr("bot.application.DurableApplication.handle", lost)
-    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     more = {
         "a forward": {"forward_origin": {"type": "user", "sender_user": zoe.json(), "date": 1}},
         "an inline bot": {"via_bot": stage.telegram.me.json()},
@@ -257,7 +254,6 @@ async def test_words_behind_a_removal_never_reach_the_disk(
         async with stage.running(admins=str(joao.id)):
             await stage.enter(strangers, joao)
     monkeypatch.setattr("bot.application.DurableApplication.handle", lost)
-    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     async with stage.running(admins=str(joao.id)) as app:
         if before == "an unhandled addition":
             await add_bot(stage.telegram, strangers, joao)
@@ -296,7 +292,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
 @pytest.mark.usefixtures("_often")
 async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe, monkeypatch):
     monkeypatch.setattr("bot.store.database.LOG_TRIES", 1)
-    monkeypatch.setattr(background, "MAX_FULL_LOG_SECONDS", 0.1)
+    monkeypatch.setattr(vacuum, "MAX_FULL_LOG_SECONDS", 0.1)
     async with stage.running(admins="7") as app:
         with closing(sqlite3.connect(stage.folder / "bot.db")) as reader:
             reader.execute("BEGIN")
@@ -304,7 +300,7 @@ async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe
             await stage.telegram.say(strangers, zoe, f"/help {WORD}")
             [job] = await until(lambda: app.state.jobs.failing, 20)
 
-    assert (job.name, job.error) == ("write-ahead log", "StoreError")
+    assert (job.name, job.error) == ("vacuum", "StoreError")
 
 
 @pytest.mark.usefixtures("_often")

@@ -6,10 +6,12 @@ import sqlite3
 import statistics
 import time
 from contextlib import closing
+from functools import partial
 
 import pytest
 
-from bot.store.database import prepare_database
+from bot.store import Store
+from bot.store.database import open_database, prepare_database
 from bot.store.messages import Place
 from tests.bot.conftest import FRIENDS
 from tests.bot.database_files import find_words
@@ -138,3 +140,38 @@ async def test_a_large_erasure_delays_others_little(tuned, stage, group, joao, z
         print(f"beside /forget all of them: {figures(*everything)}")  # noqa: T201  likewise
         print(f"which took {took:.0f} s")  # noqa: T201  likewise
     assert everything[1].busy < alone[1].busy + 100
+
+
+async def test_a_vacuum_delays_only_writes(tmp_path, capsys):
+    """Other chats write and read without pause while SQLite rewrites the file."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
+    await prepare_database(url)
+    remember(tmp_path / "bot.db", KEPT)
+    async with open_database(url) as database:
+        store = Store.of(database)
+        times = {"writes": list[float](), "reads": list[float]()}
+
+        async def repeat(name, work):
+            while not vacuuming.done():
+                began = time.perf_counter()
+                await work()
+                times[name].append(1000 * (time.perf_counter() - began))
+
+        began = time.perf_counter()
+        vacuuming = asyncio.create_task(store.vacuum.run())
+        reading = partial(store.messages.find_newest, Place(FRIENDS), 10, lambda _: True)
+        await asyncio.gather(
+            *(repeat("writes", partial(store.inbox.store, [{"update_id": n}])) for n in range(8)),
+            repeat("reads", reading),
+            vacuuming,
+        )
+        took = time.perf_counter() - began
+        stored = (await store.inbox.queue()).waiting
+
+    with capsys.disabled():
+        print(f"\nVACUUM of {KEPT} messages: {took:.2f} s")  # noqa: T201  a measurement
+        for name, values in times.items():
+            p95 = sorted(values)[int(0.95 * len(values))]
+            text = f"{len(values)} {name} meanwhile: p95 {p95:.0f} ms, worst {max(values):.0f} ms"
+            print(text)  # noqa: T201  likewise
+    assert stored == 8

@@ -1,6 +1,5 @@
 """A database on a PostgreSQL server (extra `postgres`)."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -135,14 +134,10 @@ class PostgresDatabase:
         with self.open_read_only() as engine, engine.connect() as connection:
             return bool(connection.execute(query.bindparams(key=_LOCK)).scalar_one())
 
-    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
+    def truncate_log(self, writer: Engine) -> bool:
         """Return True: the server keeps its log, and recycles it by itself."""
-        del writer, write_lock
+        del writer
         return True
-
-    def log_size(self) -> int:
-        """Return 0."""
-        return 0
 
     def size(self) -> int:
         """See Backend."""
@@ -150,8 +145,9 @@ class PostgresDatabase:
             query = text("SELECT pg_database_size(current_database())")
             return int(connection.execute(query).scalar_one())
 
-    def vacuum(self) -> None:
+    def vacuum(self, writer: Engine) -> None:
         """Let the server reuse the space of erased rows."""
+        del writer
         with self.open_autocommit() as engine, engine.connect() as connection:
             connection.exec_driver_sql("VACUUM")
 

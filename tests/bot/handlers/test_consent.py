@@ -128,7 +128,7 @@ class TestWhereAnOptinCounts:
 
         assert len({answer["text"] for answer in answers}) == 1
         assert "everything of yours" in answers[0]["text"]
-        assert not find_words(stage.folder, "treasure")
+        assert not await stage.find_after_vacuum("treasure")
 
     async def test_it_counts_in_a_silent_group_once_an_admin_allows(
         self, stage, admin, strangers, ana
@@ -233,7 +233,7 @@ class TestOptout:
         answer = await live.answer(live.telegram.private(joao), joao, "/optout")
 
         assert "I erased 1 message of yours" in answer["text"]
-        assert not find_words(live.folder, "treasure", "João number 1")
+        assert not await live.find_after_vacuum("treasure", "João number 1")
         await live.answer(group, hugo, "/as Hugo Sá")
         assert live.speaker.context == ("Hugo Silva: and the map?",)
 
@@ -252,7 +252,7 @@ class TestOptout:
         assert answer["text"].startswith("I won't speak in your voice any more")
         lines = [parse_voice_header(text) for text in live.said() if parse_voice_header(text)]
         assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
-        assert not find_words(live.folder, "cabbage")
+        assert not await live.find_after_vacuum("cabbage")
 
     async def test_a_simulation_continues_without_the_voice(self, live, group, joao, hugo):
         live.speaker.next_voices.extend(["João", "João"])

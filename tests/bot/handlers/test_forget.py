@@ -31,7 +31,7 @@ class TestOneMessage:
         )
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert forgotten(live) == {said["message_id"], line["message_id"]}
-        assert not find_words(live.folder, "treasure", "below the oak")
+        assert not await live.find_after_vacuum("treasure", "below the oak")
 
     async def test_a_line_made_from_other_messages_stays(self, live, group, hugo, joao):
         await live.telegram.say(group, hugo, "hello")
@@ -50,7 +50,7 @@ class TestOneMessage:
         await live.answer(group, joao, "/forget", reply_to=asked)
 
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
-        assert not find_words(live.folder, "treasure")
+        assert not await live.find_after_vacuum("treasure")
 
     async def test_a_forgotten_sticker_is_not_sent_again(self, live, group, joao):
         sticker = live.telegram.sticker("😂")
@@ -62,7 +62,7 @@ class TestOneMessage:
         answer = await live.answer(group, joao, "/as Hugo Sá")
 
         assert answer["text"] == add_voice_header("Hugo Sá", "😂")
-        assert not find_words(live.folder, sticker["file_id"])
+        assert not await live.find_after_vacuum(sticker["file_id"])
 
     async def test_an_edit_does_not_bring_it_back(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -72,7 +72,7 @@ class TestOneMessage:
         await live.answer(group, hugo, "/as Hugo Sá")
 
         assert live.speaker.context == ()
-        assert not find_words(live.folder, "treasure")
+        assert not await live.find_after_vacuum("treasure")
 
     async def test_a_reply_that_repeats_it_does_not_bring_it_back(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -84,7 +84,7 @@ class TestOneMessage:
         await live.answer(group, hugo, "/as Hugo Sá")
 
         assert live.speaker.context == ("Hugo Silva: what?",)
-        assert not find_words(live.folder, "treasure")
+        assert not await live.find_after_vacuum("treasure")
 
     async def test_a_reply_being_generated_from_it_is_not_sent(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -130,7 +130,7 @@ class TestPermission:
         answer = await live.answer(group, hugo, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Forgotten")
-        assert not find_words(live.folder, "treasure")
+        assert not await live.find_after_vacuum("treasure")
 
     async def test_anonymous_group_admins_may_forget_it(self, live, group, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -173,7 +173,7 @@ class TestLineInAVoice:
 
         assert answer["text"].startswith("Forgotten")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
-        assert not find_words(live.folder, "cabbage")
+        assert not await live.find_after_vacuum("cabbage")
 
     async def test_a_message_forgotten_while_it_is_sent_is_erased(self, live, group, hugo, joao):
         live.speaker.replies.append(("I love cabbage", "and beans"))
@@ -185,7 +185,7 @@ class TestLineInAVoice:
 
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert "🎭 João\nand beans" in live.said()
-        assert not find_words(live.folder, "cabbage")
+        assert not await live.find_after_vacuum("cabbage")
         assert find_words(live.folder, "beans")
 
     @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ class TestLineInAVoice:
         assert "I also deleted 2 messages of mine" in answer["text"]
         assert "I'm going to delete 1 message of mine" in answer["text"]
         assert len(rows(live, "SELECT message_id FROM lines")) == 1
-        assert not find_words(live.folder, "🎭 João\none")
+        assert not await live.find_after_vacuum("🎭 João\none")
 
     async def test_a_line_in_another_voice_stays(self, live, group, hugo, joao):
         line = await live.answer(group, hugo, "/as João")
@@ -243,7 +243,7 @@ class TestLineInAVoice:
 
                 assert "I can't delete 1 message of mine that came from that" in answer["text"]
                 assert stage.telegram.message(group, line["message_id"])
-                assert not find_words(stage.folder, "cabbage")
+                assert not await stage.find_after_vacuum("cabbage")
 
 
 class TestAll:
@@ -262,7 +262,7 @@ class TestAll:
         assert answer["text"].startswith("I forgot 2 messages of yours")
         assert "I also deleted 2 messages of mine" in answer["text"]
         await live.answer(group, hugo, "/help")
-        assert not find_words(live.folder, "treasure", "below the oak?", "cabbage")
+        assert not await live.find_after_vacuum("treasure", "below the oak?", "cabbage")
         assert [name for (name,) in rows(live, "SELECT author_name FROM messages")].count(
             "João"
         ) == 0
@@ -277,7 +277,7 @@ class TestAll:
 
         assert answer["text"].startswith("I forgot 1 message of yours")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
-        assert not find_words(live.folder, "treasure", "Zoe")
+        assert not await live.find_after_vacuum("treasure", "Zoe")
 
     @pytest.mark.parametrize("words", ["/forget all", "/optout"])
     async def test_repeated_commands_run_one_after_another(self, live, zoe, monkeypatch, words):
@@ -310,7 +310,7 @@ class TestAll:
             answer = await stage.answer(private, joao, "/forget all")
 
             assert answer["text"].startswith("I forgot 2 messages of yours")
-            assert not find_words(stage.folder, "psst", "treasure")
+            assert not await stage.find_after_vacuum("psst", "treasure")
 
     async def test_it_works_after_the_group_moved(self, live, hugo, joao):
         basic = live.telegram.chat(-1001234, title="Friends", kind="group")
@@ -327,7 +327,7 @@ class TestAll:
         assert everything["text"].startswith("I forgot 3 messages of yours")
         assert "I can't delete 1 message of mine" in everything["text"]
         assert live.telegram.message(basic, line["message_id"])
-        assert not find_words(live.folder, "treasure", "João number 1")
+        assert not await live.find_after_vacuum("treasure", "João number 1")
 
     async def test_a_message_from_before_the_move_is_erased(self, live, hugo, joao):
         basic = live.telegram.chat(-1001234, title="Friends", kind="group")
@@ -339,7 +339,7 @@ class TestAll:
 
         assert answer["text"].startswith("Forgotten")
         assert "I can't delete 1 message of mine" in answer["text"]
-        assert not find_words(live.folder, "treasure", "Hugo Sá number 1")
+        assert not await live.find_after_vacuum("treasure", "Hugo Sá number 1")
 
     async def test_quizzes_and_guesses_are_erased_too(self, live, group, joao, hugo):
         said = await live.telegram.say(group, joao, "below the oak")
@@ -382,4 +382,4 @@ async def test_updates_set_aside_keep_no_text(live, group, joao, hugo):
 
     await live.answer(group, joao, "/forget all")
 
-    assert not find_words(live.folder, "treasure")
+    assert not await live.find_after_vacuum("treasure")

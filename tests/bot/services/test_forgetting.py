@@ -13,8 +13,10 @@ from tests.bot.database_files import find_words
 
 @pytest.fixture
 def hours(monkeypatch):
-    """Let the bot look twenty times a second for what is old."""
+    """Let the bot look twenty times a second for what is old, and vacuum at once."""
     monkeypatch.setattr("bot.background.CLEANUP_SECONDS", 0.05)
+    monkeypatch.setattr("bot.background.VACUUM_SECONDS", 0.05)
+    monkeypatch.setattr("bot.store.vacuum.QUIET_SECONDS", 0)
 
 
 @pytest.fixture

@@ -129,24 +129,6 @@ async def test_no_transaction_waits_for_a_blocked_event_loop(url, path):
         await writing
 
 
-async def test_a_long_write_of_this_process_locks_out_no_other(url, path, monkeypatch):
-    monkeypatch.setattr("bot.store.sqlite.BUSY_SECONDS", 0)
-    await prepare_database(url)
-
-    async with open_database(url) as database:
-        with database.write_lock, closing(sqlite3.connect(path, isolation_level=None)) as wipe:
-            wipe.execute("BEGIN IMMEDIATE")
-            waiting = asyncio.create_task(
-                database.write(lambda one: one.exec_driver_sql("DELETE FROM messages"))
-            )
-            await asyncio.sleep(0.2)
-            was_done = waiting.done()
-            wipe.execute("COMMIT")
-        await waiting
-
-    assert not was_done
-
-
 async def test_an_older_version_is_refused(url, monkeypatch):
     await prepare_database(url)
     monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "9999")
@@ -375,10 +357,3 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
 async def test_an_upgrade_is_refused_while_a_bot_runs(url, holder):
     with pytest.raises(StoreError, match="stop that one first"):
         await upgrade_database(url)
-
-
-async def test_a_new_database_can_shrink(path, url):
-    await prepare_database(url)
-
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)

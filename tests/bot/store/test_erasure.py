@@ -1,33 +1,29 @@
-"""What is erased from a real SQLite is in no byte of its files."""
+"""What is erased from a real SQLite is in no row at once, and after a VACUUM in no byte."""
 
 import asyncio
 import json
 import random
 import sqlite3
-import threading
-import time
 from contextlib import closing
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
-from bot.errors import StoreError
-from bot.store import erasure, wipe
+from bot.store import erasure
 from bot.store.database import make_backend, open_database, prepare_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
 from bot.store.updates import remove_erased_text
+from bot.store.vacuum import Vacuum
 from model.chat import eligibility
 from model.chat.conversation import Message
 from model.redaction import numbers
-from tests.bot.conftest import until
-from tests.bot.database_files import find_words
+from tests.bot.database_files import find_in_rows, find_words
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LEAKY = 16
-"""With this seed `secure_delete` alone leaves three copies of erased words."""
+LEAKY = 25
+"""With this seed `secure_delete` alone leaves five copies of erased words."""
 
 
 class KilledError(Exception):
@@ -70,6 +66,8 @@ def fill(path, seed=LEAKY):
             text = f"SECRET{author}x " + "w" * chance.choice([5, 30, 80, 300, 1500])
             moment = f"2024-01-01 00:00:{number % 60:02d}"
             connection.execute(row, (*place, author, f"n{author}", text, moment))
+        longer = "UPDATE messages SET text = text || ? WHERE message_id % 3 = 0"
+        connection.execute(longer, ("y" * 40,))
 
 
 async def test_no_copy_that_sqlite_made_is_left(database, tmp_path):
@@ -77,6 +75,8 @@ async def test_no_copy_that_sqlite_made_is_left(database, tmp_path):
 
     await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
+    assert not find_in_rows(tmp_path / "bot.db", "SECRET1x")
+    await Vacuum(database).run()
     assert find_words(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
 
@@ -90,35 +90,8 @@ async def test_what_is_marked_is_neither_used_nor_kept(database):
     await store.save(said(2, "another"))
 
     assert [one.text for one in await store.find_newest(Place(-5), 10, lambda _: True)] == ["third"]
-    assert (await store.find(-5, 1)).text == "00000"
+    assert (await store.find(-5, 1)).text == ""
     assert await store.find(-5, 2) is None
-
-
-@pytest.mark.parametrize("step", ["clear", "shrink"])
-async def test_a_long_wipe_ends_when_the_database_is_closed(database, tmp_path, monkeypatch, step):
-    fill(tmp_path / "bot.db")
-    monkeypatch.setattr(wipe, "PAGES_CHANGED", 1)
-    monkeypatch.setattr(erasure, "PAUSE_SECONDS", 0.05)  # it would take a minute
-    if step == "shrink":
-        monkeypatch.setattr(erasure, "clear", lambda *_: None)
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection, connection:
-        connection.execute("PRAGMA secure_delete=OFF")
-        connection.execute("DELETE FROM messages WHERE author_id = 1")
-        connection.execute("DELETE FROM messages WHERE text LIKE 'SECRET2%' AND rowid % 2")
-    began = threading.Event()
-
-    def sleep(seconds):
-        began.set()
-        time.sleep(seconds)
-
-    monkeypatch.setattr(erasure, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
-    wiping = asyncio.create_task(Eraser(database).wipe())
-    await asyncio.to_thread(began.wait, 20)
-
-    await database.close()
-
-    with pytest.raises(StoreError, match="is being closed"):
-        await asyncio.wait_for(wiping, 10)
 
 
 async def test_no_copy_stays_in_the_memory_of_the_process(database):
@@ -135,8 +108,8 @@ async def test_no_copy_stays_in_the_memory_of_the_process(database):
 
 
 async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(database, monkeypatch):
-    monkeypatch.setattr(erasure, "MIN_ROWS", 4)
-    monkeypatch.setattr(erasure, "MAX_ROWS", 4)
+    monkeypatch.setattr(erasure, "ROWS_PER_WRITE", 1)
+    monkeypatch.setattr(erasure, "ROWS_PER_READ", 4)
     store = MessageStore(database)
     for number in range(40):
         await store.save(said(number, "first", author=1 + number % 2))
@@ -156,103 +129,39 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(data
     assert await store.count() == 20 + len(held)
 
 
-async def test_an_erasure_waits_for_other_transactions_but_not_forever(database, monkeypatch):
-    monkeypatch.setattr(erasure, "MAX_WAIT_SECONDS", 0.3)
-    store = MessageStore(database)
-    await store.save(said(1, "first"))
-    eraser, clock = Eraser(database), asyncio.get_running_loop().time
-
-    release = threading.Event()
-    reading = asyncio.create_task(database.read(lambda _: release.wait(20)))
-    await asyncio.sleep(0)
-    began = clock()
-    await eraser.mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
-    waited = clock() - began
-    release.set()
-    await reading
-
-    assert waited >= 0.3
-    assert (await store.find(-5, 1)).text == "00000"
-
-
 async def test_an_erasure_takes_many_short_steps(database, tmp_path, monkeypatch):
-    monkeypatch.setattr(erasure, "MAX_ROWS", 100)
+    monkeypatch.setattr(erasure, "ROWS_PER_WRITE", 100)
     fill(tmp_path / "bot.db")
     sizes, execute = [], erasure._delete
 
-    def spied(*arguments):
-        sizes.append(execute(*arguments))
-        return sizes[-1]
+    def spied(refs, connection):
+        sizes.append(len(refs))
+        return execute(refs, connection)
 
     monkeypatch.setattr(erasure, "_delete", spied)
     await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
 
-    assert len(sizes) >= 15
+    assert len(sizes) >= 4
     assert max(sizes) <= 100
 
 
-async def test_for_a_stranger_no_messages_are_read_and_the_file_is_not_wiped_again(
-    database, tmp_path, monkeypatch
-):
+async def test_a_vacuum_follows_only_if_something_was_erased(database, tmp_path):
     fill(tmp_path / "bot.db")
-    eraser, wipes, windows = Eraser(database), [], []
-    monkeypatch.setattr(eraser, "_wipe", lambda: wipes.append(1))
-    overwrite = erasure._overwrite
-    monkeypatch.setattr(erasure, "_overwrite", lambda *one: windows.append(1) or overwrite(*one))
-    stranger = ErasureQuery(authors=frozenset({98, 99}))
+    eraser = Eraser(database)
+    is_due = []
 
-    for _ in range(3):
-        await erase(eraser, stranger)
-    after_stranger = len(windows), len(wipes)
-    await erase(eraser, ErasureQuery(authors=frozenset({1, 99})))
+    for authors in ({98, 99}, {1, 99}):
+        await Vacuum(database).run()
+        await erase(eraser, ErasureQuery(authors=frozenset(authors)))
+        is_due.append(database.must_vacuum)
 
-    assert after_stranger == (0, 1)  # once, in case an earlier process was killed
-    assert windows
-    assert len(wipes) == 2
-
-
-async def test_a_wipe_that_failed_is_repeated_even_if_nothing_is_left_to_erase(
-    database, monkeypatch
-):
-    await MessageStore(database).save(said(1))
-    eraser, wipes = Eraser(database), []
-    await eraser.wipe()
-
-    def wipe_once():
-        wipes.append(1)
-        if len(wipes) == 1:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(eraser, "_wipe", wipe_once)
-    with pytest.raises(StoreError, match="free disk space"):
-        await erase(eraser, ErasureQuery(authors=frozenset({1})))
-    for _ in range(2):
-        await erase(eraser, ErasureQuery(authors=frozenset({1})))
-
-    assert len(wipes) == 2
-
-
-async def test_erasures_that_wait_share_a_wipe(database, monkeypatch):
-    eraser, wipes, is_free = Eraser(database), [], threading.Event()
-
-    def wipe_slowly():
-        wipes.append(1)
-        is_free.wait(20)
-
-    monkeypatch.setattr(eraser, "_wipe", wipe_slowly)
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(5):
-            tasks.create_task(eraser.wipe())
-        await until(lambda: wipes)
-        is_free.set()
-
-    assert len(wipes) == 2
+    assert is_due == [False, True]
 
 
 async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     database, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(erasure, "MAX_ROWS", 100)
+    monkeypatch.setattr(erasure, "ROWS_PER_WRITE", 100)
     fill(tmp_path / "bot.db")
     wanted, steps, execute = ErasureQuery(authors=frozenset({1})), [], erasure._delete
 
@@ -266,7 +175,8 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     with pytest.raises(KilledError):
         await erase(Eraser(database), wanted)
     left = await MessageStore(database).count()
-    await Eraser(database).wipe()
+    assert not find_in_rows(tmp_path / "bot.db", "SECRET1x")
+    await Vacuum(database).run()
     assert not find_words(tmp_path, "SECRET1x")
 
     await erase(Eraser(database), wanted)
@@ -289,6 +199,7 @@ async def test_no_copy_is_left_after_edits_and_other_erasures(database, tmp_path
     before = await MessageStore(database).count()
 
     await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
+    await Vacuum(database).run()
 
     assert {word for word, _ in find_words(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
         "SECRET2x"
@@ -306,22 +217,27 @@ async def test_the_file_shrinks(database, tmp_path):
     before = path.stat().st_size
 
     await erase(Eraser(database), ErasureQuery(authors=frozenset({1, 2})))
+    await Vacuum(database).run()
 
     assert path.stat().st_size < before
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
 
 
-async def test_a_busy_reader_is_named(database, tmp_path, monkeypatch):
-    monkeypatch.setattr("bot.store.wipe.PAUSE_SECONDS", 0)
-    await MessageStore(database).save(said(1))
-    reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM messages").fetchall()
-
-    with pytest.raises(StoreError, match="close other programs that read the database"):
+async def test_a_busy_reader_delays_only_the_bytes(database, tmp_path, monkeypatch):
+    monkeypatch.setattr("bot.store.database.LOG_PAUSE", 0)
+    await MessageStore(database).save(said(1, "the treasure"))
+    with closing(sqlite3.connect(tmp_path / "bot.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM messages").fetchall()
         await erase(Eraser(database), ErasureQuery(messages=(Ref(-5, 1),)))
-    reader.close()
+        are_clean = [await Vacuum(database).run()]
+        assert not find_in_rows(tmp_path / "bot.db", "treasure")
+        assert find_words(tmp_path, "treasure")
+    are_clean.append(await Vacuum(database).run())
+
+    assert are_clean == [False, True]
+    assert not find_words(tmp_path, "treasure")
 
 
 class TestTheInbox:
@@ -340,6 +256,7 @@ class TestTheInbox:
 
         await erase(erasing, ErasureQuery(authors=frozenset({1})))
 
+        await Vacuum(database).run()
         assert not find_words(tmp_path, "treasure", "name 1")
         first, _, third, _ = await inbox.waiting()
         assert first["message"]["message_id"] == 1
@@ -355,6 +272,7 @@ class TestTheInbox:
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "half \ud83d"
+        await Vacuum(database).run()
         assert not find_words(tmp_path, "treasure")
 
     async def test_the_update_that_asks_for_it_can_be_handled_anew(self, database, tmp_path):
@@ -368,6 +286,7 @@ class TestTheInbox:
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "/forget"
         assert kept["message"]["reply_to_message"]["message_id"] == 1
+        await Vacuum(database).run()
         assert not find_words(tmp_path, "treasure")
 
     async def test_another_erasure_leaves_a_command_that_is_being_handled(self, database):
@@ -391,6 +310,7 @@ class TestTheInbox:
         fresh = await Inbox(database).store([{"update_id": 3, "message": answered}])
 
         assert fresh == {3}
+        await Vacuum(database).run()
         assert not find_words(tmp_path, "treasure")
         [kept] = await Inbox(database).waiting()
         assert kept["message"]["text"] == "what?"
@@ -414,6 +334,7 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
         fill(link)
 
         await erase(Eraser(database), ErasureQuery(authors=frozenset({1})))
+        await Vacuum(database).run()
 
         assert make_backend(url).sibling("-wal").exists()
         assert not find_words(real.parent, "SECRET1x")

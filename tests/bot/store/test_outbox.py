@@ -14,6 +14,7 @@ from bot.store.outbox import APOLOGY, Outbox, Turn
 from bot.store.send_log import Part
 from bot.store.sqlite import SqliteFile
 from bot.store.tables import replies, sends
+from bot.store.vacuum import Vacuum
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 from tests.bot.database_files import find_words
@@ -223,6 +224,7 @@ async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, want
 
     assert not await outbox.begin(PART, PLACE)
     if isinstance(database.backend, SqliteFile):
+        await Vacuum(database).run()
         assert find_words(tmp_path, "SECRETx") == []
     kept = await database.read(lambda one: one.execute(select(replies.c.turn)).scalars().all())
     assert kept == [None]

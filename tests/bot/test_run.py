@@ -39,7 +39,9 @@ async def starting(stage, stop):
     def start(**settings):
         models = FakeModels(Artifact(stage.folder / "0001-abcdef01", stage.card))
         given = stage.settings(**settings)
-        app = build(given, models, lambda _: stage.speaker, stage.lines.append)
+        app = build(
+            given, models, lambda _: stage.speaker, stage.lines.append, request=stage.request()
+        )
         tasks.append(asyncio.create_task(run_until_stopped(given, app, stop)))
         return tasks[-1], app
 

@@ -118,6 +118,7 @@ async def test_a_library_task_that_ends_during_the_start_is_noticed(stage, start
             await task
 
 
+@pytest.mark.over_http
 async def test_a_removed_webhook_is_set_again(stage, starting, group, zoe, monkeypatch):
     monkeypatch.setattr(running, "WEBHOOK_SECONDS", 0.05)
     with socket.socket() as free:

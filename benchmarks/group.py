@@ -15,11 +15,10 @@ from benchmarks.figures import ROOT, Figure, measure, percentile, seconds
 from benchmarks.store import fill_database
 from bot.playground.objects import Chat as PlayChat
 from bot.playground.objects import User
-from bot.playground.process import run_bot
-from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram
 from model.artifacts.artifact import Chat
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
+from tests.telegram_server import serve
 
 CHATS = tuple(FRIENDS - n for n in range(4))
 """The limit of 20 messages per minute in a group allows at most 15 commands in each."""
@@ -142,9 +141,16 @@ _started_at = [0.0]
 
 async def _start_and_stop() -> None:
     telegram = Telegram(can_read_all=True)
-    os.environ.setdefault("PTB_TIMEDELTA", "1")
     async with serve(telegram) as url:
-        admin = telegram.user(1, "Admin")
-        models = str(ROOT / "artifacts")
-        async with run_bot(TOKEN, url, models_dir=models, admin=admin):
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {
+                "BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": url, "MODELS_DIR": str(ROOT / "artifacts"),
+                "ADMINS": "1", "PYTHONPATH": str(ROOT),
+            }  # fmt: skip
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bot", "run", cwd=folder, env={**os.environ, **settings}
+            )
+            await telegram.wait_for("setMyCommands", timeout=60)
             _started_at[0] = time.perf_counter()
+            process.terminate()
+            await process.wait()

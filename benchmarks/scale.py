@@ -22,7 +22,6 @@ from statistics import quantiles
 import psutil
 from tornado.httpclient import AsyncHTTPClient
 
-from bot.playground.server import serve
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from tests.bot import postgres_server
@@ -30,6 +29,7 @@ from tests.habits import IDS
 from tests.kill_bot import GROUP
 from tests.kills import PART
 from tests.simulated_telegram import FaultyTelegram
+from tests.telegram_server import serve
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "a-secret"  # noqa: S105

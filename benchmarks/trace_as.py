@@ -14,12 +14,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 
-from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from bot.run import build, started
 from bot.transport.polling import ALLOWED_UPDATES
 from model.artifacts.artifact import Artifact
 from tests.bot.conftest import CARD, FRIENDS, FakeModels, FakeSpeaker, Stage, until
+from tests.telegram_server import serve
 
 ROOT = Path(__file__).resolve().parents[1]
 IGNORED = ("bot/playground/", "bot/background.py", "bot/services/supervisor.py")

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import webbrowser
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,9 +32,8 @@ def run() -> None:
     from bot.checks.local import check_settings_file
     from bot.run import build
     from bot.run import run as run_bot
+    from bot.services.model_holder import make_loader
     from model.findings import Severity
-    from model.speaking.engine import share_heap
-    from model.speaking.speaker import open_speaker
 
     settings_file = check_settings_file()
     if settings_file.severity is Severity.FIX:
@@ -44,14 +42,7 @@ def run() -> None:
     def print_now(line: str) -> None:
         print(line, flush=True)
 
-    share_heap()
-    load = partial(
-        open_speaker,
-        device=settings.device,
-        workers=settings.parallel_replies,
-        server=settings.generation_url,
-    )
-    run_bot(settings, build(settings, models, load, print_now))
+    run_bot(settings, build(settings, models, make_loader(settings), print_now))
 
 
 def check() -> None:
@@ -147,6 +138,7 @@ def playground(
     """
     from bot.playground.browser import play_in_browser
     from bot.playground.show import read_conversations, show
+    from bot.playground.telegram import TOKEN
 
     def print_address(greeting: str, address: str) -> None:
         console.print(f"{greeting}\n", markup=False)
@@ -155,14 +147,16 @@ def playground(
         if open_page:
             webbrowser.open(address)
 
+    logs.set_up_logging("WARNING", "text", TOKEN)
     console = Console(highlight=False)
-    artifact, folder = Registry(models_dir).open("current"), str(models_dir.resolve())
+    models = Registry(models_dir)
+    artifact = models.open("current")
     if conversation:
         *_, lines = read_conversations(conversation) or [[]]
-        asyncio.run(show(artifact, folder, lines, console))
+        asyncio.run(show(artifact, models, lines, console))
     else:
         conversations = read_conversations(start_with) if start_with else []
-        asyncio.run(play_in_browser(artifact, folder, conversations, port, print_address))
+        asyncio.run(play_in_browser(artifact, models, conversations, port, print_address))
 
 
 def dump(

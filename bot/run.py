@@ -19,6 +19,7 @@ from telegram.error import (
     TelegramError,
 )
 from telegram.ext import Application, ContextTypes
+from telegram.request import BaseRequest
 
 from bot.application import Context, DurableApplication
 from bot.background import start_jobs
@@ -287,16 +288,18 @@ def build(
     open_speaker: OpenSpeaker,
     on_up: Callable[[str], object] = print,
     model_check_seconds: float = MODEL_CHECK_SECONDS,
+    request: BaseRequest | None = None,
 ) -> DurableApplication:
     """Build the bot without starting it; `on_up` receives one line when the bot is up.
 
+    `request` sends its requests to Telegram instead of the network.
     The database and the weights are opened only after Telegram has accepted the token.
 
     Raises:
         SettingsError: There is no token.
     """
     resources = AsyncExitStack()
-    client = make_client(settings, _open_limits(settings, resources))
+    client = make_client(settings, _open_limits(settings, resources), request)
 
     async def set_up(app: DurableApplication) -> None:
         state = await _open_state(app, settings, models, open_speaker, resources)

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -185,14 +185,14 @@ def _is_address(value: str) -> bool:
         return False
 
 
-def load_settings() -> Settings:
-    """Read the settings.
+def load_settings(**given: Any) -> Settings:  # noqa: ANN401  the fields of Settings
+    """Read the settings; those that are `given` replace the environment's.
 
     Raises:
         SettingsError: One is invalid; the text names the setting, not its value.
     """
     try:
-        return Settings()
+        return Settings(**given)
     except UnicodeDecodeError as error:
         raise SettingsError(".env is not UTF-8 text: save it as UTF-8") from error
     except ValidationError as error:

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.playground.server import serve
 from bot.playground.telegram import add_bot
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
@@ -21,6 +20,7 @@ from bot.texts import EN
 from tests.habits import IDS
 from tests.kill_bot import FRIENDS, GROUP
 from tests.simulated_telegram import FaultyTelegram, remove_bot
+from tests.telegram_server import serve
 
 COMMANDS_A_KILL = 5
 HELP = 0.4  # of the commands in groups that want bursts

@@ -4,12 +4,16 @@ import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
-from bot.playground.objects import ApiError, Call, Chat, ConnectionDropped, Json, Member, User
+from bot.playground.objects import ApiError, Call, Chat, Json, Member, User
 from bot.playground.telegram import Telegram
 
 _SEND_METHODS = {"sendMessage", "sendPhoto", "sendPoll", "sendSticker"}
 ANSWER_SECONDS = 0.03
 """Delay of the answer to the bot, so that users can react before it has stored its message."""
+
+
+class ConnectionDropped(Exception):  # noqa: N818  an event, not a mistake
+    """The call took effect, but its answer must not reach the bot."""
 
 
 @dataclass(frozen=True, slots=True)

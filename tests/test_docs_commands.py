@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from bot import __main__ as bot_program
-from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram
 from bot.store.database import open_database
 from bot.store.messages import MessageStore
@@ -35,6 +34,7 @@ from tests.checkpoints import save_llama
 from tests.command_line import run_main, understudy
 from tests.fork_server import write_program
 from tests.model.fake_artifacts import make
+from tests.telegram_server import serve
 from tests.test_docs import CURRENT, ROOT, read_code
 
 GROUP = -(10**12 + habits.CHAT_ID)

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from model.artifacts.artifact import Chat, save_card
 from model.artifacts.registry import Registry
 from tests.habits import HABITS, IDS
 from tests.live_group import Friends
+from tests.telegram_server import serve
 
 CLIMBERS = -1005678
 

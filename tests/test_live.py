@@ -3,18 +3,17 @@
 from contextlib import asynccontextmanager
 from io import StringIO
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from bot.playground.server import serve
 from bot.playground.show import show
 from bot.playground.telegram import Telegram
 from model.chat.eligibility import parse_voice_header
 from model.chat.prompt import format_line
 from tests.habits import HABITS
 from tests.live_group import Friends
+from tests.telegram_server import serve
 
 # test_simulated_month.py runs the bot with a model of the other family.
 pytestmark = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
@@ -133,12 +132,11 @@ async def test_an_edit_changes_the_context(friends):
     )
 
 
-async def test_the_playground_lets_an_admin_bring_the_bot_in(trained, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+async def test_the_playground_lets_an_admin_bring_the_bot_in(trained):
     console = Console(file=StringIO(), width=200, highlight=False)
     talk = [f"{name}: {HABITS[name]}" for name in ("Hugo", "Tiago")]
 
-    await show(trained.open("current"), str(trained.root), talk, console)
+    await show(trained.open("current"), trained, talk, console)
 
     shown = console.file.getvalue()
     assert "I learned to talk from the chat “" in shown

@@ -1,4 +1,4 @@
-"""The playground's program, with the real bot's process and a really trained model."""
+"""The playground's program, with the real bot and a really trained model."""
 
 import asyncio
 import json
@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+import bot.run
+from bot.errors import BotNotRunning
+from bot.playground.browser import play_in_browser
 from model.chat.eligibility import parse_voice_header
 from tests.habits import HABITS, IDS
 
@@ -82,42 +85,11 @@ async def test_the_real_bot_answers_in_the_browser(trained, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["lines.txt"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_playground_that_is_killed_leaves_no_bot(trained, tmp_path, number):
-    async with playground(trained, tmp_path, "--port", "0") as (process, _):
-        bot = child_of(process.pid)
-        process.send_signal(number)
-        await process.wait()
+async def test_a_bot_that_ends_ends_the_playground(trained, monkeypatch):
+    async def end(*_):
+        raise BotNotRunning("the bot has ended")
 
-        async with asyncio.timeout(SECONDS):
-            while is_running(bot):  # noqa: ASYNC110 - it is not our child
-                await asyncio.sleep(0.05)
+    monkeypatch.setattr(bot.run, "_wait_for_end", end)
 
-
-async def test_a_proxy_of_the_machine_is_not_used(trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with playground(trained, tmp_path, "--port", "0") as (_, address):
-        assert "#" in address
-
-
-async def test_a_bot_that_ends_ends_the_playground(trained, tmp_path):
-    async with playground(trained, tmp_path, "--port", "0") as (process, _):
-        os.kill(child_of(process.pid), signal.SIGKILL)
-
-        assert await asyncio.wait_for(process.wait(), SECONDS) == 1
-
-
-def child_of(process_id):
-    """Return the id of the only child of a process."""
-    [child] = Path(f"/proc/{process_id}/task/{process_id}/children").read_text("utf-8").split()
-    return int(child)
-
-
-def is_running(process_id):
-    """Whether a process exists and has not ended."""
-    try:
-        status = Path(f"/proc/{process_id}/stat").read_text("utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+    with pytest.raises(BotNotRunning, match="has ended"):
+        await play_in_browser(trained.open("current"), trained, [], 0, lambda *_: None)

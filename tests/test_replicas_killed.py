@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from bot.playground.server import serve
 from tests.bot import postgres_server
 from tests.kills import ADMIN, Lives, Talk, WatchedTelegram, killed_when_added
+from tests.telegram_server import serve
 
 PROCESSES = 3
 FEW, MANY = 2, int(os.environ.get("KILLS", "300"))

@@ -10,7 +10,6 @@ from functools import partial
 
 import pytest
 
-from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from model.artifacts.registry import Registry
 from model.chat.telegram_ids import to_chat_id
@@ -25,6 +24,7 @@ from tests.live_group import Calendar, Friends, Group, killed, plain, read, retr
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.history_check import history_and_export
 from tests.pipeline.retrain.retrain_runner import everything, told
+from tests.telegram_server import serve
 
 FORCED = ("--force-promotion", "the proof goes on")
 LONG = 5  # words of a line that nobody else says

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from tests.habits import HABITS
 from tests.live_group import GROUP, Calendar, Friends
+from tests.telegram_server import serve
 
 GROUPS, DAYS = 10, 30
 MESSAGES_A_DAY = 20

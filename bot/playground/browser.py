@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -27,13 +27,14 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
 from bot.errors import PlaygroundError
+from bot.playground.group import open_group
 from bot.playground.group_page import ActionRefused, GroupPage
-from bot.playground.objects import Chat, Json, Member, User
-from bot.playground.process import GROUP, TITLE, run_bot
-from bot.playground.server import LOOPBACK, serve
-from bot.playground.telegram import Telegram, add_bot
+from bot.playground.objects import Json
+from bot.playground.telegram import add_bot
 from model.artifacts.artifact import Artifact
+from model.artifacts.registry import Registry
 
+LOOPBACK = "127.0.0.1"
 GREETING_SECONDS = 30.0
 HEARTBEAT_SECONDS = 15.0
 SECONDS_A_DAY = 86_400.0
@@ -226,7 +227,7 @@ async def serve_page(page: GroupPage, token: str, port: int = 0) -> AsyncIterato
 
 async def play_in_browser(
     artifact: Artifact,
-    models_dir: str,
+    models: Registry,
     conversations: Sequence[Sequence[str]],
     port: int,
     on_up: Callable[[str, str], object],
@@ -238,61 +239,30 @@ async def play_in_browser(
     both are up.
 
     Raises:
-        PlaygroundError: The bot does not start, or ends; the port is in use.
+        UnderstudyError: The bot does not start, or ends; the port is in use.
     """
-    card = artifact.card
     days_ago = max(0, len(conversations) - 1)
-    telegram = Telegram(
-        f"42:{secrets.token_urlsafe(32)}",
-        can_read_all=True,
+    group = open_group(
+        artifact,
+        chain.from_iterable(conversations),
+        is_models=True,
         clock=lambda: time.time() - days_ago * SECONDS_A_DAY,
     )
-    group_id, title = GROUP, TITLE
-    if not card.public and card.chats:  # in another group the bot would be silent until /allow
-        group_id, title = card.chats[0].chat_id, card.chats[0].title
-    chat = telegram.chat(group_id, title=title)
-    people = _add_people(telegram, chat, artifact, chain.from_iterable(conversations))
-    admin = next(iter(people.values()))
-    page = GroupPage(
-        telegram, chat, list(people.values()), [voice.name for voice in card.roster.voices]
-    )
-    token = secrets.token_urlsafe(16)
-    async with (
-        serve(telegram) as url,
-        serve_page(page, token, port) as address,
-        run_bot(telegram.token, url, models_dir=models_dir, admin=admin, pace=1) as running,
-    ):
+    page, token = GroupPage(group), secrets.token_urlsafe(16)
+    async with serve_page(page, token, port) as address, group.running_bot(models, pace=1) as bot:
         stop = _stop_at_signals()
-        await add_bot(telegram, chat, admin, "administrator")
+        await add_bot(group.telegram, group.chat, group.admin, "administrator")
         with suppress(TimeoutError):
-            await telegram.wait_for("sendMessage", timeout=GREETING_SECONDS)
+            await group.telegram.wait_for("sendMessage", timeout=GREETING_SECONDS)
         for days_ago in reversed(range(len(conversations))):
             for line in conversations[-1 - days_ago]:
                 name, _, words = line.partition(": ")
-                await telegram.say(chat, people[name], words)
-        on_up(running.greeting, f"{address}#{token}")
-        ended, stopped = (
-            asyncio.ensure_future(one) for one in (running.process.wait(), stop.wait())
-        )
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await page.end()
-        if not stopped.done():
-            stopped.cancel()
-            raise PlaygroundError("the bot stopped: see its message above")
-
-
-def _add_people(
-    telegram: Telegram, chat: Chat, artifact: Artifact, lines: Iterable[str]
-) -> dict[str, User]:
-    """Add the people of the model and of the lines; the first owns the group."""
-    ids = {person.name: person.ids[0] for person in artifact.card.roster.people if person.ids}
-    names = dict.fromkeys([*ids, *(line.partition(": ")[0] for line in lines)])
-    people = {
-        name: telegram.user(ids.get(name, 900 + place), name) for place, name in enumerate(names)
-    }
-    for place, user in enumerate(people.values()):
-        chat.members[user.id] = Member(user, "member" if place else "creator")
-    return people
+                await group.say(name, words)
+        on_up(bot.greeting, f"{address}#{token}")
+        try:
+            await stop.wait()
+        finally:
+            await page.end()
 
 
 def _stop_at_signals() -> asyncio.Event:

@@ -2,15 +2,15 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeAlias
 
 from bot.errors import PlaygroundError
+from bot.playground.group import LANGUAGES, SimulatedGroup
 from bot.playground.methods import LONGEST_CAPTION, LONGEST_TEXT
-from bot.playground.objects import ApiError, Chat, Json, Upload, User, utf16_length
-from bot.playground.telegram import Telegram
+from bot.playground.objects import ApiError, Json, Upload, User, utf16_length
 
 MAX_SHOWN = 500
 """How many of the newest messages a page gets when it connects."""
@@ -19,8 +19,6 @@ MAX_WAITING = 1000
 END_SECONDS = 2.0
 LARGEST_PICTURE = 5 * 2**20
 LONGEST_EMOJI = 16
-LANGUAGES = ("en", "pt")
-IN_GROUPS: Json = {"type": "all_group_chats"}
 Changes: TypeAlias = asyncio.Queue[Json | None]
 Action: TypeAlias = Callable[[Json], Awaitable[Json]]
 
@@ -30,19 +28,17 @@ class ActionRefused(PlaygroundError):  # noqa: N818  an answer to the page
 
 
 class GroupPage:
-    """One group of a Telegram, as a page shows it to its people.
+    """A view of a group that pages in the browser show, and on which their people act.
 
     `actions` are what the page may ask for, by name; each raises ActionRefused.
     """
 
-    def __init__(
-        self, telegram: Telegram, chat: Chat, people: Sequence[User], voices: Sequence[str]
-    ) -> None:
-        self._telegram, self._world, self._chat = telegram, telegram.world, chat
-        self._people = {user.id: user for user in people}
-        self._voices = tuple(voices)
+    def __init__(self, group: SimulatedGroup) -> None:
+        self._group, self._chat = group, group.chat
+        self._telegram, self._world = group.telegram, group.telegram.world
+        self._people = {user.id: user for user in group.people.values()}
         self._pages: set[Changes] = set()
-        self._world.listeners.append(self._forward)
+        group.views.append(self._send)
         self.actions: Mapping[str, Action] = {
             "say": self._say,
             "edit": self._edit,
@@ -61,7 +57,7 @@ class GroupPage:
         A page that is too slow gets no more changes. Call task_done() for each that is sent.
         """
         changes: Changes = asyncio.Queue()
-        changes.put_nowait(self._snapshot())
+        changes.put_nowait(self._group.describe(MAX_SHOWN))
         self._pages.add(changes)
         try:
             yield changes
@@ -88,71 +84,6 @@ class GroupPage:
         if upload is None:
             raise ActionRefused("there is no such file")
         return upload
-
-    def _snapshot(self) -> Json:
-        messages = [
-            self._view(message)
-            for (chat_id, _), message in sorted(self._world.messages.items())
-            if chat_id == self._chat.id
-        ]
-        people = [
-            {
-                "id": user.id,
-                "name": user.first_name,
-                "isAdmin": self._chat.member(user).is_admin,
-                "isVoice": user.first_name in self._voices,
-            }
-            for user in self._people.values()
-        ]
-        return {
-            "kind": "group",
-            "title": self._chat.title,
-            "bot": self._telegram.me.json(),
-            "people": people,
-            "commands": self._commands(),
-            "messages": messages[-MAX_SHOWN:],
-        }
-
-    def _commands(self) -> Json:
-        """Return the menu of commands in groups, by language.
-
-        The first that is set counts, as core.telegram.org/bots/api#botcommandscope says.
-        """
-        menu = self._world.menu
-        return {
-            language: menu(IN_GROUPS, language)
-            or menu(IN_GROUPS, None)
-            or menu(None, language)
-            or menu(None, None)
-            for language in LANGUAGES
-        }
-
-    def _view(self, message: Json) -> Json:
-        """Return a message with its reactions, and a poll with its votes."""
-        key = message["chat"]["id"], message["message_id"]
-        reactions = self._world.reactions.get(key, {})
-        shown = message | {"reactions": {str(user): emoji for user, emoji in reactions.items()}}
-        if poll := message.get("poll"):
-            votes = self._world.votes.get(poll["id"], {})
-            shown["votes"] = {str(user): option for user, option in votes.items()}
-        return shown
-
-    def _forward(self, kind: str, body: Json) -> None:
-        """Pass a change of the world to the pages, if it concerns this group."""
-        if kind == "commands":
-            self._send({"kind": kind, "commands": self._commands()})
-        elif kind == "callback_answer":
-            person = self._world.queries[body["callback_query_id"]]
-            answer = {"text": body.get("text", ""), "isAlert": bool(body.get("show_alert"))}
-            self._send({"kind": "answer", "person": person, **answer})
-        elif body["chat"]["id"] != self._chat.id:
-            return
-        elif kind == "message":
-            self._send({"kind": kind, "message": self._view(body)})
-        elif kind == "deleted":
-            self._send({"kind": kind, "message": body["message_id"]})
-        elif kind == "action":
-            self._send({"kind": kind, "action": body["action"]})
 
     def _send(self, change: Json) -> None:
         for changes in tuple(self._pages):

@@ -48,25 +48,10 @@ def send_message(world: World, params: Json) -> Json:
     return _post(world, chat, params, _text(params))
 
 
-def send_document(world: World, params: Json) -> Json:
-    """Post an uploaded file, or one that Telegram already has."""
-    chat = world.find_chat(params.get("chat_id"))
-    given = _attached(params, "document")
-    if isinstance(given, Upload):
-        document = world.store_file(given)
-    elif isinstance(given, str) and given in world.files:
-        upload = world.files[given]
-        document = {"file_id": given, "file_unique_id": f"unique-{given}"}
-        document |= {"file_name": upload.name, "file_size": len(upload.content)}
-    else:
-        raise ApiError(400, "Bad Request: there is no document in the request")
-    return _post(world, chat, params, {"document": document, **_caption(params)})
-
-
 def send_photo(world: World, params: Json) -> Json:
     """Post an uploaded picture."""
     chat = world.find_chat(params.get("chat_id"))
-    given = _attached(params, "photo")
+    given = params.get("photo")
     if not isinstance(given, Upload):
         raise ApiError(400, "Bad Request: there is no photo in the request")
     return _post(world, chat, params, {"photo": world.store_photo(given), **_caption(params)})
@@ -82,14 +67,21 @@ def send_sticker(world: World, params: Json) -> Json:
     return _post(world, chat, params, {"sticker": sticker})
 
 
-def edit_message_text(world: World, params: Json) -> Json:
-    """Change the text of a message of the bot, and its buttons to those of the call."""
-    return _edit(world, params, _text(params))
-
-
 def edit_message_reply_markup(world: World, params: Json) -> Json:
-    """Change the buttons of a message of the bot."""
-    return _edit(world, params, {})
+    """Replace the buttons of a message of the bot by those of the call."""
+    chat = world.find_chat(params.get("chat_id"))
+    key = chat.id, params.get("message_id", 0)
+    message = world.messages.get(key)
+    if message is None:
+        raise ApiError(400, "Bad Request: message to edit not found")
+    if message["from"]["id"] != world.me.id:
+        raise ApiError(400, "Bad Request: message can't be edited")
+    kept = {name: part for name, part in message.items() if name != "reply_markup"}
+    edited = {**kept, **_buttons(params)}
+    if edited == message:
+        raise ApiError(400, NOT_MODIFIED)
+    world.store_message(edited | {"edit_date": world.now()})
+    return world.messages[key]
 
 
 def delete_message(world: World, params: Json) -> bool:
@@ -175,11 +167,6 @@ def set_my_commands(world: World, params: Json) -> bool:
     return True
 
 
-def get_my_commands(world: World, params: Json) -> list[Json]:
-    """Return the list of commands of a scope and a language."""
-    return world.menu(params.get("scope"), params.get("language_code"))
-
-
 def get_chat(world: World, params: Json) -> Json:
     """Describe a chat with the required fields of ChatFullInfo."""
     return world.find_chat(params.get("chat_id")).json() | {
@@ -196,15 +183,6 @@ def get_chat_member(world: World, params: Json) -> Json:
     if user is None:
         raise ApiError(400, "Bad Request: user not found")
     return chat.member(user).json()
-
-
-def get_chat_administrators(world: World, params: Json) -> list[Json]:
-    """Return the admins of a group, without bots other than this one."""
-    chat = world.find_chat(params.get("chat_id"))
-    if chat.kind == "private":
-        raise ApiError(400, "Bad Request: there are no administrators in the private chat")
-    shown = (m for m in chat.members.values() if not m.user.is_bot or m.user == world.me)
-    return [member.json() for member in shown if member.is_admin]
 
 
 def get_file(world: World, params: Json) -> Json:
@@ -256,17 +234,6 @@ def get_webhook_info(world: World, _: Json) -> Json:
     return world.updates.webhook_info()
 
 
-def log_out(world: World, _: Json) -> bool:
-    """Log out of this server, which then refuses every call."""
-    world.logged_out = True
-    return True
-
-
-def close(_world: World, _: Json) -> bool:
-    """Accept the bot's move to another server, without effect here."""
-    return True
-
-
 def _text(params: Json) -> Json:
     """Return the body of a text message after checking Telegram's limits."""
     if params.get("parse_mode"):
@@ -278,14 +245,6 @@ def _text(params: Json) -> Json:
         raise ApiError(400, "Bad Request: message is too long")
     entities = params.get("entities")
     return {"text": text} | ({"entities": entities} if entities else {})
-
-
-def _attached(params: Json, name: str) -> object:
-    """Return a parameter, or the upload that it names as `attach://<name of the upload>`."""
-    given = params.get(name)
-    if isinstance(given, str) and given.startswith("attach://"):
-        return params.get(given.removeprefix("attach://"))
-    return given
 
 
 def _caption(params: Json) -> Json:
@@ -315,24 +274,6 @@ def _post(world: World, chat: Chat, params: Json, body: Json) -> Json:
     reply_to = world.find_replied(chat, params.get("reply_parameters"))
     place = world.locate(chat, params.get("message_thread_id"), reply_to)
     return world.post(chat, world.me, {**place, **body, **_buttons(params)})
-
-
-def _edit(world: World, params: Json, body: Json) -> Json:
-    """Edit a message of the bot. Without a new text the text stays; without buttons they go."""
-    chat = world.find_chat(params.get("chat_id"))
-    key = chat.id, params.get("message_id", 0)
-    message = world.messages.get(key)
-    if message is None:
-        raise ApiError(400, "Bad Request: message to edit not found")
-    if message["from"]["id"] != world.me.id:
-        raise ApiError(400, "Bad Request: message can't be edited")
-    gone = {"reply_markup", "entities"} if body else {"reply_markup"}
-    kept = {name: part for name, part in message.items() if name not in gone}
-    edited = {**kept, **body, **_buttons(params)}
-    if edited == message:
-        raise ApiError(400, NOT_MODIFIED)
-    world.store_message(edited | {"edit_date": world.now()})
-    return world.messages[key]
 
 
 def _options(params: Json) -> list[str]:
@@ -366,24 +307,18 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "setWebhook": set_webhook,
         "deleteWebhook": delete_webhook,
         "sendMessage": send_message,
-        "sendDocument": send_document,
         "sendPhoto": send_photo,
         "sendSticker": send_sticker,
         "sendPoll": send_poll,
-        "editMessageText": edit_message_text,
         "editMessageReplyMarkup": edit_message_reply_markup,
         "deleteMessage": delete_message,
         "sendChatAction": send_chat_action,
         "answerCallbackQuery": answer_callback_query,
         "setMyCommands": set_my_commands,
-        "getMyCommands": get_my_commands,
         "getChat": get_chat,
         "getChatMember": get_chat_member,
-        "getChatAdministrators": get_chat_administrators,
         "leaveChat": leave_chat,
         "getFile": get_file,
         "getWebhookInfo": get_webhook_info,
-        "logOut": log_out,
-        "close": close,
     }
 )

@@ -57,9 +57,10 @@ class ApiError(Exception):
         self.description = description
         self.parameters = parameters
 
-
-class ConnectionDropped(Exception):  # noqa: N818  an event, not a mistake
-    """The call took effect, but its answer must not reach the bot."""
+    def json(self) -> Json:
+        """Return the body of the answer."""
+        body: Json = {"ok": False, "error_code": self.code, "description": self.description}
+        return body | ({"parameters": self.parameters} if self.parameters else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,7 @@
-"""Run the real bot in a group on this machine, and show what it answers."""
+"""Play a conversation in a simulated group in the terminal, and ask the real bot for replies."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -11,12 +9,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from bot.errors import PlaygroundError
-from bot.playground.objects import Chat, Json, User
-from bot.playground.process import GROUP, TITLE, run_bot
-from bot.playground.server import serve
-from bot.playground.telegram import Telegram, add_bot
+from bot.playground.group import SimulatedGroup, open_group
+from bot.playground.objects import Json
+from bot.playground.telegram import add_bot
 from bot.store.inbox import read_waiting
 from model.artifacts.artifact import Artifact
+from model.artifacts.registry import Registry
 from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
 from model.chat.names import make_printable, make_printable_lines
 from model.chat.prompt import parse_conversations
@@ -27,61 +25,49 @@ CHECK_SECONDS = 0.2  # between checks whether the bot has finished
 NO_ANSWER = "the bot did not answer: run `understudy-bot check`, which explains problems"
 
 
-@dataclass(slots=True)
-class Group:
-    """The group, its people, the terminal that shows the messages, and the bot's database."""
+class Terminal:
+    """A view of a group that prints each text once."""
 
-    telegram: Telegram
-    chat: Chat
-    console: Console
-    people: dict[str, User]
-    database_url: str
+    def __init__(self, group: SimulatedGroup, console: Console) -> None:
+        self._console = console
+        self._last_id = 0
+        group.views.append(self._show)
 
-    async def say(self, name: str, text: str, *, reply_to: Json | None = None) -> Json:
-        """Post a message of a friend, and show it."""
-        arrow = "↩ " if reply_to else ""
-        self.console.print(
-            Text.assemble(" │ ", (f"{make_printable(name)}: ", "bold"), arrow, make_printable(text))
-        )
-        return await self.telegram.say(self.chat, self._user(name), text, reply_to=reply_to)
+    def _show(self, change: Json) -> None:
+        message = change["message"] if change["kind"] == "message" else {}
+        if "text" in message and message["message_id"] > self._last_id:
+            self._last_id = message["message_id"]
+            self._console.print(_render(message))
 
-    async def show_answers(self, since: int) -> Json:
-        """Show the bot's messages until it has handled all updates; return the last one.
 
-        Raises:
-            PlaygroundError: It sends nothing.
-        """
-        try:
-            await self.telegram.wait_for("sendMessage", since=since, timeout=REPLY_SECONDS)
-        except TimeoutError as error:
-            raise PlaygroundError(NO_ANSWER) from error
-        last: Json = {}
-        is_finished = False
-        while not is_finished:
-            await asyncio.sleep(CHECK_SECONDS)
-            is_finished = not (await read_waiting(self.database_url))[0]
-            calls = self.telegram.calls[since:]
-            since += len(calls)
-            for call in calls:
-                if call.method == "sendMessage" and call.error is None:
-                    last = call.result
-                    self._show(str(call.params["text"]))
-        return last
+def _render(message: Json) -> RenderableType:
+    text, sender = message["text"], message["from"]
+    if not sender["is_bot"]:
+        arrow = "↩ " if "reply_to_message" in message else ""
+        name = f"{make_printable(sender['first_name'])}: "
+        return Text.assemble(" │ ", (name, "bold"), arrow, make_printable(text))
+    if spoken := parse_voice_header(text):
+        name, words = map(make_printable_lines, spoken)
+        return Text.assemble(f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta"))
+    return Padding.indent(Text(make_printable_lines(text), "yellow"), 4)
 
-    def _show(self, text: str) -> None:
-        if spoken := parse_voice_header(text):
-            name, words = map(make_printable_lines, spoken)
-            line: RenderableType = Text.assemble(
-                f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta")
-            )
-        else:
-            line = Padding.indent(Text(make_printable_lines(text), "yellow"), 4)
-        self.console.print(line)
 
-    def _user(self, name: str) -> User:
-        if name not in self.people:
-            self.people[name] = self.telegram.user(900 + len(self.people), name)
-        return self.people[name]
+async def answer_to(action: Awaitable[object], group: SimulatedGroup, database_url: str) -> Json:
+    """Await an action in the group; return the last message with which the bot answers it.
+
+    Raises:
+        PlaygroundError: The bot sends nothing.
+    """
+    since = len(group.telegram.calls)
+    await action
+    try:
+        await group.telegram.wait_for("sendMessage", since=since, timeout=REPLY_SECONDS)
+    except TimeoutError as error:
+        raise PlaygroundError(NO_ANSWER) from error
+    while group.telegram.updates.pending or (await read_waiting(database_url))[0]:  # noqa: ASYNC110  another thread reads the database
+        await asyncio.sleep(CHECK_SECONDS)
+    last: Json = group.telegram.sent("sendMessage")[-1].result
+    return last
 
 
 def read_conversations(path: Path) -> list[list[str]]:
@@ -101,43 +87,31 @@ def read_conversations(path: Path) -> list[list[str]]:
 
 
 async def show(
-    artifact: Artifact, models_dir: str, conversation: Sequence[str], console: Console
+    artifact: Artifact, models: Registry, conversation: Sequence[str], console: Console
 ) -> None:
     """Play a conversation of lines `Name: words` in a group with the real bot.
 
     Raises:
-        PlaygroundError: The bot does not start or answer.
+        UnderstudyError: The bot does not start or answer.
     """
-    telegram = Telegram(can_read_all=True)
-    chat = telegram.chat(GROUP, title=TITLE)
-    people = {
-        person.name: telegram.user(person.ids[0], person.name)
-        for person in artifact.card.roster.people
-    }
-    admin = next(iter(people))
-    bot = partial(run_bot, telegram.token, models_dir=models_dir, admin=people[admin])
-    async with serve(telegram) as url, bot(url) as running:
-        group = Group(telegram, chat, console, people, running.database_url)
-        console.print(f"  {running.greeting}", style="dim")
-        mark = len(telegram.calls)
-        await add_bot(telegram, chat, people[admin])
-        await group.show_answers(mark)
+    group = open_group(artifact, conversation)
+    Terminal(group, console)
+    admin = group.admin.first_name
+    async with group.running_bot(models) as bot:
+
+        async def answered(action: Awaitable[object]) -> Json:
+            return await answer_to(action, group, bot.database_url)
+
+        console.print(f"  {bot.greeting}", style="dim")
+        await answered(add_bot(group.telegram, group.chat, group.admin))
         if not artifact.card.public:
-            mark = len(telegram.calls)
-            await group.say(admin, "/allow")
-            await group.show_answers(mark)
+            await answered(group.say(admin, "/allow"))
         last = admin
         for line in conversation:
             last, _, words = line.partition(": ")
             await group.say(last, words)
         voices = [person.name for person in artifact.card.roster.voices]
         voice = next((v for v in ("Hugo", *voices) if v in voices and v != last), last)
-        mark = len(telegram.calls)
-        await group.say(last, f"/as {voice}")
-        answer = await group.show_answers(mark)
-        mark = len(telegram.calls)
-        await group.say(last, "haha why?", reply_to=answer)
-        await group.show_answers(mark)
-        mark = len(telegram.calls)
-        await group.say(last, "/simulate 4")
-        await group.show_answers(mark)
+        answer = await answered(group.say(last, f"/as {voice}"))
+        await answered(group.say(last, "haha why?", answer))
+        await answered(group.say(last, "/simulate 4"))

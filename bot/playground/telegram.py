@@ -298,8 +298,6 @@ class Telegram:
         ]
 
     async def _answer(self, method: str, params: Json) -> object:
-        if self.world.logged_out:
-            raise ApiError(400, "Logged out")
         if method not in METHODS:
             raise ApiError(404, "Not Found: method not found")
         answer = METHODS[method](self.world, params)

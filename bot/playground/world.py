@@ -57,7 +57,6 @@ class World:
         """The emoji of each user, by message."""
         self.listeners: list[Listener] = []
         """Called for each change that people see in a chat."""
-        self.logged_out = False
         self._clock = clock
 
     def now(self) -> int:

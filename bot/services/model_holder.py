@@ -6,10 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from bot.services.access import find_model, index_by_chat, link_accounts
+from bot.settings import Settings
 from bot.store.groups import Group
 from model.artifacts.artifact import Artifact, Card
 from model.artifacts.registry import Registry, describe_group_folder
@@ -17,6 +19,7 @@ from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity, read_propensity
+from model.speaking.engine import share_heap
 from model.speaking.speaker import Speaker
 
 FIRST_WAIT, MAX_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
@@ -28,6 +31,19 @@ logger = logging.getLogger(__name__)
 
 
 OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
+
+
+def make_loader(settings: Settings) -> OpenSpeaker:
+    """Return the function that loads the weights of a version as the settings say."""
+    from model.speaking.speaker import open_speaker  # a test replaces the module
+
+    share_heap()
+    return partial(
+        open_speaker,
+        device=settings.device,
+        workers=settings.parallel_replies,
+        server=settings.generation_url,
+    )
 
 
 @dataclass(frozen=True, slots=True)

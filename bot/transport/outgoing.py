@@ -317,17 +317,22 @@ def calling_before_sending(callback: Callback) -> Iterator[None]:
         _BEFORE_SENDING.reset(token)
 
 
+async def call_before_sending() -> None:
+    """Await the callback of the surrounding block, if there is one."""
+    if callback := _BEFORE_SENDING.get():
+        await callback()
+
+
 async def watch_sending(request: httpx.Request) -> None:
     """Await the callback when httpx starts to send a request; this is an httpx event hook.
 
     The names of the events: https://www.python-httpx.org/advanced/extensions/#trace.
     """
-    callback = _BEFORE_SENDING.get()
-    if callback is None:
+    if _BEFORE_SENDING.get() is None:
         return
 
     async def trace(event: str, _: Mapping[str, Any]) -> None:
         if event.endswith(".send_request_headers.started"):
-            await callback()
+            await call_before_sending()
 
     request.extensions = {**request.extensions, "trace": trace}

@@ -149,15 +149,18 @@ def _has_huge_number(update: Json) -> bool:
     return False
 
 
-def make_client(settings: Settings, count: CountMessage | None = None) -> Client:
+def make_client(
+    settings: Settings, count: CountMessage | None = None, request: BaseRequest | None = None
+) -> Client:
     """Return the client for these settings, not yet initialised.
 
-    `count`: how several processes keep Telegram's limits together, see `Limiter`.
+    `count`: how several processes keep Telegram's limits together, see `Limiter`. `request` sends
+    all requests instead of the network.
 
     Raises:
         SettingsError: There is no token.
     """
-    polling = HTTPXRequest(
+    polling = request or HTTPXRequest(
         connection_pool_size=1, read_timeout=POLL_SECONDS, connect_timeout=POLL_SECONDS
     )
     return Client(
@@ -165,7 +168,8 @@ def make_client(settings: Settings, count: CountMessage | None = None) -> Client
         token=settings.token,
         base_url=f"{settings.telegram_api_url}/bot",
         base_file_url=f"{settings.telegram_api_url}/file/bot",
-        request=HTTPXRequest(
+        request=request
+        or HTTPXRequest(
             connection_pool_size=CONNECTIONS,
             read_timeout=READ_SECONDS,
             httpx_kwargs={"event_hooks": {"request": [watch_sending]}},

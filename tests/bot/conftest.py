@@ -1,4 +1,4 @@
-"""The real bot at a playground's Telegram, with a fake model, and friends who talk to it."""
+"""The real bot at a simulated Telegram, with a fake model, and friends who talk to it."""
 
 import asyncio
 import gc
@@ -7,14 +7,14 @@ import ssl
 import sys
 import threading
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 
 import pytest
 
 from bot.errors import StoppingError
-from bot.playground.server import serve
+from bot.playground.request import LocalRequest
 from bot.playground.telegram import TOKEN, add_bot
 from bot.run import build, run_until_stopped, tune_interpreter
 from bot.settings import Settings
@@ -28,6 +28,7 @@ from model.errors import ArtifactError, VoiceError
 from tests.bot import postgres_server
 from tests.bot.database_files import find_words
 from tests.simulated_telegram import FaultyTelegram
+from tests.telegram_server import serve
 
 FRIENDS = -1001234
 PEOPLE = (
@@ -129,10 +130,13 @@ NOTHING_CAME_OUT = VoiceError("nothing sayable came out")
 
 @dataclass
 class Stage:
-    """A playground, the fake model, and where the bot keeps things."""
+    """A simulated Telegram, the fake model, and where the bot keeps things.
+
+    `url` is the server of the Telegram; without one, the bot calls it in this process.
+    """
 
     telegram: FaultyTelegram
-    url: str
+    url: str | None
     speaker: FakeSpeaker
     folder: object
     card: Card
@@ -143,7 +147,7 @@ class Stage:
     def settings(self, **changes):
         given = {
             "bot_token": TOKEN,
-            "telegram_api_url": self.url,
+            "telegram_api_url": self.url or "http://127.0.0.1:9",
             "database_url": f"sqlite+aiosqlite:///{self.folder}/bot.db",
             "pace": 0,
             **changes,
@@ -162,6 +166,7 @@ class Stage:
             lambda _: self.speaker,
             self.lines.append,
             model_check_seconds=0.05,
+            request=self.request(),
         )
         try:
             await app.initialize()
@@ -183,7 +188,13 @@ class Stage:
         """Run the bot as `understudy-bot run` does, which may be one of several processes."""
         chosen, up, stop = self.settings(**settings), asyncio.Event(), asyncio.Event()
         self.models = FakeModels(Artifact(self.folder / "0001-abcdef01", self.card))
-        app = build(chosen, self.models, lambda _: self.speaker, lambda _: up.set())
+        app = build(
+            chosen,
+            self.models,
+            lambda _: self.speaker,
+            lambda _: up.set(),
+            request=self.request(),
+        )
         running = asyncio.create_task(run_until_stopped(chosen, app, stop))
         waiting = asyncio.create_task(up.wait())
         try:
@@ -218,6 +229,10 @@ class Stage:
     async def press(self, asked, user, data):
         """Press a button and return the next message that the bot sends."""
         return await self._answer_to(self.telegram.press(asked, user, data))
+
+    def request(self):
+        """Return the requests of a bot that calls the Telegram in this process."""
+        return None if self.url else LocalRequest(self.telegram)
 
     async def _answer_to(self, action, **filters):
         first = self.telegram.updates.next_id
@@ -288,10 +303,21 @@ def card():
 
 
 @pytest.fixture
-async def stage(tmp_path, card):
-    telegram = FaultyTelegram(can_read_all=True)
-    async with serve(telegram) as url:
-        yield Stage(telegram, url, FakeSpeaker(), tmp_path, card)
+def telegram():
+    return FaultyTelegram(can_read_all=True)
+
+
+@pytest.fixture
+async def telegram_url(request, telegram):
+    """The address of the Telegram's server; None unless the test is marked `over_http`."""
+    is_served = request.node.get_closest_marker("over_http")
+    async with serve(telegram) if is_served else nullcontext() as url:
+        yield url
+
+
+@pytest.fixture
+def stage(telegram, telegram_url, tmp_path, card):
+    return Stage(telegram, telegram_url, FakeSpeaker(), tmp_path, card)
 
 
 @pytest.fixture

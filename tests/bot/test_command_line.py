@@ -16,6 +16,8 @@ from model.artifacts.artifact import save_card
 from model.artifacts.registry import Registry
 from tests.bot.conftest import until
 
+pytestmark = pytest.mark.over_http
+
 FAKE_SPEAKER = """
 import sys, types
 fake = types.ModuleType("model.speaking.speaker")

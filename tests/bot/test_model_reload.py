@@ -71,7 +71,14 @@ def reloading(stage, registry, weights, version):
     async def run():
         registry.promote(version(1))
         settings = stage.settings(admins=str(ADMIN))
-        app = build(settings, registry, weights, stage.lines.append, model_check_seconds=0.05)
+        app = build(
+            settings,
+            registry,
+            weights,
+            stage.lines.append,
+            model_check_seconds=0.05,
+            request=stage.request(),
+        )
         stage.telegram.private(stage.telegram.user(ADMIN, "Ada"))
         try:
             async with app:

@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from bot.services import delivery
 from model.chat.eligibility import parse_voice_header
 from tests.bot.conftest import FRIENDS, FakeSpeaker, Stage
+from tests.telegram_server import serve
 
 MINUTES = 10 * 60
 HASTE = 1000  # so much shorter are the waits

@@ -40,7 +40,9 @@ async def starting(stage, stop):
     def start(**settings):
         models = FakeModels(Artifact(stage.folder / "0001-abcdef01", stage.card))
         given = stage.settings(**settings)
-        app = build(given, models, lambda _: stage.speaker, stage.lines.append)
+        app = build(
+            given, models, lambda _: stage.speaker, stage.lines.append, request=stage.request()
+        )
         tasks.append(asyncio.create_task(run_until_stopped(given, app, stop)))
         return tasks[-1], app
 
@@ -104,6 +106,7 @@ async def test_the_bot_exits_when_polling_ends(stage, starting):
             await task
 
 
+@pytest.mark.over_http
 async def test_a_removed_webhook_is_set_again(stage, starting, group, zoe, monkeypatch):
     monkeypatch.setattr(running, "WEBHOOK_SECONDS", 0.05)
     with socket.socket() as free:

@@ -5,6 +5,8 @@ import pytest
 from bot.playground.telegram import TOKEN
 from model.findings import Finding, Severity, fix, note, ok
 
+pytestmark = pytest.mark.over_http
+
 
 async def test_all_is_well(desk):
     found = await desk.look()

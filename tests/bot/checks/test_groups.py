@@ -6,6 +6,8 @@ import pytest
 
 from model.artifacts.artifact import Chat
 
+pytestmark = pytest.mark.over_http
+
 
 async def test_privacy_mode_is_for_a_person_to_judge(desk, stage):
     stage.telegram.world.can_read_all = False

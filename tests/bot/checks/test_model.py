@@ -14,6 +14,8 @@ from model.chat.roster import Person, Roster
 from model.findings import Severity
 from tests.bot.conftest import FRIENDS
 
+pytestmark = pytest.mark.over_http
+
 
 async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
     assert (await empty_desk.says("model")).startswith(

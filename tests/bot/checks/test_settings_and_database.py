@@ -7,6 +7,8 @@ from alembic.script import ScriptDirectory
 
 from bot.store.database import prepare_database
 
+pytestmark = pytest.mark.over_http
+
 
 @pytest.fixture
 async def path(stage):

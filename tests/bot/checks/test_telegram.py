@@ -14,6 +14,8 @@ from telegram.error import TelegramError
 from bot.checks.telegram import check_clock
 from bot.playground.telegram import TOKEN
 
+pytestmark = pytest.mark.over_http
+
 
 @asynccontextmanager
 async def a_web_server(status):
@@ -69,7 +71,7 @@ async def test_a_server_that_is_no_bot_api(desk, status):
 
 
 async def test_a_server_that_the_bot_left(desk, stage):
-    stage.telegram.world.logged_out = True
+    stage.telegram.fail_next("getMe", 400, "Logged out", times=9)
 
     said = await desk.says("TELEGRAM_API_URL")
 

@@ -6,6 +6,8 @@ from telegram import WebhookInfo
 from bot.checks.telegram import check_delivery, check_webhook
 from bot.settings import Settings
 
+pytestmark = pytest.mark.over_http
+
 URL = "https://bot.example.org/hook"
 
 

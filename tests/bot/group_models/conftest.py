@@ -97,7 +97,12 @@ def running(stage, models, climbers, ada):
     async def run(**settings):
         chosen = stage.settings(admins=str(ADMIN), **settings)
         app = build(
-            chosen, models.registry, models.weights, stage.lines.append, model_check_seconds=0.05
+            chosen,
+            models.registry,
+            models.weights,
+            stage.lines.append,
+            model_check_seconds=0.05,
+            request=stage.request(),
         )
         stage.telegram.private(ada)
         try:

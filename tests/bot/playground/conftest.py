@@ -1,9 +1,9 @@
-"""A playground with a group in it, served, and python-telegram-bot's Bot that talks to it."""
+"""A simulated Telegram with a group in it, and python-telegram-bot's Bot that talks to it."""
 
 import pytest
 from telegram import Bot
 
-from bot.playground.server import serve
+from bot.playground.request import LocalRequest
 from tests.simulated_telegram import FaultyTelegram
 
 
@@ -13,31 +13,28 @@ def telegram():
 
 
 @pytest.fixture
-async def url(telegram):
-    async with serve(telegram) as url:
-        yield url
+def connect(telegram, telegram_url):
+    """Make a Bot of python-telegram-bot at the simulated Telegram."""
 
-
-@pytest.fixture
-def connect():
-    """Make a Bot of python-telegram-bot at the playground instead of Telegram."""
-
-    def connect(url, token):
-        return Bot(token, base_url=f"{url}/bot", base_file_url=f"{url}/file/bot")
+    def connect(url=telegram_url, token=telegram.token):
+        if url:
+            return Bot(token, base_url=f"{url}/bot", base_file_url=f"{url}/file/bot")
+        request = LocalRequest(telegram)
+        return Bot(token, request=request, get_updates_request=request)
 
     return connect
 
 
 @pytest.fixture
-async def bot(telegram, url, connect):
-    async with connect(url, telegram.token) as bot:
+async def bot(connect):
+    async with connect() as bot:
         yield bot
 
 
 @pytest.fixture
-async def other_bot(telegram, url, connect):
+async def other_bot(connect):
     """The same bot a second time, as where somebody forgot one that runs."""
-    async with connect(url, telegram.token) as bot:
+    async with connect() as bot:
         yield bot
 
 

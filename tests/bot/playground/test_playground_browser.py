@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from bot.playground.browser import serve_page
+from bot.playground.group import SimulatedGroup
 from bot.playground.group_page import GroupPage
 from bot.playground.objects import Member
-from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 from tests.contrast import CONTRASTS, ENOUGH
@@ -58,19 +58,18 @@ async def stage(tmp_path_factory, _migrated_once):
     telegram = Telegram(can_read_all=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PTB_TIMEDELTA", "1")
-        async with serve(telegram) as url:
-            stage = Stage(telegram, url, FakeSpeaker(), tmp_path_factory.mktemp("page"), CARD)
-            chat = telegram.chat(FRIENDS, title="Friends")
-            people = [telegram.user(one.ids[0], one.name) for one in PEOPLE]
-            chat.members |= {user.id: Member(user) for user in people}
-            voices = [one.name for one in PEOPLE if one.imitate == "yes"]
-            page = GroupPage(telegram, chat, people, voices)
-            async with stage.running(admins=str(people[0].id)), serve_page(page, TOKEN) as address:
-                await telegram.wait_for("setMyCommands")
-                await add_bot(telegram, chat, people[0], "administrator")
-                await telegram.wait_for("sendMessage")
-                stage.address, stage.group = f"{address}#{TOKEN}", chat
-                yield stage
+        stage = Stage(telegram, None, FakeSpeaker(), tmp_path_factory.mktemp("page"), CARD)
+        chat = telegram.chat(FRIENDS, title="Friends")
+        people = [telegram.user(one.ids[0], one.name) for one in PEOPLE]
+        chat.members |= {user.id: Member(user) for user in people}
+        voices = [one.name for one in PEOPLE if one.imitate == "yes"]
+        page = GroupPage(SimulatedGroup(telegram, chat, people, voices))
+        async with stage.running(admins=str(people[0].id)), serve_page(page, TOKEN) as address:
+            await telegram.wait_for("setMyCommands")
+            await add_bot(telegram, chat, people[0], "administrator")
+            await telegram.wait_for("sendMessage")
+            stage.address, stage.group = f"{address}#{TOKEN}", chat
+            yield stage
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

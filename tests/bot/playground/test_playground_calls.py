@@ -9,25 +9,6 @@ from telegram.error import BadRequest, NetworkError, RetryAfter, TimedOut
 
 
 class TestFiles:
-    async def test_a_document_goes_up_and_comes_back(self, telegram, bot, friends):
-        sent = await bot.send_document(
-            friends.id, b"\x00who\xff", filename="dump.json", caption="all of it"
-        )
-
-        file = await bot.get_file(sent.document.file_id)
-        content = await file.download_as_bytearray()
-
-        assert (sent.document.file_name, sent.caption) == ("dump.json", "all of it")
-        assert content == b"\x00who\xff"
-        assert telegram.sent("sendDocument")[0].params["document"].content == b"\x00who\xff"
-
-    async def test_a_document_is_sent_again_by_its_id(self, bot, friends, private):
-        sent = await bot.send_document(friends.id, b"dump", filename="dump.json")
-
-        again = await bot.send_document(private.id, sent.document.file_id)
-
-        assert again.document.file_name == "dump.json"
-
     async def test_a_persons_document_is_downloaded(self, telegram, bot, private, hugo):
         document = telegram.upload("result.json", b"{}")
         await telegram.say(private, hugo, None, document=document, caption="our chat")
@@ -42,12 +23,13 @@ class TestFiles:
         with pytest.raises(BadRequest, match=r"(?i)invalid file_id"):
             await bot.get_file("nothing")
 
-    async def test_a_file_is_hidden_from_another_token(self, telegram, url):
+    @pytest.mark.over_http
+    async def test_a_file_is_hidden_from_another_token(self, telegram, telegram_url):
         telegram.upload("result.json", b"{}")
 
         async with httpx.AsyncClient() as client:
-            stranger = await client.get(f"{url}/file/bot1:X/documents/file-1")
-            missing = await client.get(f"{url}/file/bot{telegram.token}/documents/file-2")
+            stranger = await client.get(f"{telegram_url}/file/bot1:X/documents/file-1")
+            missing = await client.get(f"{telegram_url}/file/bot{telegram.token}/documents/file-2")
 
         assert (stranger.status_code, missing.status_code) == (401, 404)
 
@@ -85,6 +67,7 @@ class TestFaults:
 
         assert telegram.message(friends, 1)["text"] == "did it arrive?"
 
+    @pytest.mark.over_http
     async def test_a_late_answer_is_to_a_message_that_was_sent_at_once(
         self, telegram, bot, friends
     ):

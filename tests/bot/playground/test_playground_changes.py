@@ -1,6 +1,5 @@
 """Pictures and reactions, and the changes that a listener hears of."""
 
-import json
 import struct
 
 import pytest
@@ -76,9 +75,7 @@ async def test_a_listener_hears_what_people_see(telegram, bot, friends, hugo, he
 
 async def test_a_listener_hears_the_answer_to_a_button(telegram, bot, friends, hugo, heard):
     keyboard = {"inline_keyboard": [[{"text": "Ana", "callback_data": "as:1"}]]}
-    asked = await bot.send_message(
-        friends.id, "Whose?", api_kwargs={"reply_markup": json.dumps(keyboard)}
-    )
+    asked = await bot.send_message(friends.id, "Whose?", api_kwargs={"reply_markup": keyboard})
     query = await telegram.press(asked.to_dict(), hugo, "as:1")
 
     await bot.answer_callback_query(query, "no")

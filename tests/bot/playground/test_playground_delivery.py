@@ -42,6 +42,7 @@ class HookHandler(RequestHandler):
             self.hook.taken.append((json.loads(self.request.body)["message"]["text"], secret))
 
 
+@pytest.mark.over_http
 class TestWebhooks:
     @pytest.fixture
     async def hook(self):
@@ -126,12 +127,11 @@ class TestWebhooks:
 
 class TestApplication:
     @pytest.fixture
-    async def application(self, telegram, url):
+    async def application(self, connect):
         async def greet(update, _):
             await update.message.reply_text(f"hello {update.message.from_user.first_name}")
 
-        builder = ApplicationBuilder().token(telegram.token)
-        application = builder.base_url(f"{url}/bot").base_file_url(f"{url}/file/bot").build()
+        application = ApplicationBuilder().bot(connect()).build()
         application.add_handler(CommandHandler("start", greet))
         async with application:
             await application.updater.start_polling()

@@ -120,15 +120,9 @@ class TestMembership:
         eve = telegram.user(9, "Eve")
 
         members = [await bot.get_chat_member(friends.id, who.id) for who in (ana, hugo, eve)]
-        admins = await bot.get_chat_administrators(friends.id)
 
         assert [member.status for member in members] == ["creator", "member", "left"]
-        assert [admin.user.id for admin in admins] == [ana.id]
 
     async def test_a_user_that_telegram_does_not_know_is_refused(self, bot, friends):
         with pytest.raises(BadRequest, match="User not found"):
             await bot.get_chat_member(friends.id, 12345)
-
-    async def test_a_private_chat_has_no_administrators(self, bot, private):
-        with pytest.raises(BadRequest, match="no administrators"):
-            await bot.get_chat_administrators(private.id)

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.errors import PlaygroundError
 from bot.playground import browser, group_page
 from bot.playground.browser import serve_page
+from bot.playground.group import SimulatedGroup
 from bot.playground.group_page import GroupPage
 from tests.bot.playground.test_playground_changes import JPEG
 
@@ -57,7 +59,7 @@ class Page:
 def page(telegram, friends, hugo):
     telegram.world.can_read_all = True
     people = [hugo, telegram.user(8, "Ana")]
-    return GroupPage(telegram, friends, people, ["Hugo"])
+    return GroupPage(SimulatedGroup(telegram, friends, people, ["Hugo"]))
 
 
 @pytest.fixture
@@ -264,14 +266,15 @@ class TestEvents:
             await telegram.say(telegram.chat(-5, title="Others"), hugo, "elsewhere")
             await bot.send_chat_action(friends.id, "typing")
             sent = await bot.send_message(friends.id, "hello")
-            await bot.edit_message_text("hello you", friends.id, sent.message_id)
+            button = InlineKeyboardMarkup([[InlineKeyboardButton("me", callback_data="me")]])
+            await bot.edit_message_reply_markup(friends.id, sent.message_id, reply_markup=button)
             await bot.delete_message(friends.id, sent.message_id)
             await bot.set_my_commands([("as", "speak")])
             events = [await event() for _ in range(5)]
 
         kinds = [one["kind"] for one in events]
         assert kinds == ["action", "message", "message", "deleted", "commands"]
-        assert events[2]["message"]["text"] == "hello you"
+        assert events[2]["message"]["reply_markup"] == button.to_dict()
         assert events[4]["commands"]["en"][0]["command"] == "as"
 
     async def test_a_slow_page_is_disconnected(self, telegram, friends, hugo, page, monkeypatch):

@@ -7,64 +7,83 @@ import pytest
 from rich.console import Console
 
 from bot.errors import PlaygroundError
-from bot.playground import process, show
-from bot.playground.telegram import Telegram
+from bot.playground import show
+from bot.playground.group import SimulatedGroup
 from bot.store.database import open_database, prepare_database
 from bot.store.inbox import Inbox
 from model.chat.eligibility import add_voice_header
 
 
 @pytest.fixture
-async def inbox(tmp_path):
-    url = f"sqlite:///{tmp_path / 'playground.db'}"
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'playground.db'}"
+
+
+@pytest.fixture
+async def inbox(url):
     await prepare_database(url)
     async with open_database(url) as database:
         yield Inbox(database)
 
 
 @pytest.fixture
-def group(inbox, tmp_path):
-    telegram = Telegram(can_read_all=True)
-    chat = telegram.chat(process.GROUP, title=process.TITLE)
+def group(telegram, friends, hugo):
+    return SimulatedGroup(telegram, friends, [hugo], [])
+
+
+@pytest.fixture
+def shown(group):
+    """Return what the terminal shows of the group."""
     console = Console(file=StringIO(), width=80)
-    return show.Group(telegram, chat, console, {}, f"sqlite:///{tmp_path / 'playground.db'}")
+    show.Terminal(group, console)
+    return console.file.getvalue
 
 
-async def test_a_silent_bot_names_the_next_step(group, monkeypatch):
+async def nothing():
+    """Do nothing that the bot could answer."""
+
+
+async def test_a_silent_bot_names_the_next_step(group, url, monkeypatch):
     monkeypatch.setattr(show, "REPLY_SECONDS", 0.01)
 
     with pytest.raises(PlaygroundError, match="run `understudy-bot check`"):
-        await group.show_answers(0)
+        await show.answer_to(nothing(), group, url)
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "line"),
     [
         (add_voice_header("Hugo", "bark"), "🎭 Hugo: bark\n"),
         ("🎭 is my mask", "    🎭 is my mask\n"),
     ],
     ids=["in a voice", "its own words"],
 )
-async def test_what_the_bot_says_is_shown(group, text, shown):
-    await group.telegram.call("sendMessage", {"chat_id": group.chat.id, "text": text})
+async def test_what_the_bot_says_is_shown(bot, friends, shown, text, line):
+    await bot.send_message(friends.id, text)
 
-    await group.show_answers(0)
-
-    assert group.console.file.getvalue() == shown
+    assert shown() == line
 
 
-async def test_messages_are_shown_until_the_update_is_handled(group, inbox):
-    async def answer_twice():
-        await asyncio.sleep(2 * show.CHECK_SECONDS)
-        await group.telegram.call("sendMessage", {"chat_id": group.chat.id, "text": "second"})
-        await inbox.end(1)
+async def test_what_a_person_says_is_shown_once(telegram, bot, group, shown):
+    asked = await bot.send_message(group.chat.id, "who?")
 
-    await inbox.store([{"update_id": 1}])
-    await group.telegram.call("sendMessage", {"chat_id": group.chat.id, "text": "first"})
-    answering = asyncio.create_task(answer_twice())
+    said = await group.say("Hugo", "me", telegram.message(group.chat, asked.message_id))
+    await telegram.react(said, group.admin, "👍")
+    await telegram.edit(said, "you")
 
-    last = await group.show_answers(0)
+    assert shown() == "    who?\n │ Hugo: ↩ me\n"
 
-    await answering
-    assert group.console.file.getvalue() == "    first\n    second\n"
-    assert last["text"] == "second"
+
+async def test_an_answer_ends_when_the_updates_are_handled(bot, group, url, inbox):
+    async def ask():
+        await inbox.store([{"update_id": 1}])
+        await bot.send_message(group.chat.id, "first")
+
+    answering = asyncio.create_task(show.answer_to(ask(), group, url))
+    await asyncio.sleep(2 * show.CHECK_SECONDS)
+    is_early = answering.done()
+    await bot.send_message(group.chat.id, "second")
+    await inbox.end(1)
+
+    assert (await answering)["text"] == "second"
+    assert not is_early

@@ -19,6 +19,8 @@ from model.artifacts.artifact import Artifact
 from model.chat.eligibility import parse_voice_header
 from tests.bot.conftest import FakeModels, until
 
+pytestmark = pytest.mark.over_http
+
 SECRET = "a-secret"  # noqa: S105
 PATH = "/telegram"
 

@@ -1,4 +1,4 @@
-"""Serve the playground's Bot API over loopback HTTP."""
+"""Serve a simulated Telegram over loopback HTTP, for processes, webhooks and lost connections."""
 
 import asyncio
 import json
@@ -13,9 +13,10 @@ from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from bot.playground.objects import ApiError, ConnectionDropped, Json, Upload
+from bot.playground.objects import ApiError, Json, Upload
 from bot.playground.telegram import Telegram
 from bot.playground.updates import Webhook
+from tests.simulated_telegram import ConnectionDropped
 
 JSON_FIELDS = frozenset(
     {
@@ -92,11 +93,8 @@ class MethodHandler(RequestHandler):
         return await call
 
     def _refuse(self, error: ApiError) -> None:
-        body: Json = {"ok": False, "error_code": error.code, "description": error.description}
-        if error.parameters:
-            body["parameters"] = error.parameters
         self.set_status(error.code)
-        self.finish(body)
+        self.finish(error.json())
 
 
 class FileHandler(RequestHandler):

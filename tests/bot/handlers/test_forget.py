@@ -26,7 +26,7 @@ class TestOneMessage:
         answer = await live.answer(group, joao, "/forget", reply_to=said)
 
         assert answer["text"] == (
-            "Forgotten. I no longer keep it, and I won't learn from it.\n"
+            "Forgotten. I can't read it any more, and I won't learn from it.\n"
             "I also deleted 1 message of mine that came from that."
         )
         assert (group.id, line["message_id"]) not in live.telegram.world.messages

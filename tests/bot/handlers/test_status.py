@@ -30,6 +30,7 @@ async def test_an_admin_gets_the_full_status_in_private(
     guarded, group, elsewhere, joao, zoe, caplog
 ):
     await guarded.telegram.say(group, zoe, "hello")
+    await guarded.wait_until_handled()
     await guarded.enter(elsewhere, joao)
     await guarded.telegram.say(group, zoe, "unreadable", date="soon")
     guarded.telegram.drop_next("sendMessage")

@@ -14,6 +14,7 @@ from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
 from bot.store.update_queue import (
     MAX_JOBS_IN_CHAT,
+    QUEUES,
     RETRY_SECONDS,
     AnswerKind,
     Handle,
@@ -86,7 +87,7 @@ class LocalQueue:
     async def count_jobs(self) -> Mapping[str, int]:
         """See UpdateQueue."""
         waiting = {entry for lane in self._lanes.values() for entry in lane if not entry.is_running}
-        return Counter(entry.job.stage for entry in waiting)
+        return dict.fromkeys(QUEUES.values(), 0) | Counter(QUEUES[e.job.stage] for e in waiting)
 
     async def start(self, handle: Handle) -> None:
         """See UpdateQueue. Updates that crashed the bot repeatedly are set aside."""

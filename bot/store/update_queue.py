@@ -39,6 +39,12 @@ Stage: TypeAlias = Literal["receive", "busy"] | AnswerKind
 
 MAX_JOBS_IN_CHAT: Mapping[Stage, int] = {"reply": 3, "simulation": 1}
 """How many of these wait or are generated for a chat, in all processes together."""
+QUEUES: Mapping[Stage, str] = {
+    "receive": "receive", "answer": "answer", "busy": "answer", "refuse": "answer",
+    "membership": "answer", "erasure": "answer", "stop": "stop", "reply": "reply",
+    "simulation": "simulation", "join": "simulation",
+}  # fmt: skip
+"""Groups of stages, by which waiting jobs are counted. A process handles several of each group."""
 RETRY_SECONDS = 5.0
 """Seconds until a stage is tried again that could not be stored, for example on a full disk."""
 
@@ -76,7 +82,7 @@ class UpdateQueue(Protocol):
         """Return how many replies and simulations for a chat wait or run, in all processes."""
 
     async def count_jobs(self) -> Mapping[str, int]:
-        """Return how many jobs wait, by stage or by group of stages."""
+        """Return how many jobs wait, by group of stages."""
 
     async def start(self, handle: Handle) -> None:
         """Begin to handle jobs, first those that an earlier process left."""

@@ -29,6 +29,7 @@ from bot.store.inbox import HANDLED, WAITING
 from bot.store.tables import inbox
 from bot.store.update_queue import (
     MAX_JOBS_IN_CHAT,
+    QUEUES,
     RETRY_SECONDS,
     AnswerKind,
     Handle,
@@ -59,11 +60,6 @@ RESTART_SECONDS = 1.0  # after a lost connection
 STOP_SECONDS = 10.0
 MISSING_SECONDS = 60.0  # after which an update without a job gets one
 _TASK = "handle_update"
-_QUEUES: Mapping[Stage, str] = {
-    "receive": "receive", "answer": "answer", "busy": "answer", "refuse": "answer",
-    "membership": "answer", "erasure": "answer", "stop": "stop", "reply": "reply",
-    "simulation": "simulation", "join": "simulation",
-}  # fmt: skip
 _CONCURRENCY = {"receive": 16, "answer": 16, "stop": 4, "simulation": 16}
 """The jobs of each queue that a process handles at once, except replies."""
 _FIND_WITHOUT_JOB = text(
@@ -284,7 +280,7 @@ class JobQueue:
 
     async def count_jobs(self) -> Mapping[str, int]:
         """See UpdateQueue."""
-        waiting = dict.fromkeys(_QUEUES.values(), 0)
+        waiting = dict.fromkeys(QUEUES.values(), 0)
 
         def read(connection: Connection) -> Mapping[str, int]:
             return waiting | {row[0]: row[1] for row in connection.execute(_COUNT_WAITING_JOBS)}
@@ -296,7 +292,7 @@ class JobQueue:
     ) -> None:
         self._deferrer.configure_task(
             _TASK,
-            queue=_QUEUES[stage],
+            queue=QUEUES[stage],
             lock=lock,
             connection=connection.connection.driver_connection,
         ).defer(update_id=update_id, stage=stage)

@@ -173,7 +173,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         if handling.error is not None:
             raise handling.error
         if handling.answer is None:
-            await inbox.end(number)
+            await self.state.queue.end(number)
 
     async def _repeat(self, update: Update) -> None:
         """Handle an update that an earlier attempt has left.
@@ -202,10 +202,10 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
 
     async def _read(self, number: int) -> Update | None:
         """Return an update that waits; one that cannot be read or has no content is set aside."""
-        body = await self.inbox.find(number)
-        if body is None:
+        found = await self.inbox.find(number, lambda body: (self.bot.parse_update(body),))
+        if found is None:
             return None
-        update = await asyncio.to_thread(self.bot.parse_update, body)
+        [update] = found
         if update is None or is_empty(update):
             await self.inbox.set_aside(number)
             return None

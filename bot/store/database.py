@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -69,6 +70,7 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._later: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def read(self, work: Work[T]) -> T:
@@ -80,15 +82,16 @@ class Database:
 
         return await _run(self._readers, run)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, is_urgent: bool = True) -> T:
         """Run a function in the writing thread; return its result after the commit.
 
         Functions that wait at the same time share one transaction. If one of them fails, all are
         rolled back and each runs again in its own transaction, so `work` must change nothing but
-        the database.
+        the database. One that is not urgent has a transaction of its own, and runs after those that
+        wait.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        (self._waiting if is_urgent else self._later).append((work, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write_waiting())
         return await future
@@ -154,23 +157,30 @@ class Database:
             await asyncio.to_thread(engine.dispose)
 
     async def _write_waiting(self) -> None:
-        while self._waiting:
-            batch = [(work, future) for work, future in self._waiting if not future.done()]
-            self._waiting.clear()
-            works = [work for work, _ in batch]
-            outcomes = await _run(self._writer, partial(self._commit, works))
-            for (_, future), (result, error) in zip(batch, outcomes, strict=True):
-                if future.done():  # its caller was cancelled
-                    continue
-                if error is None:
-                    future.set_result(result)
-                else:
-                    future.set_exception(error)
+        while self._waiting or self._later:
+            urgent, self._waiting = self._waiting, []
+            await self._write_together(urgent)
+            if self._later:
+                await self._write_together([self._later.popleft()])
+
+    async def _write_together(
+        self, waiting: Sequence[tuple[Work[Any], asyncio.Future[Any]]]
+    ) -> None:
+        batch = [(work, future) for work, future in waiting if not future.done()]
+        works = [work for work, _ in batch]
+        if not works:
+            return
+        outcomes = await _run(self._writer, partial(self._commit, works))
+        for (_, future), (result, error) in zip(batch, outcomes, strict=True):
+            if future.done():  # its caller was cancelled
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
     def _commit(self, works: Sequence[Work[Any]]) -> list[tuple[Any, Exception | None]]:
         """Run functions in one transaction; return the result or the error of each."""
-        if not works:
-            return []
         try:
             with self._writing.begin() as connection:
                 return [(work(connection), None) for work in works]

@@ -1,6 +1,5 @@
 """Erase messages from every table; `bot.store.vacuum` removes their last bytes from the files."""
 
-import asyncio
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ from model.chat.eligibility import clear_caches
 Change = TypeVar("Change", Update, Delete)
 
 ROWS_PER_READ = 10_000  # messages that one search returns
-ROWS_PER_WRITE = 200
+ROWS_PER_WRITE = 100
 """Messages that one transaction erases, so that other chats wait only some 8 ms for it."""
 UPDATES_PER_STEP = 200  # stored updates that one step reads
 CHATS_PER_STATEMENT = 100  # for which authors are named one by one
@@ -86,13 +85,11 @@ class Eraser:
     """Erases in two stages: the text of messages is deleted, then their rows.
 
     In between, the bot deletes its own messages in the chat; until then a kill must not lose their
-    ids. All changes are short transactions, and those of different erasures take turns, because
-    transactions that wait at the same time become one.
+    ids. All changes are short transactions, which run after the other ones that wait.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writing = asyncio.Lock()
 
     async def mark(
         self, wanted: ErasureQuery, at: datetime, update_id: int | None = None
@@ -221,8 +218,7 @@ class Eraser:
             if work(connection):
                 self._database.must_vacuum = True
 
-        async with self._writing:
-            await self._database.write(run)
+        await self._database.write(run, is_urgent=False)
 
     async def _for_all(
         self, condition: ColumnElement[bool], work: Callable[[Sequence[Ref], Connection], int]

@@ -9,12 +9,12 @@ second time changes nothing.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Update, delete, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
@@ -32,6 +32,8 @@ from bot.store.tables import inbox
 from bot.store.update_queue import UpdateQueue
 from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
 from model.chat.conversation import Message
+
+T = TypeVar("T")
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
@@ -148,11 +150,15 @@ class Inbox:
 
         return await self._database.read(load)
 
-    async def find(self, update_id: int) -> dict[str, Any] | None:
-        """Return an update that is not handled yet, or None."""
+    async def find(self, update_id: int, parse: Callable[[dict[str, Any]], T]) -> T | None:
+        """Return an update that is not handled yet, parsed in a thread, or None."""
         query = select(inbox.c.body).where(inbox.c.state == WAITING, inbox.c.update_id == update_id)
-        body = await self._database.read(lambda connection: connection.execute(query).scalar())
-        return json.loads(body) if body else None
+
+        def read(connection: Connection) -> T | None:
+            body = connection.execute(query).scalar()
+            return parse(json.loads(body)) if body else None
+
+        return await self._database.read(read)
 
     async def count_crashes(self, update_id: int | None = None) -> list[int]:
         """Count the crashes of the previous process; return the updates that are set aside.

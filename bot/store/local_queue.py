@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -73,6 +74,10 @@ class LocalQueue:
             lane = find_answer_lane(stage, chat_id, user_id)
         self._put(_Entry(Job(update_id, stage), [lane] if lane else []))
 
+    async def end(self, update_id: int) -> None:
+        """See UpdateQueue."""
+        self._start(self._repeat(partial(self._inbox.end, update_id), update_id))
+
     async def cancel_replies(self, chat_id: int) -> None:
         """See UpdateQueue."""
         for lane in find_reply_lanes(chat_id):
@@ -114,24 +119,32 @@ class LocalQueue:
         if entry.is_running or any(self._lanes[lane][0] is not entry for lane in entry.lanes):
             return
         entry.is_running = True
-        task = asyncio.create_task(self._run(entry))
+        self._start(self._run(entry))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, entry: _Entry) -> None:
-        """Handle a job, again if it could not be stored."""
         try:
-            while self._handle is not None and not self._stopping.is_set():
-                try:
-                    return await self._handle(entry.job)
-                except StoppingError:
-                    return None
-                except StoreError:
-                    logger.exception("update %d: tried again", entry.job.update_id)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
+            if self._handle is not None:
+                await self._repeat(partial(self._handle, entry.job), entry.job.update_id)
         finally:
             self._remove(entry)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], update_id: int) -> None:
+        """Do something, again if it could not be stored, until the bot is stopped."""
+        while True:
+            try:
+                return await work()
+            except StoppingError:
+                return None
+            except StoreError:
+                logger.exception("update %d could not be stored: tried again", update_id)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
+                return None
 
     def _remove(self, entry: _Entry) -> None:
         """Remove a job from its lanes, and start those behind it."""

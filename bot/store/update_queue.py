@@ -75,6 +75,9 @@ class UpdateQueue(Protocol):
     ) -> None:
         """Add the second stage of an update, which is `busy` if its chat waits for too many."""
 
+    async def end(self, update_id: int) -> None:
+        """Record that an update is handled; the jobs behind it do not wait for that."""
+
     async def cancel_replies(self, chat_id: int) -> None:
         """End the updates of a chat whose replies wait, or whose process has died."""
 

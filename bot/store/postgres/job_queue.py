@@ -25,7 +25,7 @@ from sqlalchemy import Connection, bindparam, text, update
 
 from bot.errors import StoppingError
 from bot.store.database import Database
-from bot.store.inbox import HANDLED, WAITING
+from bot.store.inbox import HANDLED, WAITING, Inbox
 from bot.store.tables import inbox
 from bot.store.update_queue import (
     MAX_JOBS_IN_CHAT,
@@ -175,6 +175,10 @@ class JobQueue:
             self._defer(connection, update_id, stage, lane)
 
         await self._database.write(write)
+
+    async def end(self, update_id: int) -> None:
+        """See UpdateQueue; here it is recorded before the job ends, so that none gets lost."""
+        await Inbox(self._database).end(update_id)
 
     async def cancel_replies(self, chat_id: int) -> None:
         """See UpdateQueue."""

@@ -292,8 +292,6 @@ def _compare(
     *,
     present: bool,
 ) -> Comparison:
-    from sklearn.metrics import roc_auc_score
-
     rows = [
         (one.session, one.occasion.answered_by == name, one.fitted[name], one.own[name])
         for name in names
@@ -305,9 +303,13 @@ def _compare(
     answered, fitted, own = (np.array([row[column] for row in rows]) for column in (1, 2, 3))
 
     def measure(predicted: NDArray[np.float64], chosen: Numbers) -> float:
-        # 0.5 where a resample has only answers, or none
-        has_both = 0 < answered[chosen].sum() < len(chosen)
-        return float(roc_auc_score(answered[chosen], predicted[chosen])) if has_both else 0.5
+        """Return the AUC, much faster than sklearn: there are thousands of resamples."""
+        hit = answered[chosen]
+        yes, no = predicted[chosen][hit], np.sort(predicted[chosen][~hit])
+        if not len(yes) or not len(no):
+            return 0.5
+        below = np.searchsorted(no, yes) + np.searchsorted(no, yes, "right")
+        return float(below.mean() / (2 * len(no)))
 
     def subtract(chosen: Numbers) -> float:
         return measure(own, chosen) - measure(fitted, chosen)

@@ -98,6 +98,7 @@ def test_the_command_prints_tables_of_a_dataset(habits_dataset):
     assert "| all of them | 100 |" in found.stdout
 
 
+@pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 def test_the_command_compares_a_versions_own_distribution(trained, habits_dataset):
     found = run(habits_dataset, "--split", "validation", "--models", str(trained.root))
 

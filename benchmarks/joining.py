@@ -1,19 +1,35 @@
 """Measure how well the model of joining unprompted predicts who answers held-out lines.
 
-`python -m benchmarks.joining demo/dataset` prints the figures of docs/chatty.md.
+`python -m benchmarks.joining demo/dataset` prints the figures of docs/chatty.md. With `--models
+artifacts` it compares the current version's own distribution over who speaks next.
 """
 
 import argparse
+import math
 import random
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 
-from model.errors import UnderstudyError
-from model.joining import Propensity
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifacts.registry import Registry
+from model.chat.conversation import context_before
+from model.chat.eligibility import Line
+from model.chat.prompt import format_line, render_context, split_line
+from model.errors import DatasetError, UnderstudyError
+from model.joining import LineFacts, Propensity
+from model.speaking.speaker import Speaker, open_speaker
+from pipeline.dataset.pairs import Pair
 from pipeline.dataset.split import SPLITS, SplitName
-from pipeline.dataset.storage import load_dataset, read_conversations
+from pipeline.dataset.storage import Dataset, load_dataset, read_conversations
+from pipeline.evaluation.intervals import Estimate, Numbers, resample_sessions
 from pipeline.training.joining import Occasion, find_occasions, fit_propensity
 
 REPORTED_LEVELS = (25, 50, 100)
@@ -131,7 +147,6 @@ def _measure_voice(
     probabilities: Sequence[Mapping[str, float]],
     joiners: Mapping[int, Sequence[str | None]],
 ) -> VoiceResult:
-    import numpy as np
     from sklearn.metrics import roc_auc_score
 
     indices = [index for index, one in enumerate(found) if one.newest.by != name]
@@ -162,14 +177,192 @@ def _measure_voice(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An occasion of a session, and both models' probabilities that each voice answers it.
+
+    `seconds` is the time that the version needed.
+    """
+
+    session: int
+    occasion: Occasion
+    fitted: Mapping[str, float]
+    own: Mapping[str, float]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The AUC of the fitted model and of the version's own distribution, with their difference."""
+
+    name: str
+    present: bool
+    occasions: int
+    answers: int
+    fitted: Estimate
+    own: Estimate
+    difference: Estimate
+
+
+def predict_occasions(dataset: Dataset, split: SplitName, speaker: Speaker) -> list[Prediction]:
+    """Return both models' predictions for the occasions of a held-out split.
+
+    Raises:
+        DatasetError: Some lines are in no pair, as in chats where not everybody has a voice.
+    """
+    conversations = read_conversations(dataset.folder, dataset.roster)
+    propensity = fit_propensity(conversations["train"], dataset.roster)
+    pairs = dataset.validation if split == "validation" else dataset.test
+    rebuilt = rebuild_lines(pairs, conversations[split])
+    window = speaker.artifact.card.window
+    earlier: list[Line] = []
+    found = []
+    for session, (conversation, lines) in enumerate(
+        zip(conversations[split], rebuilt, strict=True)
+    ):
+        ends = {id(line): end for end, line in enumerate(conversation, len(earlier) + 1)}
+        earlier += lines
+        for occasion in find_occasions(conversation):
+            until = earlier[: ends[id(occasion.newest)]]
+            context = render_context(context_before(until, occasion.newest.at, window))
+            begun = time.perf_counter()
+            own = predict_speaker(speaker, context, list(propensity.voices))
+            seconds = time.perf_counter() - begun
+            fitted = {name: propensity.probability(occasion.conversation, name) for name in own}
+            found.append(Prediction(session, occasion, fitted, own, seconds))
+    return found
+
+
+def rebuild_lines(
+    pairs: Iterable[Pair], conversations: Sequence[Sequence[LineFacts]]
+) -> list[list[Line]]:
+    """Return the conversations' lines with their words, which only the pairs contain.
+
+    Raises:
+        DatasetError: Some lines are in no pair.
+    """
+    sessions: dict[int, dict[int, str]] = defaultdict(dict)
+    for pair in pairs:
+        lines = sessions[pair.session]
+        if pair.since == pair.session:  # otherwise the context reaches into an earlier session
+            lines.update(zip(pair.context_ids, pair.context, strict=False))
+        turn = (format_line(pair.voice, text) for text in pair.target)
+        lines.update(zip(pair.message_ids, turn, strict=False))
+    rebuilt = [
+        [
+            Line(number, 0, *split_line(line), sent_at=facts.at)
+            for (number, line), facts in zip(sorted(own.items()), conversation, strict=False)
+        ]
+        for (_, own), conversation in zip(sorted(sessions.items()), conversations, strict=False)
+    ]
+    authors = [[line.speaker for line in lines] for lines in rebuilt]
+    if authors != [[line.by for line in conversation] for conversation in conversations]:
+        raise DatasetError("some lines are in no pair: compare on the demo's dataset")
+    return rebuilt
+
+
+def predict_speaker(
+    speaker: Speaker, context: Sequence[str], names: Sequence[str]
+) -> dict[str, float]:
+    """Return the version's probability that each of these people speaks next."""
+    prompt = speaker.codec.prompt_ids(context, speaker.artifact.card.max_prompt_tokens)
+    labels = [speaker.codec.label_ids(name) for name in names]
+    weights = list(map(math.exp, speaker.engine.label_scores(prompt, labels)))
+    return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+
+
+def compare(predictions: Sequence[Prediction], seed: int = 0) -> list[Comparison]:
+    """Compare both models for each voice and for all, on all lines and where the friend is present.
+
+    The intervals resample whole sessions.
+    """
+    names = list(predictions[0].own)
+    return [
+        _compare(label, predictions, own, seed, present=present)
+        for present in (False, True)
+        for label, own in [*((name, [name]) for name in names), ("all of them", names)]
+    ]
+
+
+def _compare(
+    label: str,
+    predictions: Sequence[Prediction],
+    names: Sequence[str],
+    seed: int,
+    *,
+    present: bool,
+) -> Comparison:
+    rows = [
+        (one.session, one.occasion.answered_by == name, one.fitted[name], one.own[name])
+        for name in names
+        for one in predictions
+        if one.occasion.newest.by != name
+        and not (present and all(line.by != name for line in one.occasion.conversation))
+    ]
+    sessions = [row[0] for row in rows]
+    answered, fitted, own = (np.array([row[column] for row in rows]) for column in (1, 2, 3))
+
+    def measure(predicted: NDArray[np.float64], chosen: Numbers) -> float:
+        """Return the AUC, much faster than sklearn: there are thousands of resamples."""
+        hit = answered[chosen]
+        yes, no = predicted[chosen][hit], np.sort(predicted[chosen][~hit])
+        if not len(yes) or not len(no):
+            return 0.5
+        below = np.searchsorted(no, yes) + np.searchsorted(no, yes, "right")
+        return float(below.mean() / (2 * len(no)))
+
+    def subtract(chosen: Numbers) -> float:
+        return measure(own, chosen) - measure(fitted, chosen)
+
+    return Comparison(
+        name=label,
+        present=present,
+        occasions=len(rows),
+        answers=int(answered.sum()),
+        fitted=resample_sessions(sessions, partial(measure, fitted), seed),
+        own=resample_sessions(sessions, partial(measure, own), seed),
+        difference=resample_sessions(sessions, subtract, seed),
+    )
+
+
+def format_comparison(comparisons: Iterable[Comparison], predictions: Sequence[Prediction]) -> str:
+    """Return the comparison as Markdown, with the time of one decision."""
+    lines = [
+        (
+            "| voice | lines | of others | answered | AUC, regression | AUC, model "
+            "| model − regression |"
+        ),
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {one.name} | {'present' if one.present else 'all'} | {one.occasions:,} "
+            f"| {one.answers:,} | {_format(one.fitted)} | {_format(one.own)} "
+            f"| {_format(one.difference, '+')} |"
+            for one in comparisons
+        ),
+        "",
+        f"The version's median time: {1_000 * median(p.seconds for p in predictions):,.0f} ms.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _format(one: Estimate, sign: str = "") -> str:
+    return f"{one.value:{sign}.3f} ({one.low:{sign}.3f} to {one.high:{sign}.3f})"
+
+
 def main() -> None:
     """Fit a dataset's training split and print how voices would join a held-out split."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.joining", description=main.__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
+    parser.add_argument("--models", type=Path, help="compare with the current version here")
     given = parser.parse_args()
     try:
-        sys.stdout.write(format_report(measure_dataset(given.dataset, given.split)))
+        if given.models is None:
+            sys.stdout.write(format_report(measure_dataset(given.dataset, given.split)))
+        else:
+            speaker = open_speaker(Registry(given.models).open("current"))
+            found = predict_occasions(load_dataset(given.dataset), given.split, speaker)
+            sys.stdout.write(format_comparison(compare(found), found))
     except UnderstudyError as error:
         sys.exit(f"joining: {error}")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.joining import measure_joining
+from benchmarks.joining import Prediction, compare, measure_joining
 from model.joining import FEATURES, LEVELS, LineFacts, Propensity, VoiceWeights
 from pipeline.training.joining import Occasion
 
@@ -62,6 +62,29 @@ def test_a_voice_that_never_answers_there_is_left_out():
     assert measure_joining(knowing(), [occasion("Rui", None)]) == ()
 
 
+def test_both_models_are_compared_on_all_lines_and_where_the_friend_is_present():
+    pairs = [
+        *[(occasion("Rui", "Ana", ["Ana"]), 0.9, 0.8)] * 2,
+        *[(occasion("Rui", None, ["Ana"]), 0.1, 0.9)] * 2,
+        *[(occasion("Rui", None), 0.2, 0.1)] * 4,
+        (occasion("Ana", "Rui"), 0.9, 0.9),
+    ]
+    found = [
+        Prediction(n, one, fitted={"Ana": fitted}, own={"Ana": own})
+        for n, (one, fitted, own) in enumerate(pairs)
+    ]
+
+    ana, everybody, ana_present, _ = compare(found)
+
+    assert (ana.name, ana.present, ana.occasions, ana.answers) == ("Ana", False, 8, 2)
+    assert (ana.fitted.value, ana.own.value) == (1, pytest.approx(4 / 6))
+    assert ana.difference.value == pytest.approx(-2 / 6)
+    assert (everybody.name, everybody.fitted) == ("all of them", ana.fitted)
+    assert (ana_present.present, ana_present.occasions) == (True, 4)
+    assert (ana_present.fitted.value, ana_present.own.value) == (1, 0)
+    assert ana_present.difference.low <= ana_present.difference.value == -1
+
+
 def run(folder, *more):
     command = [sys.executable, "-m", "benchmarks.joining", str(folder), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -73,3 +96,12 @@ def test_the_command_prints_tables_of_a_dataset(habits_dataset):
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("| voice | lines of others | answered |")
     assert "| all of them | 100 |" in found.stdout
+
+
+@pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
+def test_the_command_compares_a_versions_own_distribution(trained, habits_dataset):
+    found = run(habits_dataset, "--split", "validation", "--models", str(trained.root))
+
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("| voice | lines | of others |")
+    assert "| all of them | present |" in found.stdout

@@ -49,6 +49,7 @@ async def test_polling_an_update_that_cannot_be_read(stage, group, zoe, log):
     assert holds_nothing(log(), stage)
 
 
+@pytest.mark.over_http
 async def test_a_webhook_receives_an_update_that_cannot_be_read(stage, hook, knock, group, log):  # noqa: F811
     async with hook():
         await knock(update(7, text=SECRETS[0], date="soon"))

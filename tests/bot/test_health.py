@@ -49,6 +49,7 @@ def let_time_pass(url, seconds):
     os.utime(heartbeat_file(url), (then, then))
 
 
+@pytest.mark.over_http
 async def test_a_process_is_healthy_while_it_works_and_not_if_it_hangs_or_is_dead(desk):
     url = f"sqlite+aiosqlite:///{desk.folder}/understudy.db"
     write_beat(url)  # as an earlier process that was killed

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.figures import peak_memory
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import load_codec, make_codec
-from model.speaking.engine import Request, open_engine, share_heap
+from model.speaking.engine import GenerationRequest, open_engine, share_heap
 from pipeline.training.known_bases import SHAPES, build, needs_of
 
 CANDIDATES = 8
@@ -68,7 +68,7 @@ def generate(folder: Path, family: str) -> None:
     engine = open_engine(folder / "engine", family, codec, device="cpu")
     loaded = peak_memory()
     prompt, forced = [5 + n % 300 for n in range(384)], [7, 8]
-    request = Request(prompt, forced, forced)
+    request = GenerationRequest(prompt, forced, forced)
     decoding = Decoding(max_new_tokens=32, candidates=CANDIDATES)
     began = time.process_time()
     spoken = [c.ids or [9] for c in engine.candidates([request], decoding)[0]]

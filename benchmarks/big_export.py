@@ -34,7 +34,7 @@ _ACTIONS = ("pin_message", "invite_members", "remove_members", "edit_group_title
 _REACTIONS = ("👍", "❤", "🔥", "😁", "😢")
 
 
-class Talk:
+class GeneratedChat:
     """Everything that is drawn; one seed draws one chat."""
 
     def __init__(self, seed):
@@ -105,7 +105,7 @@ class Talk:
 
 def entries(messages, seed=SEED):
     """Yield a chat's entries, one after the other."""
-    talk = Talk(seed)
+    talk = GeneratedChat(seed)
     draw = talk.random
     for number in range(1, messages + 1):
         talk.moment()

@@ -19,7 +19,7 @@ import torch
 from model.artifacts.artifact import Artifact, Decoding
 from model.artifacts.registry import Registry
 from model.speaking import candidates
-from model.speaking.candidates import Reply, ReplyScores, compute_merit
+from model.speaking.candidates import ReplyScores, ScoredReply, compute_merit
 from model.speaking.speaker import Ask, Speaker, open_speaker
 from pipeline.dataset.pairs import sample_evenly, select_half
 from pipeline.dataset.storage import Dataset, load_dataset
@@ -28,8 +28,8 @@ from pipeline.evaluation.evaluate import split_pool
 from pipeline.evaluation.fit import Ranked, make_questions, rank_candidates
 from pipeline.evaluation.heldout import (
     Answer,
-    Line,
-    Turn,
+    HeldOutLine,
+    HeldOutTurn,
     list_lines,
     make_real_answers,
     make_turns,
@@ -62,8 +62,8 @@ RULES = (
 class Drawn:
     """A validation turn's candidates, and what a rule knows of them."""
 
-    turn: Turn
-    replies: tuple[Reply, ...]
+    turn: HeldOutTurn
+    replies: tuple[ScoredReply, ...]
     scores: tuple[ReplyScores, ...]
 
 
@@ -120,7 +120,7 @@ def main() -> None:
         print(describe(name, judged, list(choose(judged, rule))), flush=True)
 
 
-def draw(artifact: Artifact, turns: Sequence[Turn], decoding: Decoding) -> tuple[Drawn, ...]:
+def draw(artifact: Artifact, turns: Sequence[HeldOutTurn], decoding: Decoding) -> tuple[Drawn, ...]:
     """Draw candidates for turns with two speakers; turns without any are left out."""
     speakers = [open_speaker(artifact, seed=0, decoding=decoding) for _ in range(2)]
     limit, codec = artifact.card.max_prompt_tokens, speakers[0].codec
@@ -134,7 +134,7 @@ def draw(artifact: Artifact, turns: Sequence[Turn], decoding: Decoding) -> tuple
         return tuple(one for own in pool.map(work, range(2)) for one in own)
 
 
-def _draw_batch(speaker: Speaker, turns: Sequence[Turn]) -> Iterator[Drawn]:
+def _draw_batch(speaker: Speaker, turns: Sequence[HeldOutTurn]) -> Iterator[Drawn]:
     for turn, replies in zip(
         turns, speaker.candidates([Ask(t.context, t.voice) for t in turns]), strict=True
     ):
@@ -164,7 +164,7 @@ def judge(dataset: Dataset, artifact: Artifact, cache: Path, drawn: Sequence[Dra
     )
     lines = {
         arm: [
-            judges.score([Line(a.asked.voice, text) for text in a.messages])[BOTH][0]
+            judges.score([HeldOutLine(a.asked.voice, text) for text in a.messages])[BOTH][0]
             for a in answers
         ]
         for arm, answers in arms.items()

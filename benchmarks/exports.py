@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.big_export import write_big_export
-from benchmarks.figures import Figure, Processes, measure, peak_memory
+from benchmarks.figures import ChildProcesses, Figure, measure, peak_memory
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "1000000"))
 
@@ -19,7 +19,8 @@ def run() -> list[Figure]:
         folder = Path(temporary)
         export = write_big_export(folder / "result.json", MESSAGES)
         ours, theirs = (
-            Processes("benchmarks.exports", which, export, folder) for which in ("ours", "pandas")
+            ChildProcesses("benchmarks.exports", which, export, folder)
+            for which in ("ours", "pandas")
         )
         return [
             measure(

@@ -77,7 +77,7 @@ def measure(
     )  # fmt: skip
 
 
-class Processes:
+class ChildProcesses:
     """Runs of a program in processes of their own, of which each prints several figures as JSON."""
 
     def __init__(self, module: str, *arguments: object) -> None:

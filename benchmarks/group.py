@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks.figures import ROOT, Figure, measure, percentile, seconds
 from benchmarks.store import fill_database
-from bot.playground.objects import Chat as PlayChat
+from bot.playground.objects import SimulatedChat as PlayChat
 from bot.playground.objects import User
 from bot.playground.telegram import TOKEN, Telegram
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import SimulatedChat
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 from tests.telegram_server import serve
 
@@ -64,7 +64,7 @@ async def talk(
     await asyncio.to_thread(_make_folder, folder, database)
     telegram = Telegram(can_read_all=True)
     async with serve(telegram) as url:
-        card = replace(CARD, chats=tuple(Chat(chat_id, "Friends") for chat_id in chats))
+        card = replace(CARD, chats=tuple(SimulatedChat(chat_id, "Friends") for chat_id in chats))
         stage = Stage(telegram, url, FakeSpeaker(), folder, card)
         async with stage.running(log_level="ERROR"):
             groups = [telegram.chat(chat_id, title="Friends") for chat_id in chats]

@@ -26,7 +26,7 @@ from benchmarks.figures import peak_memory
 from bot.services.access import ANY_PRIVATE_CHAT, build_access
 from bot.services.model_holder import ModelChange, ModelSet, SpeakerCache
 from bot.settings import Settings
-from model.artifacts.artifact import Artifact, Chat, load_artifact, save_card
+from model.artifacts.artifact import Artifact, LearnedChat, load_artifact, save_card
 from model.artifacts.registry import GROUPS, Registry
 from model.speaking.engine import share_heap
 from model.speaking.speaker import open_speaker
@@ -70,7 +70,9 @@ def copy_models(source: Registry, folder: Path, groups: int) -> Path:
         shutil.copytree(artifact.path, version, copy_function=os.link)
         (version / "model.json").unlink()
         (version / "roster.json").unlink()
-        card = replace(artifact.card, public=False, chats=(Chat(-1 - number, f"Group {number}"),))
+        card = replace(
+            artifact.card, public=False, chats=(LearnedChat(-1 - number, f"Group {number}"),)
+        )
         save_card(card, version)
         (home / "current").write_text(f"{artifact.path.name}\n")
     return root

@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 
 from benchmarks import group, store
 from benchmarks.big_export import write_big_export
-from benchmarks.figures import ROOT, Processes, seconds
-from bot.playground.objects import Chat, User
+from benchmarks.figures import ROOT, ChildProcesses, seconds
+from bot.playground.objects import SimulatedChat, User
 from model.artifacts.registry import Registry
 from model.chat.names import VoiceMatcher
 from model.chat.roster import Person
@@ -76,7 +76,7 @@ def measure_messages() -> list[Curve]:
         folder = Path(temporary)
         for size in MESSAGES:
             export = write_big_export(folder / f"{size}/result.json", size)
-            runs = Processes("benchmarks.exports", "ours", export, export.parent)
+            runs = ChildProcesses("benchmarks.exports", "ours", export, export.parent)
             build.values.append(runs.ask("seconds")())
             memory.values.append(runs.ask("memory")())
             export.unlink()
@@ -125,7 +125,7 @@ def measure_groups() -> list[Curve]:
     return [last]
 
 
-async def _ask_together(stage: Stage, groups: list[Chat], users: list[User]) -> float:
+async def _ask_together(stage: Stage, groups: list[SimulatedChat], users: list[User]) -> float:
     """Return the milliseconds until every group has the reply to a command sent at once."""
     started = time.perf_counter()
     await asyncio.gather(*(stage.answer(one, users[1], "/as João") for one in groups))

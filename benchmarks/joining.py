@@ -192,7 +192,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class JoiningComparison:
     """The AUC of the fitted model and of the version's own distribution, with their difference."""
 
     name: str
@@ -271,7 +271,7 @@ def predict_speaker(
     return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
 
 
-def compare(predictions: Sequence[Prediction], seed: int = 0) -> list[Comparison]:
+def compare(predictions: Sequence[Prediction], seed: int = 0) -> list[JoiningComparison]:
     """Compare both models for each voice and for all, on all lines and where the friend is present.
 
     The intervals resample whole sessions.
@@ -291,7 +291,7 @@ def _compare(
     seed: int,
     *,
     present: bool,
-) -> Comparison:
+) -> JoiningComparison:
     rows = [
         (one.session, one.occasion.answered_by == name, one.fitted[name], one.own[name])
         for name in names
@@ -314,7 +314,7 @@ def _compare(
     def subtract(chosen: Numbers) -> float:
         return measure(own, chosen) - measure(fitted, chosen)
 
-    return Comparison(
+    return JoiningComparison(
         name=label,
         present=present,
         occasions=len(rows),
@@ -325,7 +325,9 @@ def _compare(
     )
 
 
-def format_comparison(comparisons: Iterable[Comparison], predictions: Sequence[Prediction]) -> str:
+def format_comparison(
+    comparisons: Iterable[JoiningComparison], predictions: Sequence[Prediction]
+) -> str:
     """Return the comparison as Markdown, with the time of one decision."""
     lines = [
         (

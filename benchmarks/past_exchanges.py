@@ -21,9 +21,9 @@ from model.chat.prompt import format_line, split_line
 from model.chat.words import split_words
 from pipeline.dataset.pairs import SessionLine, sample_evenly
 from pipeline.dataset.storage import Dataset, load_dataset
-from pipeline.evaluation.heldout import Turn, make_turns, silence_voice
+from pipeline.evaluation.heldout import HeldOutTurn, make_turns, silence_voice
 from pipeline.evaluation.intervals import ratio
-from pipeline.evaluation.scorer import Request, Score, score_replies
+from pipeline.evaluation.scorer import ReplyScore, ScoringRequest, score_replies
 from pipeline.training import encoding
 from pipeline.training.bases import open_tuned
 
@@ -122,9 +122,11 @@ def score(dataset_folder: Path, models: Path, per_voice: int) -> None:
     print(f"{len(turns)} turns of {len(names)} voices")
     for choice in ("none", "random", "retrieved"):
 
-        def ask(turn: Turn, name: str, context: Sequence[str], choice: Choice = choice) -> Request:
+        def ask(
+            turn: HeldOutTurn, name: str, context: Sequence[str], choice: Choice = choice
+        ) -> ScoringRequest:
             shown = memory.find(choice, name, context, turn.session, rng)
-            return Request((*shown, *context), ((name, turn.messages),))
+            return ScoringRequest((*shown, *context), ((name, turn.messages),))
 
         own = _score(base, [ask(turn, turn.voice, turn.context) for turn in turns])
         loss = ratio(
@@ -152,7 +154,7 @@ def score(dataset_folder: Path, models: Path, per_voice: int) -> None:
         )
 
 
-def _score(base: Any, requests: Sequence[Request]) -> list[Score]:
+def _score(base: Any, requests: Sequence[ScoringRequest]) -> list[ReplyScore]:
     return [one for [one] in score_replies(base, requests, _LIMIT)]
 
 

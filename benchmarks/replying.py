@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figures import Figure, Processes, measure, peak_memory, seconds
+from benchmarks.figures import ChildProcesses, Figure, measure, peak_memory, seconds
 
 FLAN_T5_SMALL = "google/flan-t5-small"
 MEMORY = {FLAN_T5_SMALL: 260, "google/flan-t5-base": 650, "smollm2": 450}
@@ -64,9 +64,9 @@ def _measure_memory(base: str, limit: int) -> Figure:
         )  # fmt: skip
 
 
-def _start_both(folder: Path) -> tuple[Processes, Processes]:
+def _start_both(folder: Path) -> tuple[ChildProcesses, ChildProcesses]:
     ours, theirs = (
-        Processes("benchmarks.replying", which, folder) for which in ("ours", "transformers")
+        ChildProcesses("benchmarks.replying", which, folder) for which in ("ours", "transformers")
     )
     return ours, theirs
 
@@ -116,12 +116,12 @@ def _describe(folder: Path) -> dict[str, Any]:
 def _open_ours(folder: Path) -> Callable[[int], object]:
     from model.artifacts.artifact import Decoding
     from model.artifacts.tokenizer import load_codec
-    from model.speaking.engine import Request, open_engine, share_heap
+    from model.speaking.engine import GenerationRequest, open_engine, share_heap
 
     share_heap()  # as the bot does
     codec = load_codec(folder / "tokenizer.json")
     engine = open_engine(folder / "engine", _describe(folder)["family"], codec, device="cpu")
-    request = Request([5 + n % 300 for n in range(PROMPT_TOKENS)], [7, 8], [7, 8])
+    request = GenerationRequest([5 + n % 300 for n in range(PROMPT_TOKENS)], [7, 8], [7, 8])
 
     def draw(candidates: int) -> object:
         decoding = Decoding(max_new_tokens=REPLY_TOKENS, candidates=candidates)

@@ -10,8 +10,8 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.chat.prompt import parse_reply
 from model.errors import ArtifactError
-from model.speaking.candidates import Reply, choose_reply
-from model.speaking.engine import Request
+from model.speaking.candidates import ScoredReply, choose_reply
+from model.speaking.engine import GenerationRequest
 from model.speaking.speaker import open_speaker
 
 CONTEXT = (
@@ -36,7 +36,7 @@ def speaker(request):
 @pytest.mark.parametrize("candidates", [1, 4, 8], ids=lambda n: f"{n} candidates")
 def test_drawing_a_reply(benchmark, speaker, candidates):
     label = speaker.codec.label_ids("Hugo")
-    request = Request(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
+    request = GenerationRequest(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
     decoding = Decoding(candidates=candidates, max_new_tokens=32)
 
     benchmark(speaker.engine.candidates, [request], decoding)
@@ -48,7 +48,7 @@ def test_choosing_one_of_eight_costs_little_more_than_the_former_choice_among_fo
     """Compare with four candidates that are scored without context under five names each."""
     names = ["Hugo", "Tiago", "Leonardo", "Andre", "Raul"]
     label = speaker.codec.label_ids("Hugo")
-    request = Request(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
+    request = GenerationRequest(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
     bare = speaker.codec.prompt_ids((), 384)
 
     def measure(candidates, choose):
@@ -56,7 +56,7 @@ def test_choosing_one_of_eight_costs_little_more_than_the_former_choice_among_fo
         decoding = Decoding(candidates=candidates, max_new_tokens=32)
         [drawn] = speaker.engine.candidates([request], decoding)
         texts = [speaker.codec.reply_text("Hugo", one.ids) for one in drawn]
-        choose([Reply(parse_reply("Hugo", text), 0.0) for text in texts], decoding)
+        choose([ScoredReply(parse_reply("Hugo", text), 0.0) for text in texts], decoding)
         return time.process_time() - started
 
     def choose_as_before(replies, _):

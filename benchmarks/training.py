@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.figures import Figure, Processes, measure, seconds
+from benchmarks.figures import ChildProcesses, Figure, measure, seconds
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions, Pair
 from pipeline.dataset.sample import write_sample
@@ -41,8 +41,8 @@ def run() -> list[Figure]:
         return [
             measure(
                 "training, FLAN-T5-small's shape", "examples/s",
-                Processes("benchmarks.training", "ours", folder).ask("speed"),
-                baseline=Processes("benchmarks.training", "notebook", folder).ask("speed"),
+                ChildProcesses("benchmarks.training", "ours", folder).ask("speed"),
+                baseline=ChildProcesses("benchmarks.training", "notebook", folder).ask("speed"),
                 baseline_name="the notebook's recipe in transformers", is_rate=True,
                 wanted="≥ 12×", is_met=lambda _, ratio: ratio >= 12,
             )

@@ -7,7 +7,7 @@ from functools import partial
 
 from bot.application import DurableApplication
 from bot.services.state import BotState
-from bot.transport.metrics import Distribution, Figure, serving_metrics
+from bot.transport.metrics import Distribution, MetricFigure, serving_metrics
 
 
 def serve_monitoring(app: DurableApplication, state: BotState) -> AbstractAsyncContextManager[None]:
@@ -28,7 +28,7 @@ def serve_monitoring(app: DurableApplication, state: BotState) -> AbstractAsyncC
 
 async def collect_figures(
     app: DurableApplication, state: BotState
-) -> Sequence[Figure | Distribution]:
+) -> Sequence[MetricFigure | Distribution]:
     """Return the figures of this process, and of the queue that it shares.
 
     Raises:
@@ -42,30 +42,30 @@ async def collect_figures(
     is_leading = replica is None or replica.leadership.is_leading.is_set()
     histogram = measured.generation
 
-    def gauge(name: str, description: str, value: float) -> Figure:
-        return Figure(f"understudy_{name}", description, {"": value})
+    def gauge(name: str, description: str, value: float) -> MetricFigure:
+        return MetricFigure(f"understudy_{name}", description, {"": value})
 
     return [
-        Figure(
+        MetricFigure(
             "understudy_updates", "Updates that were started, by kind", app.updates, "kind",
             is_counter=True,
         ),
         gauge("updates_waiting", "Updates that are not handled yet, in the database", waiting),
         gauge("oldest_update_age_seconds", "The age of the oldest of them", age),
-        Figure("understudy_jobs_waiting", "Jobs that wait, by queue", jobs, "queue"),
-        Figure(
+        MetricFigure("understudy_jobs_waiting", "Jobs that wait, by queue", jobs, "queue"),
+        MetricFigure(
             "understudy_messages", "Messages by the state in which sending ended",
             measured.messages, "state", is_counter=True,
         ),
-        Figure(
+        MetricFigure(
             "understudy_requests_unanswered", "Requests without a reply, by reason",
             measured.unanswered, "reason", is_counter=True,
         ),
-        Figure(
+        MetricFigure(
             "understudy_candidates_rejected", "Candidates that may not be sent, by reason",
             measured.rejected, "reason", is_counter=True,
         ),
-        Figure(
+        MetricFigure(
             "understudy_tokens", "Tokens of all candidates that were drawn",
             {"": measured.tokens}, is_counter=True,
         ),
@@ -76,7 +76,7 @@ async def collect_figures(
         gauge("replies_pending", "Replies in progress in this process", state.replies.pending),
         gauge("leading", "Whether this process polls and cleans up", is_leading),
         gauge("tasks_failing", "Background tasks whose last step failed", len(state.jobs.failing)),
-        Figure(
+        MetricFigure(
             "understudy_model_info", "The versions of models in use",
             {one.current.version: 1 for one in state.models.usable}, "version",
         ),

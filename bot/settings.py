@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bot.errors import SettingsError
 from model.chat.telegram_ids import BOT_TOKEN
 
-Consent = Literal["ask", "roster"]
+ConsentRule = Literal["ask", "roster"]
 Device = Literal["auto", "cpu", "cuda"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["text", "json"]
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     webhook_listen: str = "127.0.0.1:8443"
     webhook_secret: SecretStr | None = None
     metrics_listen: str | None = None
-    consent: Consent = "ask"
+    consent: ConsentRule = "ask"
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
     parallel_replies: Annotated[int, Field(ge=1, le=16)] = 1

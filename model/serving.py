@@ -26,7 +26,7 @@ from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped
 from model.speaking.batching import CandidateCall, draw_together
 from model.speaking.client import OWNER, SECONDS
-from model.speaking.engine import Candidate, Engine, Request
+from model.speaking.engine import Candidate, Engine, GenerationRequest
 from model.speaking.speaker import load_engine
 
 _BATCH_WAIT = 0.01  # seconds that the first request of a batch waits for others
@@ -196,7 +196,9 @@ class Worker:
         engine = loaded.engine
         match body:
             case CandidatesBody():
-                requests = [Request(one.prompt, one.forced, one.label) for one in body.requests]
+                requests = [
+                    GenerationRequest(one.prompt, one.forced, one.label) for one in body.requests
+                ]
                 deadline = time.monotonic() + body.seconds_left
                 found = await self._draw(
                     CandidateCall(version, engine, requests, body.decoding, deadline, is_given_up)

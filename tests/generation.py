@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from model.artifacts.artifact import Decoding
-from model.speaking.engine import Request
+from model.speaking.engine import GenerationRequest
 
 CONTEXTS = (
     ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow"),
@@ -20,7 +20,7 @@ _SAMPLED = replace(FAIR, candidates=50, temperature=1.2, top_k=5, repetition_pen
 def request_of(codec, context, name):
     """Return a request for a reply of a voice."""
     label = codec.label_ids(name)
-    return Request(codec.prompt_ids(context, 384), label, label)
+    return GenerationRequest(codec.prompt_ids(context, 384), label, label)
 
 
 def assert_same_distribution(local, remote, codec):

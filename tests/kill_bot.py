@@ -19,7 +19,7 @@ from types import MappingProxyType
 from bot import __main__ as command_line
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
-from model.artifacts.artifact import Artifact, Card, Chat
+from model.artifacts.artifact import Artifact, Card, LearnedChat
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 from model.speaking import speaker
@@ -79,7 +79,7 @@ class Models:
             base="fake",
             family="encoder-decoder",
             roster=Roster(people),
-            chats=(Chat(GROUP, "Habits"),),
+            chats=(LearnedChat(GROUP, "Habits"),),
             window=Window(),
             max_prompt_tokens=512,
         )

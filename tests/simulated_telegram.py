@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
-from bot.playground.objects import ApiError, Call, Chat, Json, Member, User
+from bot.playground.objects import ApiError, Call, Json, Member, SimulatedChat, User
 from bot.playground.telegram import Telegram
 
 _SEND_METHODS = {"sendMessage", "sendPhoto", "sendPoll", "sendSticker"}
@@ -61,12 +61,14 @@ class FaultyTelegram(Telegram):
         return result
 
 
-async def remove_bot(telegram: Telegram, chat: Chat, by: User) -> None:
+async def remove_bot(telegram: Telegram, chat: SimulatedChat, by: User) -> None:
     """Remove the bot from a chat."""
     await telegram.set_status(chat, telegram.me, "kicked", by=by)
 
 
-async def move(telegram: Telegram, chat: Chat, new_id: int, by: User, *, order: str) -> Chat:
+async def move(
+    telegram: Telegram, chat: SimulatedChat, new_id: int, by: User, *, order: str
+) -> SimulatedChat:
     """Turn a group into the supergroup `new_id` and return it.
 
     `order` has one letter for each update, in order: `o` the message in the old chat, `n` the

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.playground.telegram import Telegram, add_bot
-from model.artifacts.artifact import Chat, save_card
+from model.artifacts.artifact import LearnedChat, save_card
 from model.artifacts.registry import Registry
 from tests.habits import HABITS, IDS
 from tests.live_group import Friends
@@ -24,7 +24,7 @@ def models(trained_folder, tmp_path):
     shutil.copytree(trained_folder("decoder-only") / "artifacts", root, symlinks=True)
     artifact = Registry(trained_folder("encoder-decoder") / "artifacts").open("current")
     finished = shutil.copytree(artifact.path, tmp_path / "finished")
-    save_card(replace(artifact.card, chats=(Chat(CLIMBERS, "Climbers"),)), finished)
+    save_card(replace(artifact.card, chats=(LearnedChat(CLIMBERS, "Climbers"),)), finished)
     own = Registry(root / "groups" / "climbers")
     own.promote(own.add(finished))
     return Registry(root)

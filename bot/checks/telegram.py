@@ -24,7 +24,7 @@ from bot.services.access import is_admin as has_admin_rights
 from bot.settings import Settings
 from bot.store.database import is_postgres
 from bot.texts import EN
-from model.artifacts.artifact import Card, Chat
+from model.artifacts.artifact import Card, LearnedChat
 from model.chat.names import make_printable, make_printable_name
 from model.findings import Finding, fix, note, ok
 
@@ -135,7 +135,7 @@ async def _can_write_to(bot: Bot, user_id: int) -> bool:
     return True
 
 
-async def _check_group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
+async def _check_group(bot: Bot, chat: LearnedChat) -> tuple[Finding, bool]:
     """Check that the bot is in a chat; return whether it is an admin there."""
     name = f"{make_printable_name(chat.title)} ({chat.chat_id})"
     try:

@@ -18,7 +18,7 @@ from bot.store.outbox import Turn
 from bot.store.quizzes import Quiz
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, place_of
-from bot.transport.outgoing import Question, typing
+from bot.transport.outgoing import QuizQuestion, typing
 from model.chat.conversation import Message as StoredMessage
 from model.chat.eligibility import make_line, target_text
 from model.chat.names import fold
@@ -203,13 +203,13 @@ def is_guessable(text: str) -> bool:
 
 def make_question(
     shown: QuizMessage, voices: Sequence[str], texts: Wording, rng: random.Random
-) -> Question:
+) -> QuizQuestion:
     """Return a quiz about a message; its options are the person, some others and the machine."""
     others = [name for name in voices if name != shown.voice]
     names = [shown.voice, *rng.sample(others, min(MAX_OTHER_NAMES, len(others)))]
     rng.shuffle(names)
     explanation = texts.quiz_machine_answer if shown.is_machine else texts.quiz_friend_answer
-    return Question(
+    return QuizQuestion(
         text=texts.quiz_question.format(text=shown.text),
         options=(*names, texts.quiz_machine),
         right=len(names) if shown.is_machine else names.index(shown.voice),

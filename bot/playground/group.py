@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from bot.playground.objects import Chat, Json, Member, User
+from bot.playground.objects import Json, Member, SimulatedChat, User
 from bot.playground.request import LocalRequest
 from bot.playground.telegram import Telegram
 from bot.run import build, run_until_stopped
@@ -44,7 +44,7 @@ class SimulatedGroup:
     """
 
     def __init__(
-        self, telegram: Telegram, chat: Chat, people: Iterable[User], voices: Iterable[str]
+        self, telegram: Telegram, chat: SimulatedChat, people: Iterable[User], voices: Iterable[str]
     ) -> None:
         self.telegram, self.chat = telegram, chat
         self.people = {user.first_name: user for user in people}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from bot.playground.objects import ApiError, Chat, Json, Member, Upload, utf16_length
+from bot.playground.objects import ApiError, Json, Member, SimulatedChat, Upload, utf16_length
 from bot.playground.world import World
 
 LONGEST_TEXT = 4096
@@ -267,7 +267,7 @@ def _buttons(params: Json) -> Json:
     return {"reply_markup": markup}
 
 
-def _post(world: World, chat: Chat, params: Json, body: Json) -> Json:
+def _post(world: World, chat: SimulatedChat, params: Json, body: Json) -> Json:
     """Post a message in the chat and topic of the call."""
     if chat.member(world.me).status == "restricted":
         raise ApiError(400, MUTE)

@@ -127,7 +127,7 @@ class Member:
 
 
 @dataclass(slots=True)
-class Chat:
+class SimulatedChat:
     """A chat and its members; `person` is the other person of a private chat."""
 
     id: int

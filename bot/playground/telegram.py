@@ -10,9 +10,9 @@ from bot.playground.objects import (
     ANONYMOUS_ADMIN,
     ApiError,
     Call,
-    Chat,
     Json,
     Member,
+    SimulatedChat,
     Upload,
     User,
     sticker,
@@ -62,20 +62,20 @@ class Telegram:
 
     def chat(
         self, chat_id: int, *, title: str, kind: str = "supergroup", is_forum: bool = False
-    ) -> Chat:
+    ) -> SimulatedChat:
         """Add a group, supergroup or channel with the bot as a member."""
-        chat = Chat(chat_id, kind, title, is_forum)
+        chat = SimulatedChat(chat_id, kind, title, is_forum)
         chat.members[self.me.id] = Member(self.me)
         self.world.chats[chat_id] = chat
         return chat
 
-    def private(self, user: User) -> Chat:
+    def private(self, user: User) -> SimulatedChat:
         """Return the private chat of a person and the bot; its id is the person's."""
         members = {self.me.id: Member(self.me), user.id: Member(user)}
-        chat = Chat(user.id, "private", person=user, members=members)
+        chat = SimulatedChat(user.id, "private", person=user, members=members)
         return self.world.chats.setdefault(user.id, chat)
 
-    def topic(self, chat: Chat, name: str) -> int:
+    def topic(self, chat: SimulatedChat, name: str) -> int:
         """Open a topic in a forum and return its thread id; the bot gets no update."""
         body = {"is_topic_message": True, "message_thread_id": chat.last_message_id + 1}
         icon = {"name": name, "icon_color": 0x6FB9F0}
@@ -123,7 +123,7 @@ class Telegram:
 
     async def say(
         self,
-        chat: Chat,
+        chat: SimulatedChat,
         user: User | None,
         text: str | None,
         *,
@@ -165,7 +165,7 @@ class Telegram:
         """Delete a message; a bot gets no update about this."""
         self.world.delete_message(message["chat"]["id"], message["message_id"])
 
-    def message(self, chat: Chat, message_id: int) -> Json:
+    def message(self, chat: SimulatedChat, message_id: int) -> Json:
         """Return the current message, or raise KeyError if it was deleted."""
         return self.world.messages[chat.id, message_id]
 
@@ -213,7 +213,7 @@ class Telegram:
             chosen = {"option_persistent_ids": [str(option)]}
             await self.updates.push("poll_answer", answer | chosen)
 
-    async def migrate(self, chat: Chat, new_id: int) -> Chat:
+    async def migrate(self, chat: SimulatedChat, new_id: int) -> SimulatedChat:
         """Turn a group into the supergroup `new_id` and return it."""
         moved = self.chat(new_id, title=chat.title or "", is_forum=chat.is_forum)
         moved.members = dict(chat.members)
@@ -223,7 +223,7 @@ class Telegram:
         return moved
 
     async def set_status(
-        self, chat: Chat, user: User, status: str, *, by: User | None = None
+        self, chat: SimulatedChat, user: User, status: str, *, by: User | None = None
     ) -> None:
         """Make a user creator, administrator, member, left or kicked; send the bot's updates.
 
@@ -304,7 +304,9 @@ class Telegram:
         return await answer if inspect.isawaitable(answer) else answer
 
 
-async def add_bot(telegram: Telegram, chat: Chat, by: User, status: str = "member") -> None:
+async def add_bot(
+    telegram: Telegram, chat: SimulatedChat, by: User, status: str = "member"
+) -> None:
     """Add the bot to a chat, even if it is already a member."""
     chat.members[telegram.me.id] = Member(telegram.me, "left")
     chat.members.setdefault(by.id, Member(by))

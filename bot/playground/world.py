@@ -7,9 +7,9 @@ from typing import TypeAlias
 from bot.playground.objects import (
     ANONYMOUS_ADMIN,
     ApiError,
-    Chat,
     Json,
     Member,
+    SimulatedChat,
     Upload,
     User,
     picture_size,
@@ -44,7 +44,7 @@ class World:
         self.can_read_all = can_read_all
         self.updates = Updates()
         self.users: dict[int, User] = {me.id: me, ANONYMOUS_ADMIN.id: ANONYMOUS_ADMIN}
-        self.chats: dict[int, Chat] = {}
+        self.chats: dict[int, SimulatedChat] = {}
         self.messages: dict[tuple[int, int], Json] = {}
         self.files: dict[str, Upload] = {}
         self.stickers: dict[str, Json] = {}
@@ -63,7 +63,7 @@ class World:
         """Return the Unix time in seconds."""
         return int(self._clock())
 
-    def post(self, chat: Chat, sender: User, body: Json) -> Json:
+    def post(self, chat: SimulatedChat, sender: User, body: Json) -> Json:
         """Add a message to a chat and return it; ids count from 1 in each chat."""
         chat.last_message_id += 1
         message = {
@@ -102,7 +102,7 @@ class World:
         """Return the commands of a scope and a language."""
         return self.commands.get(self._menu_key(scope, language), [])
 
-    def locate(self, chat: Chat, thread: int | None, reply_to: Json | None) -> Json:
+    def locate(self, chat: SimulatedChat, thread: int | None, reply_to: Json | None) -> Json:
         """Return the fields for a message's topic and the message that it replies to.
 
         In a topic, a message without a reply replies to the message that opened the topic.
@@ -128,12 +128,12 @@ class World:
             }
         return fields
 
-    async def announce(self, chat: Chat, message: Json, *, edited: bool = False) -> None:
+    async def announce(self, chat: SimulatedChat, message: Json, *, edited: bool = False) -> None:
         """Send the bot an update about a message, if it may see the message."""
         if self._is_visible(chat, message):
             await self.updates.push("edited_message" if edited else "message", message)
 
-    async def change_status(self, chat: Chat, new: Member, by: User) -> None:
+    async def change_status(self, chat: SimulatedChat, new: Member, by: User) -> None:
         """Change a user's status. Send the bot an update, if Telegram would."""
         old, me = chat.member(new.user), chat.member(self.me)
         chat.members[new.user.id] = new
@@ -173,7 +173,7 @@ class World:
         del document["file_name"]
         return [document | {"width": size[0], "height": size[1]}]
 
-    def find_chat(self, chat_id: object) -> Chat:
+    def find_chat(self, chat_id: object) -> SimulatedChat:
         """Return the chat of a call.
 
         Raises:
@@ -196,7 +196,7 @@ class World:
             raise ApiError(403, f"Forbidden: bot is not a member of the {chat.kind} chat")
         return chat
 
-    def find_replied(self, chat: Chat, reply: Json | None) -> Json | None:
+    def find_replied(self, chat: SimulatedChat, reply: Json | None) -> Json | None:
         """Return the message that a call's reply_parameters name.
 
         Raises:
@@ -209,7 +209,7 @@ class World:
             raise ApiError(400, NO_REPLIED)
         return found
 
-    def _is_visible(self, chat: Chat, message: Json) -> bool:
+    def _is_visible(self, chat: SimulatedChat, message: Json) -> bool:
         """Apply privacy mode, as core.telegram.org/bots/features#privacy-mode describes it."""
         sender, me = message["from"], chat.member(self.me)
         if not me.is_present or (sender["is_bot"] and sender["id"] != ANONYMOUS_ADMIN.id):

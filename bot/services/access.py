@@ -8,7 +8,7 @@ from telegram import ChatMember, Message
 from telegram.error import TelegramError
 from telegram.ext import ExtBot
 
-from bot.settings import Consent, Settings
+from bot.settings import ConsentRule, Settings
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from model.artifacts.artifact import Card
 from model.chat.roster import DecisionKind, Person, Roster, merge_decisions, remove_decisions
@@ -25,7 +25,7 @@ class Access:
     roster: Roster
     chats: frozenset[int]
     admins: frozenset[int]
-    consent: Consent
+    consent: ConsentRule
     public: bool = False
     decisions: Mapping[int, DecisionKind] = field(default_factory=dict)
     groups: Mapping[int, Group] = field(default_factory=dict)

@@ -26,7 +26,7 @@ from bot.store.outbox import APOLOGY, NOTICE, State, Turn
 from bot.store.send_log import Part, SendLog
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import (
-    Question,
+    QuizQuestion,
     calling_before_sending,
     retry_seconds,
     send,
@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _SendAttempt:
     """One attempt to send a message, recorded in the send log.
 
     The record is written just before the request, so a kill while the message waits for the rate
@@ -186,7 +186,7 @@ class Delivery:
             await self.send_text(place, text, part=part)
 
     async def ask(
-        self, part: Part, place: Place, question: Question, turn: Turn, ready: Ready
+        self, part: Part, place: Place, question: QuizQuestion, turn: Turn, ready: Ready
     ) -> tuple[Message | None, State]:
         """Send a quiz, which is a turn of one message without text, and return its state.
 
@@ -290,7 +290,7 @@ class Delivery:
         end, wait, moves = loop.time() + RETRY_SECONDS, FIRST_WAIT, 0
         while True:
             address = self.state.current_place(place)
-            attempt = _Attempt(log, part, left, place)
+            attempt = _SendAttempt(log, part, left, place)
             try:
                 sent = await attempt.send(partial(sending, address))
             except TelegramError as error:

@@ -19,7 +19,7 @@ from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
 from bot.settings import Settings
 from bot.store import Store
-from bot.store.changes import Kind
+from bot.store.changes import ChangeKind
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from bot.store.local_queue import LocalQueue
 from bot.store.messages import Place
@@ -123,7 +123,7 @@ class BotState:
                 self.decisions = found
                 self._access.clear()
 
-    async def apply_change(self, kind: Kind, number: int) -> None:
+    async def apply_change(self, kind: ChangeKind, number: int) -> None:
         """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":
             await self._load_group(number)

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Job:
+class BackgroundJob:
     """A background job, the number of failures in a row, and the type of the last error."""
 
     name: str
@@ -27,22 +27,22 @@ class Job:
 class Supervisor:
     """Owns the background jobs of a bot; no exception ends a job."""
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[BackgroundJob] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def failing(self) -> tuple[Job, ...]:
+    def failing(self) -> tuple[BackgroundJob, ...]:
         """Return the jobs whose last step failed."""
         return tuple(job for job in self.jobs if job.failures)
 
     def repeat(self, name: str, step: Callable[[], Awaitable[object]], seconds: float) -> None:
         """Run a step now, and again `seconds` after each success."""
-        self._start(Job(name), step, seconds)
+        self._start(BackgroundJob(name), step, seconds)
 
     def run_once(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
         """Run a step now, and again until it has succeeded."""
-        self._start(Job(name), step, None)
+        self._start(BackgroundJob(name), step, None)
 
     async def close(self) -> None:
         """End all jobs; a running step has `CLOSE_SECONDS` to finish."""
@@ -55,7 +55,7 @@ class Supervisor:
 
     def _start(
         self,
-        job: Job,
+        job: BackgroundJob,
         step: Callable[[], Awaitable[object]],
         seconds: float | None,
     ) -> None:
@@ -66,7 +66,7 @@ class Supervisor:
 
     async def _run(
         self,
-        job: Job,
+        job: BackgroundJob,
         step: Callable[[], Awaitable[object]],
         seconds: float | None,
     ) -> None:
@@ -80,7 +80,7 @@ class Supervisor:
                 async with asyncio.timeout(wait):
                     await self._ended.wait()
 
-    async def _succeeds(self, job: Job, step: Callable[[], Awaitable[object]]) -> bool:
+    async def _succeeds(self, job: BackgroundJob, step: Callable[[], Awaitable[object]]) -> bool:
         try:
             await step()
         except asyncio.CancelledError as error:
@@ -97,7 +97,7 @@ class Supervisor:
         return not job.failures
 
 
-def _record_failure(job: Job, error: BaseException) -> None:
+def _record_failure(job: BackgroundJob, error: BaseException) -> None:
     job.failures += 1
     job.error = type(error).__name__
     logger.error(

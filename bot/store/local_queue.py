@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class _Entry:
+class _QueuedJob:
     """A job that waits or runs, and its lanes."""
 
     job: Job
@@ -49,7 +49,7 @@ class LocalQueue:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._handle: Handle | None = None
-        self._lanes: defaultdict[str, deque[_Entry]] = defaultdict(deque)
+        self._lanes: defaultdict[str, deque[_QueuedJob]] = defaultdict(deque)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -60,7 +60,7 @@ class LocalQueue:
         """See UpdateQueue; `start` finds those that are announced before it."""
         if self._handle is not None:
             for one in updates:
-                self._put(_Entry(Job(one["update_id"]), find_lanes(one)))
+                self._put(_QueuedJob(Job(one["update_id"]), find_lanes(one)))
 
     async def add_answer(
         self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
@@ -72,7 +72,7 @@ class LocalQueue:
         if most is not None and lane and len(self._lanes.get(lane, ())) >= most:
             stage = "busy"
             lane = find_answer_lane(stage, chat_id, user_id)
-        self._put(_Entry(Job(update_id, stage), [lane] if lane else []))
+        self._put(_QueuedJob(Job(update_id, stage), [lane] if lane else []))
 
     async def end(self, update_id: int) -> None:
         """See UpdateQueue."""
@@ -110,12 +110,12 @@ class LocalQueue:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
 
-    def _put(self, entry: _Entry) -> None:
+    def _put(self, entry: _QueuedJob) -> None:
         for lane in entry.lanes:
             self._lanes[lane].append(entry)
         self._start_if_first(entry)
 
-    def _start_if_first(self, entry: _Entry) -> None:
+    def _start_if_first(self, entry: _QueuedJob) -> None:
         if entry.is_running or any(self._lanes[lane][0] is not entry for lane in entry.lanes):
             return
         entry.is_running = True
@@ -126,7 +126,7 @@ class LocalQueue:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, entry: _Entry) -> None:
+    async def _run(self, entry: _QueuedJob) -> None:
         try:
             if self._handle is not None:
                 await self._repeat(partial(self._handle, entry.job), entry.job.update_id)
@@ -146,7 +146,7 @@ class LocalQueue:
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
                 return None
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: _QueuedJob) -> None:
         """Remove a job from its lanes, and start those behind it."""
         for lane in entry.lanes:
             self._lanes[lane].remove(entry)

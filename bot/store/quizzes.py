@@ -40,7 +40,7 @@ class Guesser:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class QuizScore:
     """A chat's score: `machine` guesses about generated messages, of which `fooled` were wrong."""
 
     people: tuple[Guesser, ...]
@@ -124,7 +124,7 @@ class Quizzes:
         stored = new.returning(answers.c.user_id)
         return await self._database.write(lambda one: one.execute(stored).first() is not None)
 
-    async def score(self, chat_id: int) -> Score:
+    async def score(self, chat_id: int) -> QuizScore:
         """Return a chat's score, the best guessers first."""
         is_right = case((answers.c.chosen == guesses.c.right, 1), else_=0)
         asked = answers.join(guesses, answers.c.poll_id == guesses.c.poll_id)
@@ -145,10 +145,10 @@ class Quizzes:
             .where(guesses.c.chat_id == chat_id, guesses.c.is_machine.is_(True))
         )
 
-        def load(connection: Connection) -> Score:
+        def load(connection: Connection) -> QuizScore:
             rows = connection.execute(people)
             guessers = tuple(Guesser(row.name, row.right, row.total) for row in rows)
             total, fooled = connection.execute(machine).one()
-            return Score(guessers, fooled, total)
+            return QuizScore(guessers, fooled, total)
 
         return await self._database.read(load)

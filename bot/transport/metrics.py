@@ -20,7 +20,7 @@ SETTING = "METRICS_LISTEN"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MetricFigure:
     """A metric without a histogram: its values by label, the label's name, and what it counts."""
 
     name: str
@@ -44,7 +44,7 @@ class Distribution:
     total: float
 
 
-Collect: TypeAlias = Callable[[], Awaitable[Sequence[Figure | Distribution]]]
+Collect: TypeAlias = Callable[[], Awaitable[Sequence[MetricFigure | Distribution]]]
 """Returns the figures of this process.
 
 Raises StoreError if the database cannot be read.
@@ -115,7 +115,7 @@ async def serving_metrics(
 class _Collector:
     """Gives prometheus-client figures that were collected before."""
 
-    def __init__(self, figures: Sequence[Figure | Distribution]) -> None:
+    def __init__(self, figures: Sequence[MetricFigure | Distribution]) -> None:
         self._figures = figures
 
     def collect(self) -> "Iterator[Metric]":

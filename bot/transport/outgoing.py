@@ -63,7 +63,7 @@ AS_BUTTON = rf"^{_PREFIX}(-?\d+)$"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QuizQuestion:
     """A quiz: its text and options, the index of the correct one, and an explanation."""
 
     text: str
@@ -200,7 +200,7 @@ async def send_photo(bot: ExtBot[Any], place: Place, photo: bytes, caption: str)
     )
 
 
-async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Message:
+async def send_quiz(bot: ExtBot[Any], place: Place, question: QuizQuestion) -> Message:
     """Send a quiz that shows everybody's answers.
 
     Raises:

@@ -76,7 +76,7 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class LearnedChat:
     """A chat in a model's training data."""
 
     chat_id: int
@@ -95,7 +95,7 @@ class Card:
     base: str
     family: Family
     roster: Roster
-    chats: tuple[Chat, ...]
+    chats: tuple[LearnedChat, ...]
     window: Window
     max_prompt_tokens: int
     decoding: Decoding = field(default_factory=Decoding)
@@ -264,7 +264,7 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: item for key, item in value.items() if key not in {"format", "decoding"}},
         "window": window_from_json(value["window"]),
-        "chats": tuple(Chat(**chat) for chat in value["chats"]),
+        "chats": tuple(LearnedChat(**chat) for chat in value["chats"]),
         "learned": tuple(value["learned"]),
     }
 

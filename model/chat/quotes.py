@@ -39,7 +39,7 @@ _DASHES = re.compile(r"\s*[-–—~][-–—~\s]*")
 _ENDS_QUOTATION = ('"', "“", "”", "»")
 
 
-class Header(NamedTuple):
+class QuoteHeader(NamedTuple):
     """A line that begins copied words of somebody.
 
     `from_app` if it looks like an app's: with a date or time, or above the words. Apps put an
@@ -87,7 +87,7 @@ class CopyLabels:
         has_word = not self._words.isdisjoint(_NAME_WORD.findall(folded))
         return has_word or any(label in folded for label in self._unspaced)
 
-    def find_header(self, line: str, *, has_more: bool) -> Header | None:
+    def find_header(self, line: str, *, has_more: bool) -> QuoteHeader | None:
         """Return the header that a line is, if any; `has_more` lines of the message follow."""
         head = _fold_line(strip_media_word(line)[:_REACH])
         certain = None
@@ -96,7 +96,7 @@ class CopyLabels:
             considered[is_excluded] += 1
             if considered[is_excluded] > _MAX_NAMES:
                 if is_excluded:  # a header may follow
-                    return Header(is_excluded, from_app=True, is_certain=False)
+                    return QuoteHeader(is_excluded, from_app=True, is_certain=False)
                 continue
             header = _read_header(head, start, end, is_excluded=is_excluded, has_more=has_more)
             if header and is_excluded:
@@ -168,7 +168,7 @@ def strip_copies(text: str, labels: CopyLabels) -> str:
         return text
     lines = text.rstrip().split("\n")
     kept: list[str] = []
-    copy: Header | None = None
+    copy: QuoteHeader | None = None
     for number, line in enumerate(lines):
         if not line.strip():
             copy = copy if copy and copy.from_app else None
@@ -207,7 +207,7 @@ def _find_quotation(line: str, above: Sequence[str], labels: CopyLabels) -> int 
 
 def _read_header(
     head: str, start: int, end: int, *, is_excluded: bool, has_more: bool
-) -> Header | None:
+) -> QuoteHeader | None:
     """Return the header that the name between these places makes of a line, if it is one."""
     before, after = _blank_asides(head[:start]), _blank_asides(head[end:])
     words_before = len(_WORD.findall(before))
@@ -215,9 +215,9 @@ def _read_header(
         if closed := _CLOSED.match(head, end):
             is_dated = _CLOCK.search(head, 0, closed.end() + _MAX_DATE) is not None
             is_certain = is_dated or not _DASHES.fullmatch(closed[0])
-            return Header(is_excluded, is_dated or closed.end() == len(head), is_certain)
+            return QuoteHeader(is_excluded, is_dated or closed.end() == len(head), is_certain)
         if _CLOCK.search(head, 0, start) and head[end : end + 1] in {"", " "}:
-            return Header(is_excluded, from_app=True, is_certain=False)
+            return QuoteHeader(is_excluded, from_app=True, is_certain=False)
     separator = _SEPARATOR.search(after)
     between = after[: separator.start()] if separator else after
     words_between = len(_WORD.findall(between))
@@ -227,12 +227,12 @@ def _read_header(
         return None
     if separator:
         from_app = is_dated or not after[separator.end() :].strip()
-        return Header(is_excluded, from_app, is_certain=not words)
+        return QuoteHeader(is_excluded, from_app, is_certain=not words)
     is_sender = before.rstrip().endswith(":") and not words_between  # "From: Eva" of an e-mail
     is_forward = head[0] == "[" and head[-1] == "]"  # "[Forwarded from Eva]"
     is_name = _MARKUP.fullmatch(before) and _MARKUP.fullmatch(after)
     if has_more and (is_dated or is_sender or is_forward or is_name):
-        return Header(is_excluded, from_app=True, is_certain=False)
+        return QuoteHeader(is_excluded, from_app=True, is_certain=False)
     return None
 
 

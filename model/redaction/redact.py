@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from model.redaction import addresses, links, national_ids, numbers, secrets, wallets
 from model.redaction.spans import MASK, Span, mask, normalize
 
-Kind = Literal[
+PrivateKind = Literal[
     "phone",
     "email",
     "link",
@@ -23,7 +23,7 @@ Kind = Literal[
     "place",
 ]
 
-_KINDS = "|".join(get_args(Kind))
+_KINDS = "|".join(get_args(PrivateKind))
 PLACEHOLDER = re.compile(rf"\[({_KINDS})\]")
 """The word that replaces a private part; its group is the part's kind."""
 
@@ -45,7 +45,7 @@ _MAX_ROUNDS = 4
 class PrivatePart:
     """A private part of a text, from `start` up to `end`."""
 
-    kind: Kind
+    kind: PrivateKind
     start: int
     end: int
 
@@ -57,7 +57,7 @@ class _Rule:
     What a rule without a kind finds stays visible, and later rules skip it.
     """
 
-    kind: Kind | None
+    kind: PrivateKind | None
     find: Callable[[str], Iterator[Span]]
     min_digits: int = 0
     min_longest_word: int = 0

@@ -8,7 +8,7 @@ from threading import Event
 
 from model.artifacts.artifact import Decoding
 from model.errors import GenerationStopped
-from model.speaking.engine import Candidate, Engine, Request
+from model.speaking.engine import Candidate, Engine, GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class CandidateCall:
 
     version: str
     engine: Engine
-    requests: Sequence[Request]
+    requests: Sequence[GenerationRequest]
     decoding: Decoding
     deadline: float
     is_given_up: Event = field(default_factory=Event)

@@ -35,7 +35,7 @@ class OpeningError(VoiceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ScoredReply:
     """A candidate's messages, and their log-probability for the voice in this context."""
 
     messages: tuple[str, ...]
@@ -147,11 +147,11 @@ def list_speakers(context: Iterable[str]) -> list[str]:
 def choose_reply(
     engine: Engine,
     codec: Codec,
-    replies: Sequence[Reply],
+    replies: Sequence[ScoredReply],
     voice: str,
     decoding: Decoding,
     table: VoiceTable | None,
-) -> Reply:
+) -> ScoredReply:
     """Return the reply with the most merit; without a table of voices only the context counts."""
     if len(replies) == 1:
         return replies[0]
@@ -163,7 +163,7 @@ def choose_reply(
 def score_replies(
     engine: Engine,
     codec: Codec,
-    replies: Sequence[Reply],
+    replies: Sequence[ScoredReply],
     voice: str,
     table: VoiceTable | None,
 ) -> list[ReplyScores]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.artifacts.artifact import Decoding
 from model.speaking.client import SECONDS, GenerationClient, parse_score
-from model.speaking.engine import Candidate, Ids, Request, ShouldStop
+from model.speaking.engine import Candidate, GenerationRequest, Ids, ShouldStop
 
 
 class ClusterEngine:
@@ -18,7 +18,7 @@ class ClusterEngine:
 
     def candidates(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:

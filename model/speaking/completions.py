@@ -17,8 +17,8 @@ from model.speaking.client import GenerationClient, parse_score
 from model.speaking.engine import (
     Candidate,
     DrawnTokens,
+    GenerationRequest,
     Ids,
-    Request,
     ShouldStop,
     list_forbidden_tokens,
 )
@@ -38,7 +38,7 @@ class CompletionsEngine:
 
     def candidates(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
@@ -87,7 +87,7 @@ class CompletionsEngine:
 
     def _parse_candidates(
         self,
-        request: Request,
+        request: GenerationRequest,
         count: int,
         answer: Any,  # noqa: ANN401  JSON's border
     ) -> list[Candidate]:

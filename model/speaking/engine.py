@@ -47,7 +47,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class GenerationRequest:
     """A prompt, the ids that a reply must begin with, and the ids of its voice's label.
 
     A reply ends where a newline is followed by anything other than the label.
@@ -63,7 +63,7 @@ class Engine(Protocol):
 
     def candidates(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
@@ -121,7 +121,7 @@ class EncoderDecoderEngine:
 
     def candidates(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
@@ -170,7 +170,7 @@ class DecoderOnlyEngine:
 
     def candidates(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
@@ -188,7 +188,10 @@ class DecoderOnlyEngine:
         return [found]
 
     def _draw(
-        self, requests: Sequence[Request], decoding: Decoding, should_stop: ShouldStop | None
+        self,
+        requests: Sequence[GenerationRequest],
+        decoding: Decoding,
+        should_stop: ShouldStop | None,
     ) -> list[list[Candidate]]:
         tracker = _ReplyTracker(self._codec, requests, decoding, should_stop, reports_forced=False)
         self._models[0].generate_batch(
@@ -237,7 +240,7 @@ class DecoderOnlyEngine:
         ]
 
 
-def divide_candidates(request: Request, decoding: Decoding) -> list[int]:
+def divide_candidates(request: GenerationRequest, decoding: Decoding) -> list[int]:
     """Return how many of a request's candidates to draw in each call; the numbers differ by 1."""
     tokens = len(request.prompt) + len(request.forced) + decoding.max_new_tokens
     calls = -(-decoding.candidates // max(1, _POSITIONS_PER_CALL // tokens))
@@ -280,7 +283,7 @@ class _ReplyTracker:
     def __init__(
         self,
         codec: Codec,
-        requests: Sequence[Request],
+        requests: Sequence[GenerationRequest],
         decoding: Decoding,
         should_stop: ShouldStop | None,
         *,

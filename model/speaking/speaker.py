@@ -17,7 +17,7 @@ from model.chat.prompt import parse_reply, split_line
 from model.errors import ArtifactError, VoiceError
 from model.speaking.candidates import (
     OpeningError,
-    Reply,
+    ScoredReply,
     choose_reply,
     clean_opening,
     continues_opening,
@@ -30,7 +30,7 @@ from model.speaking.copy_index import CopyIndex, open_index
 from model.speaking.engine import (
     Candidate,
     Engine,
-    Request,
+    GenerationRequest,
     ShouldStop,
     open_engine,
     raise_if_stopped,
@@ -123,7 +123,7 @@ class Speaker:
             found.append(self.choose(ask.voice, own))
         return found
 
-    def choose(self, voice: str, replies: Sequence[Reply]) -> tuple[str, ...]:
+    def choose(self, voice: str, replies: Sequence[ScoredReply]) -> tuple[str, ...]:
         """Return the messages of the best of these candidates; empty without a candidate."""
         if not replies:
             return ()
@@ -132,7 +132,7 @@ class Speaker:
 
     def candidates(
         self, asks: Sequence[Ask], should_stop: ShouldStop | None = None
-    ) -> list[list[Reply]]:
+    ) -> list[list[ScoredReply]]:
         """Return the acceptable candidates for each request, drawn together; several tries.
 
         Raises:
@@ -141,7 +141,7 @@ class Speaker:
         """
         self.rejected.clear()
         self.drawn.clear()
-        found: list[list[Reply]] = [[] for _ in asks]
+        found: list[list[ScoredReply]] = [[] for _ in asks]
         prepared = [self._prepare(ask) for ask in asks]
         for _ in range(max(_MIN_TRIES, _MIN_CANDIDATES // self.decoding.candidates)):
             left = [number for number, own in enumerate(found) if not own]
@@ -198,15 +198,15 @@ class Speaker:
         labels = {ask.voice, *self.artifact.card.learned, *list_speakers(ask.context)}
         label = self.codec.label_ids(ask.voice)
         if not (words := clean_opening(ask.begins, labels) if ask.begins else ""):
-            return _PreparedAsk(ask, Request(prompt, label, label), labels)
+            return _PreparedAsk(ask, GenerationRequest(prompt, label, label), labels)
         begun = self.codec.reply_ids(ask.voice, (words,))
         [row] = self.engine.scores([prompt], [label], [begun.ids])
-        request = Request(prompt, [*label, *begun.ids], label)
+        request = GenerationRequest(prompt, [*label, *begun.ids], label)
         return _PreparedAsk(ask, request, labels, words, begun.ids, sum(row))
 
-    def _accept(self, prepared: "_PreparedAsk", drawn: Iterable[Candidate]) -> list[Reply]:
+    def _accept(self, prepared: "_PreparedAsk", drawn: Iterable[Candidate]) -> list[ScoredReply]:
         """Return the candidates that may be sent, each once, and count the others by reason."""
-        context, accepted = prepared.ask.context, dict[tuple[str, ...], Reply]()
+        context, accepted = prepared.ask.context, dict[tuple[str, ...], ScoredReply]()
         for candidate in drawn:
             ids = [*prepared.opening_ids, *candidate.ids]
             messages = parse_reply(
@@ -225,7 +225,7 @@ class Speaker:
                 self.rejected[reason] += 1
             else:
                 score = prepared.opening_score + candidate.score
-                accepted.setdefault(messages, Reply(messages, score))
+                accepted.setdefault(messages, ScoredReply(messages, score))
         return list(accepted.values())
 
 
@@ -237,7 +237,7 @@ class _PreparedAsk:
     """
 
     ask: Ask
-    request: Request
+    request: GenerationRequest
     labels: Collection[str]
     opening: str = ""
     opening_ids: Sequence[int] = ()

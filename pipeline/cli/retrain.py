@@ -147,7 +147,7 @@ def retrain(
     require_training()
     from pipeline.evaluation.evaluate import FULL, GATE
     from pipeline.retrain.intake import find_models_folder
-    from pipeline.retrain.request import Dependencies, RetrainRequest, StartFrom
+    from pipeline.retrain.request import RetrainDependencies, RetrainRequest, StartFrom
     from pipeline.retrain.run import retrain as run
     from pipeline.terminal import Watch
 
@@ -184,7 +184,7 @@ def retrain(
 
     watch = Watch(console, _seconds_of_last_run(folder), verbose=verbose)
     try:
-        result = run(request, Dependencies(watch, ask, print_findings, print_summary))
+        result = run(request, RetrainDependencies(watch, ask, print_findings, print_summary))
     except KeyboardInterrupt:
         print(
             "understudy: stopped; the current version is unchanged. Run the same command to start "

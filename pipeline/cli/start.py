@@ -124,8 +124,8 @@ def start(
     """
     require_training()
     from pipeline.start.asking import make_asker
-    from pipeline.start.people import Consent
-    from pipeline.start.run import Dependencies, StartRequest
+    from pipeline.start.people import NamedConsent
+    from pipeline.start.run import StartDependencies, StartRequest
     from pipeline.start.run import start as run
 
     console = Console(highlight=False, markup=False)
@@ -133,7 +133,7 @@ def start(
         root=models_dir,
         export=export,
         chat=chat,
-        consent=Consent(tuple(agreed or ()), tuple(never or ()), tuple(exclude or ())),
+        consent=NamedConsent(tuple(agreed or ()), tuple(never or ()), tuple(exclude or ())),
         min_messages=min_messages or 0,
         base=base,
         minutes=minutes,
@@ -146,7 +146,7 @@ def start(
         restart=restart,
     )
 
-    dependencies = Dependencies(
+    dependencies = StartDependencies(
         asker=make_asker(console, takes_defaults=yes),
         retrain=lambda wanted, ask: retrain(wanted, ask, Watch(console, verbose=verbose)),
         show_samples=lambda artifact, seed: print_samples(artifact, seed, console),
@@ -164,7 +164,7 @@ def start(
 
 def retrain(request: "RetrainRequest", ask: Callable[[str], bool], watch: Watch) -> "RetrainResult":
     """Train a version; its modules are imported here, because that takes seconds."""
-    from pipeline.retrain.request import Dependencies as RetrainDependencies
+    from pipeline.retrain.request import RetrainDependencies
     from pipeline.retrain.run import retrain as run_retraining
 
     return run_retraining(request, RetrainDependencies(watch, ask, print_findings, print_summary))

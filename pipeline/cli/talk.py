@@ -308,7 +308,7 @@ def choose_opening(pairs: Sequence[Pair], window: int, seed: int | None) -> Pair
 def run_chat(talk: Talk, voice: str, me: str) -> None:
     """Answer each typed line in a voice, until the end of the input."""
     name, _ = talk.find_voice(voice)
-    conversation = Chat(talk, name, clean_name(me))
+    conversation = TerminalChat(talk, name, clean_name(me))
     if talk.lines and talk.console.is_terminal and not talk.as_json:
         talk.console.print("   An earlier conversation (--start nothing: none)", style="dim")
     talk.print_lines()
@@ -323,7 +323,7 @@ def run_chat(talk: Talk, voice: str, me: str) -> None:
 
 
 @dataclass(slots=True)
-class Chat:
+class TerminalChat:
     """A conversation with a person, `me`; `before` holds the lines before the last answer."""
 
     talk: Talk
@@ -401,7 +401,7 @@ def _open_talk(
     return Talk(speaker, Console(highlight=False, markup=False), lines, as_json)
 
 
-def _typed_lines(chat: Chat) -> Iterator[str]:
+def _typed_lines(chat: TerminalChat) -> Iterator[str]:
     """Yield what a person types until the end of the input.
 
     Lines that do not come from a terminal are printed too, except with JSON.
@@ -424,7 +424,7 @@ def _typed_lines(chat: Chat) -> Iterator[str]:
         yield line
 
 
-def make_prompt(chat: Chat) -> "PromptSession[str] | None":
+def make_prompt(chat: TerminalChat) -> "PromptSession[str] | None":
     """Return a line editor with completion and this chat's history; None without prompt_toolkit.
 
     The history stays in memory: nothing that is typed is written to disk.

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
@@ -352,7 +352,7 @@ def _summarize(
     choices, chat, roster = messages.choices, messages.chat, messages.rules.roster
     counts = messages.count_by_author()
     return Summary(
-        chats=(Chat(chat.chat_id, chat.name),),
+        chats=(LearnedChat(chat.chat_id, chat.name),),
         content_hash=written.content_hash,
         public=choices.public,
         window=choices.window,

@@ -171,7 +171,7 @@ def find_questions(people: Iterable[Person], authors: Iterable[Author]) -> dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RosterQuestion:
     """A question to the admin about the identity of people, the first of whom it concerns most.
 
     It is whether they are the same person, who this is, or whether this is a bot. `remedy` says
@@ -184,7 +184,7 @@ class Question:
     remedy: str
 
 
-def list_questions(people: Iterable[Person], authors: Iterable[Author]) -> list[Question]:
+def list_questions(people: Iterable[Person], authors: Iterable[Author]) -> list[RosterQuestion]:
     """Return what only a person who knows the group can answer.
 
     A question about several people appears once. There are no questions about people whom an admin
@@ -196,7 +196,7 @@ def list_questions(people: Iterable[Person], authors: Iterable[Author]) -> list[
         accounts = tuple(by_id[number] for number in person.ids if number in by_id)
         names = [*person.names, *(name for account in accounts for name in account.names)]
         latest_first = dict.fromkeys(map(clean_name, reversed(names)))
-        candidate = _Candidate(person, accounts, tuple(reversed(latest_first)))
+        candidate = _KnownAs(person, accounts, tuple(reversed(latest_first)))
         if not candidate.is_identified:
             candidates.append(candidate)
     ways = (_ask_about_accounts, _ask_about_names, _ask_about_parts, _ask_about_first_names)
@@ -204,7 +204,7 @@ def list_questions(people: Iterable[Person], authors: Iterable[Author]) -> list[
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _KnownAs:
     """A person, their accounts, and the names that Telegram showed, oldest first, cleaned."""
 
     person: Person
@@ -235,7 +235,7 @@ class _Candidate:
         return f"{self.person.name} (id {_numbers([self])})"
 
 
-def _ask_about_accounts(people: Iterable[_Candidate]) -> Iterator[Question]:
+def _ask_about_accounts(people: Iterable[_KnownAs]) -> Iterator[RosterQuestion]:
     """Ask about accounts whose owner is unclear."""
     for who in people:
         by_name = bool(who.accounts) and all(account.by_name for account in who.accounts)
@@ -248,15 +248,15 @@ def _ask_about_accounts(people: Iterable[_Candidate]) -> Iterator[Question]:
             texts.append("Known only by name, from an old export without ids: who is it?")
         elif who.person.ids and max(who.person.ids) < 0:
             texts.append("The group or a channel, used by an anonymous admin: who?")
-        yield from (Question("who", (who.person,), text, _IF_KNOWN) for text in texts)
+        yield from (RosterQuestion("who", (who.person,), text, _IF_KNOWN) for text in texts)
         if fold(who.latest_name).endswith("bot"):
             remedy = f"Then add {_numbers([who])} to bots above and delete this entry."
-            yield Question("bot", (who.person,), "Is this a bot?", remedy)
+            yield RosterQuestion("bot", (who.person,), "Is this a bot?", remedy)
 
 
-def _ask_about_names(people: Iterable[_Candidate]) -> Iterator[Question]:
+def _ask_about_names(people: Iterable[_KnownAs]) -> Iterator[RosterQuestion]:
     """Ask whether people who have or had the same name are one person."""
-    sharing: dict[str, list[_Candidate]] = {}
+    sharing: dict[str, list[_KnownAs]] = {}
     for who in people:
         for name in dict.fromkeys(map(fold, who.shown)):
             if name != UNKNOWN_NAME:
@@ -272,16 +272,16 @@ def _ask_about_names(people: Iterable[_Candidate]) -> Iterator[Question]:
             yield _ask_if_same(several, how_many)
 
 
-def _ask_about_parts(people: Sequence[_Candidate]) -> Iterator[Question]:
+def _ask_about_parts(people: Sequence[_KnownAs]) -> Iterator[RosterQuestion]:
     """Ask whether two people are one if the name of one is part of the other's."""
-    longer: dict[tuple[str, ...], list[_Candidate]] = {}
+    longer: dict[tuple[str, ...], list[_KnownAs]] = {}
     for who in people:
         ends = combinations(range(len(who.words) + 1), 2)
         for part in {who.words[start:end] for start, end in ends} - {who.words}:
             longer.setdefault(part, []).append(who)
     for words, who in {who.words: who for who in reversed(people)}.items():
         if others := longer.get(words):
-            yield Question(
+            yield RosterQuestion(
                 "same",
                 (who.person, *(other.person for other in others)),
                 f"Is {who.latest_name} the same person as {_named(others, 'or')}?",
@@ -289,9 +289,9 @@ def _ask_about_parts(people: Sequence[_Candidate]) -> Iterator[Question]:
             )
 
 
-def _ask_about_first_names(people: Iterable[_Candidate]) -> Iterator[Question]:
+def _ask_about_first_names(people: Iterable[_KnownAs]) -> Iterator[RosterQuestion]:
     """Ask whether people who share a first name are one person."""
-    sharing: dict[str, dict[tuple[str, ...], _Candidate]] = {}
+    sharing: dict[str, dict[tuple[str, ...], _KnownAs]] = {}
     for person in people:
         if len(person.words) > 1:
             sharing.setdefault(person.words[0], {}).setdefault(person.words, person)
@@ -304,9 +304,9 @@ def _ask_about_first_names(people: Iterable[_Candidate]) -> Iterator[Question]:
             yield _ask_if_same(several, who, hint)
 
 
-def _ask_if_same(several: Sequence[_Candidate], who: str, hint: str = "") -> Question:
+def _ask_if_same(several: Sequence[_KnownAs], who: str, hint: str = "") -> RosterQuestion:
     accounts, others = ("two", "other") if len(several) == _TWO else ("several", "others")
-    return Question(
+    return RosterQuestion(
         "same",
         tuple(one.person for one in several),
         f"{who} One person with {accounts} accounts?",
@@ -314,17 +314,17 @@ def _ask_if_same(several: Sequence[_Candidate], who: str, hint: str = "") -> Que
     )
 
 
-def _count(several: Sequence[_Candidate]) -> str:
+def _count(several: Sequence[_KnownAs]) -> str:
     return "Two people" if len(several) == _TWO else f"{len(several)} people"
 
 
-def _named(several: Sequence[_Candidate], conjunction: str) -> str:
+def _named(several: Sequence[_KnownAs], conjunction: str) -> str:
     rest = len(several) - _MAX_NAMED
     names = [*map(str, several[:_MAX_NAMED]), *([f"{rest} more"] if rest > 0 else ())]
     return f" {conjunction} ".join(names)
 
 
-def _numbers(several: Iterable[_Candidate]) -> str:
+def _numbers(several: Iterable[_KnownAs]) -> str:
     return ", ".join(str(number) for who in several for number in who.person.ids)
 
 

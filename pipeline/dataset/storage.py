@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.conversation import Window
 from model.chat.roster import Roster
 from model.errors import DatasetError, describe_error
@@ -98,7 +98,7 @@ class Dataset:
         return self.summary.window
 
     @property
-    def chats(self) -> tuple[Chat, ...]:
+    def chats(self) -> tuple[LearnedChat, ...]:
         """Return the chats that the pairs come from."""
         return self.summary.chats
 

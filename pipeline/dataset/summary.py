@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.conversation import Window, window_from_json, window_to_json
 from model.chat.names import escape_control_characters
 from model.chat.roster import Imitate
@@ -85,7 +85,7 @@ class Summary:
     which the exporting computer's offset from UTC changed, with the new offset in minutes.
     """
 
-    chats: tuple[Chat, ...]
+    chats: tuple[LearnedChat, ...]
     content_hash: str
     public: bool
     window: Window
@@ -214,7 +214,7 @@ def _parse_summary(value: Mapping[str, Any]) -> Summary:
     )
     return Summary(
         **{name: value[name] for name in fields},
-        chats=tuple(Chat(**chat) for chat in value["chats"]),
+        chats=tuple(LearnedChat(**chat) for chat in value["chats"]),
         export_sha256=tuple(value["export_sha256"]),
         quiet=tuple(value["quiet"]),
         utc_offsets=tuple((day, minutes) for day, minutes in value.get("utc_offsets", ())),

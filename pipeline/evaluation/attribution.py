@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 from model.speaking.voice_classifier import measure_habits
-from pipeline.evaluation.heldout import Line
+from pipeline.evaluation.heldout import HeldOutLine
 from pipeline.evaluation.intervals import (
     MIN_SESSIONS,
     Estimate,
@@ -50,7 +50,7 @@ class Judges:
     lines: int
     fits: Mapping[str, tuple[Any, tuple[Any, ...]]]
 
-    def score(self, lines: Sequence[Line]) -> Scores:
+    def score(self, lines: Sequence[HeldOutLine]) -> Scores:
         """Return the log-probabilities of lines."""
         count, texts = len(self.voices), [line.text for line in lines]
         found = {}
@@ -85,7 +85,7 @@ class Attribution:
     confusion: tuple[tuple[float, ...], ...]
 
 
-def train_judges(lines: Sequence[Line], refits: int, seed: int) -> Judges:
+def train_judges(lines: Sequence[HeldOutLine], refits: int, seed: int) -> Judges:
     """Train both judges on real lines, and `refits` times more on resampled sessions.
 
     One sees character 1- to 5-grams with capitals, the other words, word bigrams and habits.
@@ -113,7 +113,7 @@ def train_judges(lines: Sequence[Line], refits: int, seed: int) -> Judges:
     return Judges(tuple(voices), len(lines), fits)
 
 
-def judge_lines(judges: Judges, lines: Sequence[Line]) -> Arm:
+def judge_lines(judges: Judges, lines: Sequence[HeldOutLine]) -> Arm:
     """Return the lines as an arm; their voices are among the judges'."""
     owners = np.asarray([judges.voices.index(line.voice) for line in lines], int)
     return Arm(judges.score(lines), owners, tuple(line.session for line in lines))

@@ -9,7 +9,7 @@ from nltk.lm.preprocessing import padded_everygram_pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.chat.prompt import split_line
-from pipeline.evaluation.heldout import Answer, Turn
+from pipeline.evaluation.heldout import Answer, HeldOutTurn
 from pipeline.evaluation.text_metrics import split_words
 
 _ORDER = 3  # two words determine the next, as in popular Telegram bots
@@ -18,7 +18,7 @@ _CONTEXT_LINES = 3  # that are compared
 
 
 def answer_by_markov_chain(
-    training: Iterable[Turn], asked: Sequence[Turn], seed: int
+    training: Iterable[HeldOutTurn], asked: Sequence[HeldOutTurn], seed: int
 ) -> list[Answer]:
     """Answer with a trigram model of the person's messages, in turns of the usual length."""
     rng = random.Random(seed)
@@ -37,7 +37,9 @@ def answer_by_markov_chain(
     ]
 
 
-def answer_by_nearest_context(training: Iterable[Turn], asked: Sequence[Turn]) -> list[Answer]:
+def answer_by_nearest_context(
+    training: Iterable[HeldOutTurn], asked: Sequence[HeldOutTurn]
+) -> list[Answer]:
     """Answer with what the person said in training after the most similar lines."""
     own = _group_by_voice(training)
     answers: dict[int, Answer] = {}
@@ -54,12 +56,12 @@ def answer_by_nearest_context(training: Iterable[Turn], asked: Sequence[Turn]) -
     return [answers[number] for number in range(len(asked))]
 
 
-def _join_context(turn: Turn) -> str:
+def _join_context(turn: HeldOutTurn) -> str:
     return " ".join(split_line(line)[1] for line in turn.context[-_CONTEXT_LINES:]) or "…nothing"
 
 
-def _group_by_voice(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
-    found: dict[str, list[Turn]] = defaultdict(list)
+def _group_by_voice(turns: Iterable[HeldOutTurn]) -> dict[str, list[HeldOutTurn]]:
+    found: dict[str, list[HeldOutTurn]] = defaultdict(list)
     for turn in turns:
         found[turn.voice].append(turn)
     return dict(found)

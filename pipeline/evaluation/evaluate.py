@@ -25,7 +25,7 @@ from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_near
 from pipeline.evaluation.fit import CANDIDATES, Ranked, make_questions, rank_candidates
 from pipeline.evaluation.generation import OnStep, Size, generate_answers
 from pipeline.evaluation.heldout import (
-    Turn,
+    HeldOutTurn,
     list_lines,
     make_real_answers,
     make_turns,
@@ -42,7 +42,7 @@ from pipeline.evaluation.scorecard import (
     Evidence,
     compute_scorecard,
 )
-from pipeline.evaluation.scorer import Request, Score, score_replies
+from pipeline.evaluation.scorer import ReplyScore, ScoringRequest, score_replies
 from pipeline.terminal import step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
@@ -150,7 +150,7 @@ def evaluate_turns(
     if questions:
         untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
 
-        def score(requests: Sequence[Request]) -> list[list[Score]]:
+        def score(requests: Sequence[ScoringRequest]) -> list[list[ReplyScore]]:
             with show("Fit under the untuned base", len(requests)) as on_step:
                 return score_replies(untuned, requests, limit, on_step)
 
@@ -238,8 +238,8 @@ def _list_voices(
     artifact: Artifact,
     dataset: Dataset,
     pairs: Sequence[Pair],
-    training: Sequence[Turn],
-    for_judges: Sequence[Turn],
+    training: Sequence[HeldOutTurn],
+    for_judges: Sequence[HeldOutTurn],
     split: HeldOutSplit,
 ) -> tuple[str, ...]:
     """Return the voices that can be evaluated.
@@ -262,7 +262,7 @@ def _list_voices(
     return voices
 
 
-def split_pool(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
+def split_pool(turns: Sequence[HeldOutTurn]) -> tuple[list[HeldOutTurn], list[HeldOutTurn]]:
     """Return the turns that give distractors, and those that train the judges.
 
     They are of different sessions, unless a voice has too few turns for that.
@@ -305,7 +305,9 @@ def _measure_exposures(
     for canary in canaries:
         name = next(name for name in CANARY_NAMES if f" {name} " in canary)
         texts = [canary, *(make_secret(name, rng) for _ in range(_DECOYS))]
-        requests = [Request((), tuple((voice, (text,)) for voice in voices)) for text in texts]
+        requests = [
+            ScoringRequest((), tuple((voice, (text,)) for voice in voices)) for text in texts
+        ]
         scores = score_replies(tuned, requests, 10**4)
         nats = [-max(score.nats for score in own) for own in scores]
         exposures.append(memorization.compute_exposure(nats[0], nats[1:]))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.heldout import Answer, Turn
+from pipeline.evaluation.heldout import Answer, HeldOutTurn
 from pipeline.evaluation.intervals import Estimate, mean, ratio
-from pipeline.evaluation.scorer import Request, Score
+from pipeline.evaluation.scorer import ReplyScore, ScoringRequest
 
 CANDIDATES = 10
 """A reply and its distractors; a random choice is right in a tenth of the cases."""
@@ -21,15 +21,15 @@ Arms of similar lengths share most of them, and each is scored once.
 _REPLIES_PER_REQUEST = 24
 
 Messages = tuple[str, ...]
-ScoreReplies = Callable[[Sequence[Request]], list[list[Score]]]
+ScoreReplies = Callable[[Sequence[ScoringRequest]], list[list[ReplyScore]]]
 """Returns a score for each reply of each request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FitQuestion:
     """A turn, and the candidates of each arm: its reply, then the distractors."""
 
-    turn: Turn
+    turn: HeldOutTurn
     candidates: Mapping[str, tuple[Messages, ...]]
 
 
@@ -37,9 +37,9 @@ class Question:
 class Ranked:
     """A reply's score in its context, and the PMI of the reply and each distractor, in nats."""
 
-    turn: Turn
+    turn: HeldOutTurn
     messages: Messages
-    score: Score
+    score: ReplyScore
     pmi: tuple[float, ...]
 
     @property
@@ -57,8 +57,8 @@ class Fit:
 
 
 def make_questions(
-    arms: Mapping[str, Sequence[Answer]], pool: Sequence[Turn], seed: int
-) -> list[Question]:
+    arms: Mapping[str, Sequence[Answer]], pool: Sequence[HeldOutTurn], seed: int
+) -> list[FitQuestion]:
     """Return a question for each turn; the arms answer the same turns in the same order.
 
     Distractors are real turns of the same person from `pool` with about the length of the arm's
@@ -80,12 +80,12 @@ def make_questions(
             others.sort(key=lambda one: abs(_count_characters(one) - length))
             distractors = others[: CANDIDATES - 1]
             candidates[arm] = (answer.messages, *distractors)
-        questions.append(Question(turn, candidates))
+        questions.append(FitQuestion(turn, candidates))
     return questions
 
 
 def rank_candidates(
-    questions: Sequence[Question], score: ScoreReplies
+    questions: Sequence[FitQuestion], score: ScoreReplies
 ) -> dict[str, tuple[Ranked, ...]]:
     """Rank candidates by PMI: log p(words | context) − log p(words), both under an untuned model.
 
@@ -96,12 +96,12 @@ def rank_candidates(
         for question in questions
     ]
     asked = [
-        Request(question.turn.context, tuple((question.turn.voice, text) for text in own))
+        ScoringRequest(question.turn.context, tuple((question.turn.voice, text) for text in own))
         for question, own in zip(questions, texts, strict=True)
     ]
     named = list(dict.fromkeys(reply for request in asked for reply in request.replies))
     parts = [
-        Request((), tuple(named[start : start + _REPLIES_PER_REQUEST]))
+        ScoringRequest((), tuple(named[start : start + _REPLIES_PER_REQUEST]))
         for start in range(0, len(named), _REPLIES_PER_REQUEST)
     ]
     scores = score([*asked, *parts])
@@ -109,7 +109,7 @@ def rank_candidates(
     ranked: dict[str, list[Ranked]] = defaultdict(list)
     for question, own, found in zip(questions, texts, scores, strict=False):
         voice, by_text = question.turn.voice, dict(zip(own, found, strict=True))
-        by_text[()] = alone[voice, ()] = Score(0.0, 0, 0)
+        by_text[()] = alone[voice, ()] = ReplyScore(0.0, 0, 0)
         for arm, candidates in question.candidates.items():
             pmi = tuple(by_text[text].nats - alone[voice, text].nats for text in candidates)
             reply = candidates[0]

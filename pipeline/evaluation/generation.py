@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from model.artifacts.artifact import Artifact
 from model.speaking.speaker import Ask, open_speaker
-from pipeline.evaluation.heldout import Answer, Turn, silence_voice, swap_voice, take_turns
+from pipeline.evaluation.heldout import Answer, HeldOutTurn, silence_voice, swap_voice, take_turns
 from pipeline.evaluation.scorecard import COLD, GENERATED, SWAPPED, UNCHOSEN
 
 _SHARDS = 2  # parallel speakers; fixed, because sampled replies depend on the number
@@ -85,7 +85,11 @@ class Size:
 
 
 def generate_answers(
-    artifact: Artifact, turns: Sequence[Turn], size: Size, seed: int, show_progress: ShowProgress
+    artifact: Artifact,
+    turns: Sequence[HeldOutTurn],
+    size: Size,
+    seed: int,
+    show_progress: ShowProgress,
 ) -> dict[str, tuple[Answer, ...]]:
     """Reply to real turns in at most four arms: as they are, unchosen, cold, and swapped.
 
@@ -113,7 +117,7 @@ def generate_answers(
 
 
 def _answer_turns(
-    artifact: Artifact, asked: Sequence[Turn], seed: int, on_step: OnStep
+    artifact: Artifact, asked: Sequence[HeldOutTurn], seed: int, on_step: OnStep
 ) -> list[tuple[Answer, Answer]]:
     """Reply to turns, several at a time; return the chosen candidate and one at random.
 

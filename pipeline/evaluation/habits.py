@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from model.speaking.voice_classifier import LINE_HABITS, measure_habits
-from pipeline.evaluation.heldout import Answer, Line, Turn
+from pipeline.evaluation.heldout import Answer, HeldOutLine, HeldOutTurn
 from pipeline.evaluation.intervals import Estimate, mean, resample_sessions
 from pipeline.evaluation.text_metrics import split_words
 
@@ -84,14 +84,14 @@ def measure_habit_distance(
     return HabitDistance(resample_sessions(sessions, mean_distance, seed, draws=50), voices)
 
 
-def find_bland_lines(turns: Iterable[Turn]) -> frozenset[str]:
+def find_bland_lines(turns: Iterable[HeldOutTurn]) -> frozenset[str]:
     """Return the words of the most frequent lines, such as "yeah" and "what about you"."""
     lines = (_join_words(text) for turn in turns for text in turn.messages)
     return frozenset(text for text, _ in Counter(filter(None, lines)).most_common(_BLAND_LINES))
 
 
 def measure_style(
-    answers: Sequence[Answer], lines: Sequence[Line], bland: frozenset[str], seed: int
+    answers: Sequence[Answer], lines: Sequence[HeldOutLine], bland: frozenset[str], seed: int
 ) -> Style:
     """Measure bursts, questions, length and bland lines; `lines` are those of the answers."""
     spoken = [answer for answer in answers if answer.messages]

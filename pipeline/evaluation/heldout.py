@@ -10,7 +10,7 @@ from pipeline.training.encoding import hide_voice
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class HeldOutTurn:
     """A real turn after a rendered context; `seen` if training has it word for word.
 
     `session` is the number of its conversation.
@@ -27,12 +27,12 @@ class Turn:
 class Answer:
     """A reply in place of a real turn; without messages if the model produced none."""
 
-    asked: Turn
+    asked: HeldOutTurn
     messages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HeldOutLine:
     """One line, the voice that it should sound like, and the session of its turn."""
 
     voice: str
@@ -40,18 +40,21 @@ class Line:
     session: int = 0
 
 
-def make_turns(pairs: Iterable[Pair]) -> list[Turn]:
+def make_turns(pairs: Iterable[Pair]) -> list[HeldOutTurn]:
     """Return the turns of pairs."""
-    return [Turn(pair.voice, pair.context, pair.target, pair.seen, pair.session) for pair in pairs]
+    return [
+        HeldOutTurn(pair.voice, pair.context, pair.target, pair.seen, pair.session)
+        for pair in pairs
+    ]
 
 
-def silence_voice(turn: Turn) -> Turn | None:
+def silence_voice(turn: HeldOutTurn) -> HeldOutTurn | None:
     """Return a turn whose context has no line of its voice, None if no line is left."""
     context = hide_voice(turn.context, turn.voice)
     return replace(turn, context=context) if context else None
 
 
-def swap_voice(turn: Turn, names: Sequence[str]) -> Turn | None:
+def swap_voice(turn: HeldOutTurn, names: Sequence[str]) -> HeldOutTurn | None:
     """Return a turn for the next voice that has no line in its context, None without one."""
     present = {split_line(line)[0] for line in turn.context}
     start = names.index(turn.voice) + 1
@@ -60,7 +63,9 @@ def swap_voice(turn: Turn, names: Sequence[str]) -> Turn | None:
     return replace(turn, voice=other) if other else None
 
 
-def take_turns(turns: Iterable[Turn], per_voice: int, lines: int = 10**9) -> tuple[Turn, ...]:
+def take_turns(
+    turns: Iterable[HeldOutTurn], per_voice: int, lines: int = 10**9
+) -> tuple[HeldOutTurn, ...]:
     """Return each voice's first turns: at most `per_voice`, until they have `lines` lines."""
     taken, said = Counter[str](), Counter[str]()
     kept = []
@@ -72,15 +77,15 @@ def take_turns(turns: Iterable[Turn], per_voice: int, lines: int = 10**9) -> tup
     return tuple(kept)
 
 
-def make_real_answers(turns: Iterable[Turn]) -> list[Answer]:
+def make_real_answers(turns: Iterable[HeldOutTurn]) -> list[Answer]:
     """Return the real turns as answers, as a perfect model would give them."""
     return [Answer(turn, turn.messages) for turn in turns]
 
 
-def list_lines(answers: Iterable[Answer]) -> list[Line]:
+def list_lines(answers: Iterable[Answer]) -> list[HeldOutLine]:
     """Return the lines of answers."""
     return [
-        Line(answer.asked.voice, text, answer.asked.session)
+        HeldOutLine(answer.asked.voice, text, answer.asked.session)
         for answer in answers
         for text in answer.messages
     ]

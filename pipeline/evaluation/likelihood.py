@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.chat.prompt import split_line
-from pipeline.evaluation.heldout import Turn, silence_voice
+from pipeline.evaluation.heldout import HeldOutTurn, silence_voice
 from pipeline.evaluation.intervals import Estimate, mean, ratio
-from pipeline.evaluation.scorer import Request, Score
+from pipeline.evaluation.scorer import ReplyScore, ScoringRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Measured:
     has the scores under every voice without any context, its own first.
     """
 
-    turn: Turn
-    own: Score
-    absent: tuple[Score, ...]
-    alone: tuple[Score, ...]
+    turn: HeldOutTurn
+    own: ReplyScore
+    absent: tuple[ReplyScore, ...]
+    alone: tuple[ReplyScore, ...]
 
     @property
     def is_right(self) -> bool:
@@ -56,9 +56,9 @@ class RightVoice:
 
 
 def measure_turns(
-    turns: Sequence[Turn],
+    turns: Sequence[HeldOutTurn],
     voices: Sequence[str],
-    score: Callable[[Sequence[Request]], list[list[Score]]],
+    score: Callable[[Sequence[ScoringRequest]], list[list[ReplyScore]]],
 ) -> tuple[Measured, ...]:
     """Score real turns under the tuned model: as they are, with their voice absent, and alone."""
     requests = []
@@ -68,7 +68,7 @@ def measure_turns(
         silent = silence_voice(turn)
         seen = {split_line(line)[0] for line in silent.context} if silent else set(voices)
         rivals = [name for name in others if name not in seen]
-        requests.append(_ask(silent or turn, rivals) if rivals else Request((), ()))
+        requests.append(_ask(silent or turn, rivals) if rivals else ScoringRequest((), ()))
         requests.append(_ask(replace(turn, context=()), others))
     scores = score(requests)
     return tuple(
@@ -78,7 +78,7 @@ def measure_turns(
 
 
 def measure_likelihood(
-    measured: Sequence[Measured], base: Sequence[Score], seed: int
+    measured: Sequence[Measured], base: Sequence[ReplyScore], seed: int
 ) -> Likelihood:
     """Compare the loss under the tuned model, without context, and under the untuned base.
 
@@ -126,13 +126,15 @@ def measure_right_voice(measured: Sequence[Measured], seed: int) -> dict[str, Ri
     }
 
 
-def _ask(turn: Turn, others: Sequence[str]) -> Request:
+def _ask(turn: HeldOutTurn, others: Sequence[str]) -> ScoringRequest:
     """Return a request for the turn's words under its own name and under others."""
     names = (turn.voice, *others)
-    return Request(turn.context, tuple((name, turn.messages) for name in names))
+    return ScoringRequest(turn.context, tuple((name, turn.messages) for name in names))
 
 
-def _measure_names(asked: Sequence[tuple[Turn, Sequence[Score]]], seed: int) -> RightVoice:
+def _measure_names(
+    asked: Sequence[tuple[HeldOutTurn, Sequence[ReplyScore]]], seed: int
+) -> RightVoice:
     is_right = [float(_is_first_best(scores)) for _, scores in asked]
     names = dict.fromkeys(turn.voice for turn, _ in asked)
     by_voice = {
@@ -149,5 +151,5 @@ def _measure_names(asked: Sequence[tuple[Turn, Sequence[Score]]], seed: int) -> 
     )
 
 
-def _is_first_best(scores: Sequence[Score]) -> bool:
+def _is_first_best(scores: Sequence[ReplyScore]) -> bool:
     return scores[0].nats > max((score.nats for score in scores[1:]), default=-np.inf)

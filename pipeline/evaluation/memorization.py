@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from model.chat.prompt import split_line
 from model.redaction.redact import find_private_parts
-from pipeline.evaluation.heldout import Line, Turn
+from pipeline.evaluation.heldout import HeldOutLine, HeldOutTurn
 from pipeline.evaluation.intervals import Estimate, mean
 from pipeline.evaluation.text_metrics import split_words
 
@@ -13,7 +13,7 @@ RUN_LENGTH = 6
 """Number of consecutive words that two people seldom write by chance."""
 
 
-def index_runs(turns: Iterable[Turn]) -> frozenset[int]:
+def index_runs(turns: Iterable[HeldOutTurn]) -> frozenset[int]:
     """Return hashes of every run of `RUN_LENGTH` words in the targets and contexts of turns."""
     texts: set[str] = set()
     for turn in turns:
@@ -27,7 +27,7 @@ def is_copy(runs: frozenset[int], text: str) -> bool:
     return any(run in runs for run in _hash_runs(split_words(text)))
 
 
-def measure_copies(runs: frozenset[int], lines: Sequence[Line], seed: int) -> Estimate:
+def measure_copies(runs: frozenset[int], lines: Sequence[HeldOutLine], seed: int) -> Estimate:
     """Return the share of lines that are copies."""
     copied = [float(is_copy(runs, line.text)) for line in lines]
     return mean(copied, [line.session for line in lines], seed)

@@ -19,8 +19,8 @@ from pipeline.evaluation.fit import Fit, Ranked, measure_fit
 from pipeline.evaluation.habits import find_bland_lines, measure_habit_distance, measure_style
 from pipeline.evaluation.heldout import (
     Answer,
-    Line,
-    Turn,
+    HeldOutLine,
+    HeldOutTurn,
     list_lines,
     make_real_answers,
     take_turns,
@@ -65,7 +65,7 @@ class Evidence:
     """
 
     voices: tuple[str, ...]
-    training: tuple[Turn, ...]
+    training: tuple[HeldOutTurn, ...]
     arms: Mapping[str, tuple[Answer, ...]]
     measured: tuple[Measured, ...]
     ranked: Mapping[str, tuple[Ranked, ...]]
@@ -177,7 +177,7 @@ def _with_interval(found: Estimate) -> dict[str, float]:
 
 
 def _attribute(
-    judges: Judges, lines: Mapping[str, Sequence[Line]], seed: int
+    judges: Judges, lines: Mapping[str, Sequence[HeldOutLine]], seed: int
 ) -> dict[str, dict[int, dict[str, Attribution]]]:
     """Return the attribution by judge, bag size and arm."""
     judged = {arm: judge_lines(judges, own) for arm, own in lines.items()}

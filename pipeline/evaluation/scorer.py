@@ -18,7 +18,7 @@ Named = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ScoringRequest:
     """A context of rendered lines, and replies that could follow it."""
 
     context: tuple[str, ...]
@@ -26,7 +26,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ReplyScore:
     """The log-probability of a reply's words in nats, and their tokens and characters.
 
     Labels, line breaks and the end are conditions, and do not count.
@@ -38,7 +38,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class _EncodedReply:
     """A reply's ids, the indices of those that are words, and the characters of the words."""
 
     ids: list[int]
@@ -47,8 +47,8 @@ class _Reply:
 
 
 def score_replies(
-    base: Base, requests: Sequence[Request], limit: int, on_step: OnStep = lambda: None
-) -> list[list[Score]]:
+    base: Base, requests: Sequence[ScoringRequest], limit: int, on_step: OnStep = lambda: None
+) -> list[list[ReplyScore]]:
     """Return a score for each reply of each request; prompts have at most `limit` tokens.
 
     `on_step` is called for each request.
@@ -65,7 +65,7 @@ def score_replies(
     asked = [index for index, own in enumerate(replies) if own]
     lengths = [len(prompts[n]) + sum(len(reply.ids) for reply in replies[n]) for n in asked]
     score = _score_packed if base.family == "decoder-only" else _score_decoder
-    scores: dict[int, list[Score]] = {}
+    scores: dict[int, list[ReplyScore]] = {}
     with torch.inference_mode():
         for chosen in split_by_tokens(lengths, _TOKENS):
             indices = [asked[number] for number in chosen]
@@ -73,14 +73,14 @@ def score_replies(
             found = iter(score(weights, rows))
             for index in indices:
                 scores[index] = [
-                    Score(next(found), len(reply.words), reply.characters)
+                    ReplyScore(next(found), len(reply.words), reply.characters)
                     for reply in replies[index]
                 ]
                 on_step()
     return [scores.get(index, []) for index in range(len(requests))]
 
 
-def _encode(codec: Codec, name: str, messages: Sequence[str]) -> _Reply:
+def _encode(codec: Codec, name: str, messages: Sequence[str]) -> _EncodedReply:
     """Encode a turn with its label, and find the tokens of its words."""
     reply = codec.reply_ids(name, messages)
     ids = [*reply.forced, *reply.ids[:MAX_REPLY_TOKENS]]
@@ -89,10 +89,10 @@ def _encode(codec: Codec, name: str, messages: Sequence[str]) -> _Reply:
     characters = sum(len(text) + 1 for text in messages)
     if len(reply.ids) > MAX_REPLY_TOKENS:
         characters = len(codec.text(ids[index] for index in words))
-    return _Reply(ids, words, characters)
+    return _EncodedReply(ids, words, characters)
 
 
-def _move_common_beginning(prompt: list[int], replies: list[_Reply]) -> None:
+def _move_common_beginning(prompt: list[int], replies: list[_EncodedReply]) -> None:
     """Append the label that all replies begin with to the prompt, so that it is read once."""
     common = min((reply.words[0] for reply in replies if reply.words), default=0)
     beginnings = {tuple(reply.ids[:common]) for reply in replies}
@@ -100,10 +100,13 @@ def _move_common_beginning(prompt: list[int], replies: list[_Reply]) -> None:
         prompt += beginnings.pop()
         for index, reply in enumerate(replies):
             words = [word - common for word in reply.words]
-            replies[index] = _Reply(reply.ids[common:], words, reply.characters)
+            replies[index] = _EncodedReply(reply.ids[common:], words, reply.characters)
 
 
-def _score_packed(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) -> list[float]:  # noqa: ANN401  Hugging Face's border
+def _score_packed(
+    weights: Any,  # noqa: ANN401  transformers' models have no common type
+    rows: Sequence[tuple[list[int], list[_EncodedReply]]],
+) -> list[float]:
     """Score one sequence of prompts and replies; a reply sees its prompt and itself only."""
     import torch
 
@@ -142,7 +145,10 @@ def _score_packed(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) 
     return _sum_by_reply(logits, labels, counts)
 
 
-def _score_decoder(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) -> list[float]:  # noqa: ANN401
+def _score_decoder(
+    weights: Any,  # noqa: ANN401  transformers' models have no common type
+    rows: Sequence[tuple[list[int], list[_EncodedReply]]],
+) -> list[float]:
     """Score the replies of each request with one pass of the encoder."""
     import torch
 

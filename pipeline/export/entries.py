@@ -42,7 +42,7 @@ _QUOTES = ("blockquote", "expandable_blockquote")
 _TYPE_NAME = re.compile(r"[a-z_]{1,40}")
 
 
-class Kind(IntEnum):
+class EntryKind(IntEnum):
     """The kind of a row; some service messages have a kind of their own."""
 
     MESSAGE = 0
@@ -62,9 +62,9 @@ class Flag(IntFlag):
 
 
 _SERVICE_KINDS = {
-    "topic_created": Kind.TOPIC,
-    "migrate_to_supergroup": Kind.MOVED_TO,
-    "migrate_from_group": Kind.MOVED_FROM,
+    "topic_created": EntryKind.TOPIC,
+    "migrate_to_supergroup": EntryKind.MOVED_TO,
+    "migrate_from_group": EntryKind.MOVED_FROM,
 }
 
 
@@ -85,7 +85,7 @@ class Row(NamedTuple):
     @property
     def is_message(self) -> bool:
         """Whether it is a message by a person or a bot."""
-        return self.kind == Kind.MESSAGE
+        return self.kind == EntryKind.MESSAGE
 
 
 @dataclass(slots=True)
@@ -150,13 +150,13 @@ class RowParser:
         if not is_valid_integer(number):
             raise ValueError(f"id {number!r}")
         if kind == "unsupported":
-            return Row(self._chat_id, number, Kind.UNSUPPORTED, 0, 0, 0, "", None, 0, 0)
+            return Row(self._chat_id, number, EntryKind.UNSUPPORTED, 0, 0, 0, "", None, 0, 0)
         reply = item.get("reply_to_message_id")
         reply = reply if is_valid_integer(reply) else None
         unix, date = item.get("date_unixtime"), item.get("date")
         if kind == "service":
             at = self._times.parse_edited(unix, date)
-            kind = _SERVICE_KINDS.get(str(item.get("action")), Kind.SERVICE)
+            kind = _SERVICE_KINDS.get(str(item.get("action")), EntryKind.SERVICE)
             title = item.get("title")
             title = title if isinstance(title, str) else ""
             return Row(self._chat_id, number, kind, at, 0, 0, title, reply, 0, 0)
@@ -177,7 +177,7 @@ class RowParser:
             edited = self._times.parse_edited(item.get("edited_unixtime"), item.get("edited"))
         text = _visible_text(item)
         return Row(
-            self._chat_id, number, Kind.MESSAGE, at, author, name, text, reply, flags, edited
+            self._chat_id, number, EntryKind.MESSAGE, at, author, name, text, reply, flags, edited
         )
 
     def _find_author(self, from_id: object, name: object) -> tuple[int, int]:

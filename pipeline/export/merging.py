@@ -14,7 +14,7 @@ from model.chat.telegram_ids import (
     is_non_telegram_id,
     make_copy_id,
 )
-from pipeline.export.entries import Flag, Kind, Row
+from pipeline.export.entries import EntryKind, Flag, Row
 
 Position = tuple[int, int]
 """Seconds since 1970 and id of a message: they order the messages of a chat."""
@@ -71,14 +71,14 @@ ON CONFLICT (chat, id) DO UPDATE SET
    excluded.flags, excluded.edited,
    clash + (excluded.author > 0 AND entry.author > 0 AND excluded.author != entry.author))
 WHERE excluded.edited >= entry.edited
-  AND (excluded.kind != {Kind.UNSUPPORTED:d} OR entry.kind = {Kind.UNSUPPORTED:d})
+  AND (excluded.kind != {EntryKind.UNSUPPORTED:d} OR entry.kind = {EntryKind.UNSUPPORTED:d})
 """  # noqa: S608  constants
 _TOPICS = f"""
 WITH RECURSIVE member (id, topic) AS (
-  SELECT id, id FROM entry WHERE chat = :chat AND kind = {Kind.TOPIC:d}
+  SELECT id, id FROM entry WHERE chat = :chat AND kind = {EntryKind.TOPIC:d}
   UNION
   SELECT entry.id, member.topic FROM member CROSS JOIN entry INDEXED BY answers
-  ON entry.chat = :chat AND entry.reply = member.id AND entry.kind != {Kind.TOPIC:d}
+  ON entry.chat = :chat AND entry.reply = member.id AND entry.kind != {EntryKind.TOPIC:d}
 )
 UPDATE entry SET topic = member.topic FROM member WHERE entry.chat = :chat AND entry.id = member.id
 """  # noqa: S608
@@ -234,7 +234,7 @@ class Spool:
     def assign_topics(self, chat: int) -> None:
         """Assign each message to the topic whose opening message its chain of replies leads to."""
         has_topics = "SELECT 1 FROM entry WHERE chat = ? AND kind = ? LIMIT 1"
-        if self._base.execute(has_topics, (chat, Kind.TOPIC)).fetchone():
+        if self._base.execute(has_topics, (chat, EntryKind.TOPIC)).fetchone():
             self._base.execute("CREATE INDEX IF NOT EXISTS answers ON entry (chat, reply)")
             self._base.execute(_TOPICS, {"chat": chat})
 
@@ -246,10 +246,10 @@ class Spool:
         times = "SELECT min(at), max(at) FROM entry WHERE chat = ? AND kind = 0"
         first, last = self._base.execute(times, (chat,)).fetchone()
         return EntryCounts(
-            messages=by_kind[Kind.MESSAGE],
+            messages=by_kind[EntryKind.MESSAGE],
             service=sum(by_kind[kind] for kind in (1, 2, 3, 4)),
-            unsupported=by_kind[Kind.UNSUPPORTED],
-            topics=by_kind[Kind.TOPIC],
+            unsupported=by_kind[EntryKind.UNSUPPORTED],
+            topics=by_kind[EntryKind.TOPIC],
             first=None if first is None else datetime.fromtimestamp(first, UTC),
             last=None if last is None else datetime.fromtimestamp(last, UTC),
         )

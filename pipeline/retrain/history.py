@@ -44,7 +44,7 @@ class ExportRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class HistoryHeader:
     """The facts about a chat that are stored with its messages.
 
     `ranges` are the id ranges and `exports` the sha256 hashes of the merged exports. `former` is
@@ -68,7 +68,7 @@ class History:
 
     folder: Path
     ledger: ConsentLedger
-    header: Header | None = None
+    header: HistoryHeader | None = None
     file: Path | None = None
 
     def rows(self, names: dict[str | None, int]) -> Iterator[Row]:
@@ -128,7 +128,7 @@ def list_histories(root: Path) -> list[History]:
 
 
 def write_history(
-    history: History, header: Header, rows: Iterable[Row], names: list[str | None]
+    history: History, header: HistoryHeader, rows: Iterable[Row], names: list[str | None]
 ) -> History:
     """Replace a history, delete what was stored before, and return the new one.
 
@@ -167,14 +167,14 @@ def delete_stale_files(history: History) -> None:
             path.unlink()
 
 
-def _read_header(file: Path, name: str) -> Header:
+def _read_header(file: Path, name: str) -> HistoryHeader:
     if _hash_file(file) != name:
         raise ValueError("its content does not match its name")
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         value = json.loads(next(lines))
     if value["format"] != FORMAT:
         raise ValueError(f"its format is {value['format']}")
-    return Header(
+    return HistoryHeader(
         value["chat_id"],
         value["number"],
         value["name"],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from model.artifacts.artifact import Artifact, Chat
+from model.artifacts.artifact import Artifact, LearnedChat
 from model.artifacts.consent import read_imported
 from model.artifacts.registry import GROUPS, Registry, receipt_path
 from model.chat.names import make_printable_name
@@ -31,7 +31,7 @@ from pipeline.retrain.merge import (
     withhold_text,
 )
 from pipeline.retrain.people import People, read_dump_notes, update_people
-from pipeline.retrain.request import Dependencies, RetrainRequest
+from pipeline.retrain.request import RetrainDependencies, RetrainRequest
 from pipeline.terminal import print_indented
 from pipeline.versions.erasure import contains_words_of, delete_dataset, list_datasets
 from pipeline.versions.ledger import DumpNotes
@@ -62,7 +62,7 @@ class CurrentVersion:
 
     artifact: Artifact | None = None
     record: TrainingRecord | None = None
-    chat: Chat | None = None
+    chat: LearnedChat | None = None
     problem: str | None = None
     name: str | None = None
 
@@ -116,7 +116,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
         problem = str(error)
     if found is None:
         stored = [history.header for history in list_histories(registry.root) if history.header]
-        chat = Chat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
+        chat = LearnedChat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
         return CurrentVersion(chat=chat, problem=problem, name=name)
     record = _load_training_record(registry.root, found)
     chat = find_successor(registry.root, found.card.chats[0]) if found.card.chats else None
@@ -177,7 +177,7 @@ def check_dump_given(sources: Sources, current: CurrentVersion, request: Retrain
 
 def update_history(
     request: RetrainRequest,
-    dependencies: Dependencies,
+    dependencies: RetrainDependencies,
     current: CurrentVersion,
     sources: Sources,
     merged: MergedChat,
@@ -285,7 +285,7 @@ def _load_training_record(root: Path, artifact: Artifact) -> TrainingRecord:
     return TrainingRecord(through, splits["test"].first, summary.min_messages)
 
 
-def _confirm_shorter_export(merged: MergedChat, dependencies: Dependencies) -> None:
+def _confirm_shorter_export(merged: MergedChat, dependencies: RetrainDependencies) -> None:
     """Ask whether to use an export with fewer messages than the history: it may be incomplete.
 
     An export that an earlier run merged was confirmed then, so it is not asked about again.

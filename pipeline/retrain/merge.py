@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.eligibility import (
     WITHHELD,
     add_voice_header,
@@ -22,12 +22,12 @@ from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, is_copy_id
 from model.errors import ExportError
 from pipeline.dataset.build import file_sha256
 from pipeline.export.archive import Archive, ExportedChat, open_exports
-from pipeline.export.entries import Kind, Row, list_offset_changes
+from pipeline.export.entries import EntryKind, Row, list_offset_changes
 from pipeline.export.merging import Spool
 from pipeline.retrain.history import (
     ExportRange,
-    Header,
     History,
+    HistoryHeader,
     history_folder,
     list_histories,
     open_history,
@@ -95,11 +95,11 @@ class MergedChat:
     bots: set[int] = field(default_factory=set)
 
     @property
-    def header(self) -> Header:
+    def header(self) -> HistoryHeader:
         """Return the header for the merged history."""
         chat, stored = self.chat, self.history.header
         hashes = (file.sha256 for file in self.files if file.written_at is None)
-        return Header(
+        return HistoryHeader(
             chat.chat_id,
             chat.number or 0,
             chat.name,
@@ -160,7 +160,7 @@ def merge_chat(
     root: Path,
     exports: Sequence[Path],
     dumps: Sequence[DumpNotes],
-    expected: Chat | None,
+    expected: LearnedChat | None,
     wanted: str | None = None,
     zone: tzinfo | None = None,
 ) -> Iterator[MergedChat]:
@@ -183,7 +183,7 @@ def merge_chat(
                     migration = find_migration(root, found, expected)
                 chat = migration.chat if migration else _choose_chat(found, file, expected, wanted)
                 merged = merged or _load_history(root, spool, chat, migration)
-                expected = Chat(chat.chat_id, chat.name)
+                expected = LearnedChat(chat.chat_id, chat.name)
                 _add_export(merged, found, chat, file)
         if merged:
             _match_bot_ids(merged)
@@ -192,7 +192,7 @@ def merge_chat(
                 may_migrate = expected and _may_be_migrated(root, found, expected)
                 advice = _MIGRATION_ADVICE if may_migrate else _OTHER_CHAT
                 chat = _choose_chat(found, notes.file, expected, None, advice)
-                expected = Chat(chat.chat_id, chat.name)
+                expected = LearnedChat(chat.chat_id, chat.name)
                 merged = merged or _load_history(root, spool, chat)
                 _add_dump(merged, found, chat, notes)
         if merged is None:
@@ -233,16 +233,16 @@ def withhold_text(merged: MergedChat, roster: Roster) -> None:
     merged.spool.replace_texts(merged.chat.chat_id, texts)
 
 
-def find_successor(root: Path, chat: Chat) -> Chat:
+def find_successor(root: Path, chat: LearnedChat) -> LearnedChat:
     """Return the supergroup that a chat became in an earlier retraining, or the chat itself."""
     if not _is_supergroup(chat.chat_id):
         for history in list_histories(root):
             if history.header and history.header.former == chat.chat_id:
-                return Chat(history.header.chat_id, history.header.name)
+                return LearnedChat(history.header.chat_id, history.header.name)
     return chat
 
 
-def find_migration(root: Path, found: Archive, expected: Chat) -> Migration | None:
+def find_migration(root: Path, found: Archive, expected: LearnedChat) -> Migration | None:
     """Return how a basic group's history continues in an export of its supergroup, if it does."""
     history = open_history(root, expected.chat_id)
     if history.header is None or not _may_be_migrated(root, found, expected):
@@ -282,7 +282,7 @@ def current_forgotten_ids(merged: MergedChat) -> frozenset[int]:
 def _choose_chat(
     found: Archive,
     file: Path,
-    expected: Chat | None,
+    expected: LearnedChat | None,
     wanted: str | None,
     advice: str = _OTHER_CHAT,
 ) -> ExportedChat:
@@ -495,7 +495,7 @@ def _delete_forgotten(merged: MergedChat) -> None:
             merged.delete([stored])
     merged.add(
         [
-            entry._replace(kind=Kind.SERVICE, name=0, text="")
+            entry._replace(kind=EntryKind.SERVICE, name=0, text="")
             for entry in merged.entries()
             if entry.number in emptied
         ]
@@ -508,7 +508,7 @@ def _is_supergroup(chat_id: int) -> bool:
     return chat_id < -CHANNEL_OFFSET
 
 
-def _may_be_migrated(root: Path, found: Archive, expected: Chat) -> bool:
+def _may_be_migrated(root: Path, found: Archive, expected: LearnedChat) -> bool:
     """Whether a file contains a supergroup but not the basic group whose history is stored."""
     if expected.chat_id in found.chats or not any(map(_is_supergroup, found.chats)):
         return False
@@ -544,7 +544,7 @@ def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -
 
 
 def _migrate(
-    root: Path, history: History, header: Header, chat: ExportedChat, offset: int
+    root: Path, history: History, header: HistoryHeader, chat: ExportedChat, offset: int
 ) -> Migration:
     def renumber(number: int) -> int:
         return number - MIGRATION_OFFSET if _has_bot_id(number) else number + offset
@@ -560,7 +560,7 @@ def _migrate(
             bots - MIGRATION_OFFSET: renumber(one) for bots, one in history.ledger.aliases.items()
         },
     )
-    moved = Header(
+    moved = HistoryHeader(
         chat.chat_id,
         chat.number or 0,
         chat.name,

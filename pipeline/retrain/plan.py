@@ -19,7 +19,7 @@ from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import TEST, VALIDATION
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.retrain.intake import CurrentVersion, Intake
-from pipeline.retrain.request import Dependencies, RetrainRequest
+from pipeline.retrain.request import RetrainDependencies, RetrainRequest
 from pipeline.terminal import format_models_option, print_indented, quote
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
@@ -42,7 +42,7 @@ _NAME_DIGITS = 12  # hexadecimal, of a dataset's name
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RetrainPlan:
     """A dataset and how to train on it.
 
     `replayed` counts the old pairs in the training set; it is None if training uses all pairs.
@@ -55,8 +55,11 @@ class Plan:
 
 
 def make_plan(
-    request: RetrainRequest, dependencies: Dependencies, current: CurrentVersion, intake: Intake
-) -> Plan:
+    request: RetrainRequest,
+    dependencies: RetrainDependencies,
+    current: CurrentVersion,
+    intake: Intake,
+) -> RetrainPlan:
     """Build the dataset and decide how to train on it.
 
     The test split is newer than everything that the current version was trained on.
@@ -94,7 +97,7 @@ def make_plan(
         since = record.through if has_enough else record.held_out_since
         if fresh := tuple(pair for pair in dataset.test if pair.sent_at > since):
             dataset = replace(dataset, test=fresh)
-    return Plan(dataset, start, hyperparameters, replayed)
+    return RetrainPlan(dataset, start, hyperparameters, replayed)
 
 
 def select_pairs(
@@ -127,7 +130,10 @@ def select_pairs(
 
 
 def _choose_start(
-    request: RetrainRequest, dependencies: Dependencies, current: CurrentVersion, intake: Intake
+    request: RetrainRequest,
+    dependencies: RetrainDependencies,
+    current: CurrentVersion,
+    intake: Intake,
 ) -> Start:
     """Return the base or version to start from; never weights with words to unlearn."""
     if current.artifact is None:
@@ -154,7 +160,10 @@ def _choose_start(
 
 
 def _build_dataset(
-    request: RetrainRequest, dependencies: Dependencies, current: CurrentVersion, intake: Intake
+    request: RetrainRequest,
+    dependencies: RetrainDependencies,
+    current: CurrentVersion,
+    intake: Intake,
 ) -> Dataset:
     """Build the dataset in a folder named after its content.
 

@@ -53,7 +53,7 @@ class RetrainRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Dependencies:
+class RetrainDependencies:
     """The objects and functions that `retrain` works with."""
 
     watch: Watch

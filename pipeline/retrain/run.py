@@ -34,8 +34,8 @@ from pipeline.retrain.intake import (
     update_history,
 )
 from pipeline.retrain.merge import merge_chat
-from pipeline.retrain.plan import Plan, make_plan
-from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
+from pipeline.retrain.plan import RetrainPlan, make_plan
+from pipeline.retrain.request import RetrainDependencies, RetrainRequest, RetrainResult
 from pipeline.terminal import (
     format_models_option,
     format_purge,
@@ -58,7 +58,7 @@ from pipeline.versions.receipt import write_receipt
 _EVALUATION_SEED = 0
 
 
-def retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResult:
+def retrain(request: RetrainRequest, dependencies: RetrainDependencies) -> RetrainResult:
     """Train a new version on the merged history, and promote it if it passes the gate.
 
     Raises:
@@ -75,7 +75,7 @@ def retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResul
             dependencies.watch.stop()
 
 
-def _retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResult:
+def _retrain(request: RetrainRequest, dependencies: RetrainDependencies) -> RetrainResult:
     registry, sources = Registry(request.root), load_sources(request.files)
     current, started = load_current_version(registry), time.time()
     check_dump_given(sources, current, request)
@@ -101,10 +101,10 @@ def _retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResu
 
 def _prepare(
     request: RetrainRequest,
-    dependencies: Dependencies,
+    dependencies: RetrainDependencies,
     current: CurrentVersion,
     sources: Sources,
-) -> tuple[Plan, dict[str, Any]] | RetrainResult:
+) -> tuple[RetrainPlan, dict[str, Any]] | RetrainResult:
     """Merge and store the input; return a plan and the receipt's facts, or why to stop."""
     dependencies.watch.begin("read")
     with merge_chat(
@@ -124,7 +124,10 @@ def _prepare(
 
 
 def _apply_dumps(
-    request: RetrainRequest, dependencies: Dependencies, current: CurrentVersion, sources: Sources
+    request: RetrainRequest,
+    dependencies: RetrainDependencies,
+    current: CurrentVersion,
+    sources: Sources,
 ) -> None:
     """Apply the decisions in dumps although the exports are refused.
 
@@ -144,7 +147,7 @@ def _apply_dumps(
         )
 
 
-def _print_intake(intake: Intake, dependencies: Dependencies) -> None:
+def _print_intake(intake: Intake, dependencies: RetrainDependencies) -> None:
     console, merged = dependencies.watch.console, intake.merged
     console.print(
         f"  {intake.total:,} messages, {intake.new:,} of them new; {intake.deleted:,} were deleted "
@@ -168,7 +171,9 @@ def _print_intake(intake: Intake, dependencies: Dependencies) -> None:
         print_indented(f"{one.name}'s messages are not used", console)
 
 
-def _confirm_roster(intake: Intake, request: RetrainRequest, dependencies: Dependencies) -> bool:
+def _confirm_roster(
+    intake: Intake, request: RetrainRequest, dependencies: RetrainDependencies
+) -> bool:
     """Print what a first export holds, and ask whether the new roster is right."""
     options = BuildOptions(min_messages=request.min_messages)
     found = inspect_chat(intake.merged.spool, intake.merged.chat, options, lambda _: None)
@@ -181,7 +186,7 @@ def _confirm_roster(intake: Intake, request: RetrainRequest, dependencies: Depen
 
 
 def _confirm_no_comparison(
-    problem: str, request: RetrainRequest, dependencies: Dependencies, *, must_replace: bool
+    problem: str, request: RetrainRequest, dependencies: RetrainDependencies, *, must_replace: bool
 ) -> None:
     """Ask whether to train although the new version cannot be compared with the current one.
 
@@ -202,10 +207,10 @@ def _confirm_no_comparison(
 
 def _train_and_promote(
     request: RetrainRequest,
-    dependencies: Dependencies,
+    dependencies: RetrainDependencies,
     registry: Registry,
     current: CurrentVersion,
-    plan: Plan,
+    plan: RetrainPlan,
     facts: dict[str, Any],
     started: float,
 ) -> RetrainResult:
@@ -288,7 +293,7 @@ def _explain_purge(registry: Registry) -> str:
     return f"{learned}; to delete them: {purge}" if people else ""
 
 
-def _describe_plan(plan: Plan) -> dict[str, Any]:
+def _describe_plan(plan: RetrainPlan) -> dict[str, Any]:
     """Return what the receipt says about when, where and how the version was trained."""
     return {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -315,7 +320,7 @@ def _describe_decision(decision: gate.GateDecision) -> dict[str, Any]:
     }
 
 
-def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] | None:
+def _find_unfinished(registry: Registry, plan: RetrainPlan) -> tuple[str, HeldOutLoss] | None:
     """Return the version of a killed run that was trained by this plan, and its loss.
 
     A version whose roster is another one may speak as somebody who has not agreed.
@@ -337,7 +342,7 @@ def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] 
 def _compare_versions(
     request: RetrainRequest,
     size: Size,
-    dependencies: Dependencies,
+    dependencies: RetrainDependencies,
     new: Artifact,
     current: CurrentVersion,
     dataset: Dataset,

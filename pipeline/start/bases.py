@@ -23,7 +23,7 @@ _SHOWN_SECONDS = 10 * 24 * 3600  # a base that needs more for one pass is left o
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class TimeEstimate:
     """What training a base would take here: whether it fits, and the seconds of one pass."""
 
     needs: Needs
@@ -36,7 +36,7 @@ class Estimate:
         return self.needs.name
 
 
-def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Estimate]:
+def estimate_bases(machine: Machine, messages: int, console: Console) -> list[TimeEstimate]:
     """Measure this machine, and return the known bases that fit, the smallest first."""
     from pipeline.training.device import choose_precision
 
@@ -47,7 +47,7 @@ def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Es
         fit = needs.fit(machine.training_memory, machine.free_memory)
         seconds = rates.seconds_per_pass(needs, messages, lora=fit == "lora")
         if fit != "no" and seconds < _SHOWN_SECONDS:
-            found.append(Estimate(needs, fit, seconds))
+            found.append(TimeEstimate(needs, fit, seconds))
     return found
 
 
@@ -116,7 +116,7 @@ def _describe(machine: Machine) -> str:
     return f"This machine: {cores}, {machine.free_memory / GIB:.1f} GiB of free memory, {device}."
 
 
-def _print_estimates(estimates: list[Estimate], console: Console) -> None:
+def _print_estimates(estimates: list[TimeEstimate], console: Console) -> None:
     rows = table("", "base", "memory", "one pass over the chat", words={"base"})
     for number, one in enumerate(estimates, 1):
         memory = one.needs.lora if one.fit == "lora" else one.needs.train

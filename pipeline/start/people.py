@@ -18,7 +18,7 @@ from model.chat.roster import Decision, Imitate, Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
     MIN_MESSAGES,
-    Question,
+    RosterQuestion,
     list_questions,
     make_roster,
     mark_quiet,
@@ -51,7 +51,7 @@ ShowExamples = Callable[[Person], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class NamedConsent:
     """Names given as options: who agreed, who must never be imitated, who is not learned from."""
 
     agreed: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def ask_people(  # noqa: PLR0913  about whom to ask, where to write, and how to 
     file: Path,
     beside: Path,
     min_messages: int,
-    consent: Consent,
+    consent: NamedConsent,
     *,
     recent_texts: Callable[[int, int], Iterable[str]] = lambda _author, _count: (),
     answered: int | None = None,
@@ -122,7 +122,7 @@ def ask_people(  # noqa: PLR0913  about whom to ask, where to write, and how to 
     return finished
 
 
-def apply_consent(roster: Roster, consent: Consent) -> Roster:
+def apply_consent(roster: Roster, consent: NamedConsent) -> Roster:
     """Return a roster with the answers that options give.
 
     Raises:
@@ -248,7 +248,7 @@ def _ask_identities(
     return roster
 
 
-def _ask_identity(asker: Asker, roster: Roster, question: Question) -> Roster:
+def _ask_identity(asker: Asker, roster: Roster, question: RosterQuestion) -> Roster:
     """Ask one question about who somebody is, and return the roster with the answer."""
     first = question.people[0]
     match question.kind:
@@ -268,7 +268,7 @@ def _ask_identity(asker: Asker, roster: Roster, question: Question) -> Roster:
     return roster
 
 
-def _ask_same(asker: Asker, question: Question) -> list[Person]:
+def _ask_same(asker: Asker, question: RosterQuestion) -> list[Person]:
     """Return which of these people are one person; none or one if they are all different."""
     people = list(question.people)
     if len(people) == _TWO:

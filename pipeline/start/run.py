@@ -29,7 +29,7 @@ from pipeline.start.exports import (
     find_html_exports,
     list_chats,
 )
-from pipeline.start.people import Consent, ask_people, choose_minimum, describe_consent
+from pipeline.start.people import NamedConsent, ask_people, choose_minimum, describe_consent
 from pipeline.terminal import format_models_option, format_purge, models_option, short_path
 from pipeline.versions.lineage import find_versions_trained_on
 
@@ -60,7 +60,7 @@ class StartRequest:
     root: Path
     export: Path | None = None
     chat: str | None = None
-    consent: Consent = field(default_factory=Consent)
+    consent: NamedConsent = field(default_factory=NamedConsent)
     min_messages: int = 0
     base: str | None = None
     minutes: float | None = None
@@ -72,7 +72,7 @@ class StartRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Dependencies:
+class StartDependencies:
     """The functions that train a version, print its samples, and run the bot's program.
 
     `retrain` also gets the function that asks a yes-or-no question. `show_samples` prints three
@@ -89,7 +89,7 @@ class Dependencies:
     folders: Callable[[], list[Path]] = export_folders
 
 
-def start(request: StartRequest, dependencies: Dependencies) -> None:
+def start(request: StartRequest, dependencies: StartDependencies) -> None:
     """Go through the steps that are not done yet.
 
     Raises:
@@ -108,7 +108,7 @@ def start(request: StartRequest, dependencies: Dependencies) -> None:
 class _Steps:
     """The steps and the answers so far."""
 
-    def __init__(self, request: StartRequest, dependencies: Dependencies) -> None:
+    def __init__(self, request: StartRequest, dependencies: StartDependencies) -> None:
         self._request, self._dependencies = request, dependencies
         self._ask, self._root = dependencies.asker, request.root
         self._answers = Answers() if request.restart else load_answers(request.root)

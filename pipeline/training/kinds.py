@@ -29,7 +29,7 @@ _MAX_DIFFERENCE = 5e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ModelKind:
     """A `model_type` of transformers: its name, its family and its loader in CTranslate2."""
 
     name: str
@@ -37,27 +37,27 @@ class Kind:
     loader: str
 
 
-KINDS: Mapping[str, Kind] = {
-    "t5": Kind("T5, T5 v1.1 and FLAN-T5", "encoder-decoder", "T5Loader"),
-    "mt5": Kind("mT5", "encoder-decoder", "MT5Loader"),
-    "llama": Kind("Llama", "decoder-only", "LlamaLoader"),
-    "mistral": Kind("Mistral", "decoder-only", "MistralLoader"),
-    "qwen2": Kind("Qwen2", "decoder-only", "Qwen2Loader"),
-    "qwen3": Kind("Qwen3", "decoder-only", "Qwen3Loader"),
-    "gemma": Kind("Gemma", "decoder-only", "GemmaLoader"),
-    "gemma3_text": Kind("Gemma 3 (text only)", "decoder-only", "Gemma3Loader"),
-    "falcon": Kind("Falcon", "decoder-only", "FalconLoader"),
-    "opt": Kind("OPT", "decoder-only", "OPTLoader"),
-    "bloom": Kind("BLOOM", "decoder-only", "BloomLoader"),
-    "gpt2": Kind("GPT-2", "decoder-only", "GPT2Loader"),
-    "gptj": Kind("GPT-J", "decoder-only", "GPTJLoader"),
-    "gpt_bigcode": Kind("GPT BigCode", "decoder-only", "GPTBigCodeMHALoader"),
-    "codegen": Kind("CodeGen", "decoder-only", "CodeGenLoader"),
+KINDS: Mapping[str, ModelKind] = {
+    "t5": ModelKind("T5, T5 v1.1 and FLAN-T5", "encoder-decoder", "T5Loader"),
+    "mt5": ModelKind("mT5", "encoder-decoder", "MT5Loader"),
+    "llama": ModelKind("Llama", "decoder-only", "LlamaLoader"),
+    "mistral": ModelKind("Mistral", "decoder-only", "MistralLoader"),
+    "qwen2": ModelKind("Qwen2", "decoder-only", "Qwen2Loader"),
+    "qwen3": ModelKind("Qwen3", "decoder-only", "Qwen3Loader"),
+    "gemma": ModelKind("Gemma", "decoder-only", "GemmaLoader"),
+    "gemma3_text": ModelKind("Gemma 3 (text only)", "decoder-only", "Gemma3Loader"),
+    "falcon": ModelKind("Falcon", "decoder-only", "FalconLoader"),
+    "opt": ModelKind("OPT", "decoder-only", "OPTLoader"),
+    "bloom": ModelKind("BLOOM", "decoder-only", "BloomLoader"),
+    "gpt2": ModelKind("GPT-2", "decoder-only", "GPT2Loader"),
+    "gptj": ModelKind("GPT-J", "decoder-only", "GPTJLoader"),
+    "gpt_bigcode": ModelKind("GPT BigCode", "decoder-only", "GPTBigCodeMHALoader"),
+    "codegen": ModelKind("CodeGen", "decoder-only", "CodeGenLoader"),
 }
 """By `model_type`. docs/bases.md says which others were tried and why they are missing."""
 
 
-def check_config(name: str, raw: Mapping[str, Any]) -> Kind:
+def check_config(name: str, raw: Mapping[str, Any]) -> ModelKind:
     """Return the kind of a base from its config.json, without its weights.
 
     Raises:

@@ -43,7 +43,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """A training's time limit, speed, rows per step, number of steps and passes over the rows."""
 
     minutes: float
@@ -97,7 +97,7 @@ def describe_time(seconds: float, minutes: float) -> str:
 
 def make_plan(
     lengths: Sequence[int], speed: Speed, settings: Hyperparameters, *, may_enlarge: bool
-) -> Plan:
+) -> TrainingPlan:
     """Plan a training on rows of these lengths in tokens.
 
     If the batch size may be enlarged, it is the largest of 8, 4, 2 and 1 times the given one that
@@ -116,7 +116,7 @@ def make_plan(
     size = next(enough, settings.batch_size)
     steps = count_steps(size)
     passes = min(settings.epochs, steps * size / len(lengths))
-    return Plan(settings.minutes, speed.tokens, size, steps, passes)
+    return TrainingPlan(settings.minutes, speed.tokens, size, steps, passes)
 
 
 def measure_speed(

@@ -38,7 +38,7 @@ from pipeline.training.kinds import check_length
 from pipeline.training.losses import HeldOutLoss, HeldOutReplies
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.name_loss import NameLoss
-from pipeline.training.plan import Pace, Plan, describe_time
+from pipeline.training.plan import Pace, TrainingPlan, describe_time
 from pipeline.training.processes import SINGLE_PROCESS, Processes
 from pipeline.training.repeats import learn_lines_once, learn_pairs_once
 
@@ -520,7 +520,7 @@ def _print_stopping(console: Console) -> None:
     print_indented("Stopping after this step, with a checkpoint; please wait", console)
 
 
-def _print_plan(progress: Progress, kind: str, draws: int, plan: Plan) -> None:
+def _print_plan(progress: Progress, kind: str, draws: int, plan: TrainingPlan) -> None:
     """Print a plan; a pass over the rows is a pass over every draw."""
     progress.detail(replace(plan, passes=plan.passes * draws).describe(kind))
 

@@ -35,7 +35,7 @@ from pipeline.training.encoding import IGNORED, Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, forward_to_labels, losses
 from pipeline.training.name_loss import NameLoss
-from pipeline.training.plan import Plan, Speed, make_plan, measure_speed
+from pipeline.training.plan import Speed, TrainingPlan, make_plan, measure_speed
 from pipeline.training.processes import SINGLE_PROCESS, Processes
 
 PRECISION = "precision"
@@ -83,7 +83,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     name_loss: NameLoss | None = None,
     resume: bool = False,
     on_progress: Watcher | None = None,
-    on_plan: Callable[[Plan], None] = lambda _: None,
+    on_plan: Callable[[TrainingPlan], None] = lambda _: None,
     on_interrupt: Callable[[], None] = lambda: None,
     processes: Processes = SINGLE_PROCESS,
 ) -> Outcome:
@@ -265,7 +265,7 @@ def _plan_run(
     bf16: bool,
     may_enlarge: bool,
     processes: Processes,
-) -> tuple[Plan, NameLoss | None]:
+) -> tuple[TrainingPlan, NameLoss | None]:
     """Return a plan, and the loss on names if the time limit leaves enough passes for it.
 
     The speed is measured with as many examples at a time as fit in memory. With several processes,
@@ -275,8 +275,8 @@ def _plan_run(
     fitting = min(processes.gather(estimate_batch_size(base.weights, longest, bf16=bf16)))
     start = max(1, min(settings.batch_size // processes.count, fitting))
 
-    def make(names: NameLoss | None) -> Plan:
-        def measure(batch_size: int) -> Plan:
+    def make(names: NameLoss | None) -> TrainingPlan:
+        def measure(batch_size: int) -> TrainingPlan:
             speeds = processes.gather(
                 measure_speed(
                     base,
@@ -295,7 +295,7 @@ def _plan_run(
             return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
 
         smaller = iter(range(start - 1, 0, -1))
-        plan: Plan = find_executable_batch_size(
+        plan: TrainingPlan = find_executable_batch_size(
             measure,
             starting_batch_size=start,
             reduce_batch_size_fn=lambda: _next_batch_size(smaller, longest, processes),

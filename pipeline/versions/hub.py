@@ -19,7 +19,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError:
 )
 
 from model.artifacts.archive import MANIFEST, Manifest, OnBytes, build_manifest, list_file_names
-from model.artifacts.artifact import Artifact, Card, Chat, save_card, save_roster
+from model.artifacts.artifact import Artifact, Card, LearnedChat, save_card, save_roster
 from model.chat.names import make_printable
 from model.chat.roster import Roster
 from model.errors import ArtifactError
@@ -151,7 +151,7 @@ def public_card(card: Card) -> Card:
         card,
         base=card.base if HUB_ID.fullmatch(card.base) else Path(card.base).name,
         roster=replace(card.roster, people=people),
-        chats=tuple(Chat(chat.chat_id, "a group") for chat in card.chats),
+        chats=tuple(LearnedChat(chat.chat_id, "a group") for chat in card.chats),
         scores={},
         provenance={
             key: card.provenance[key] for key in _PUBLIC_PROVENANCE if key in card.provenance

@@ -21,7 +21,7 @@ from bot.settings import Settings
 from bot.transport.polling import (
     ALLOWED_UPDATES,
 )
-from model.artifacts.artifact import Artifact, Card, Chat
+from model.artifacts.artifact import Artifact, Card, LearnedChat
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, VoiceError
@@ -44,7 +44,7 @@ CARD = Card(
     base="google/flan-t5-small",
     family="encoder-decoder",
     roster=Roster(PEOPLE),
-    chats=(Chat(FRIENDS, "Friends"),),
+    chats=(LearnedChat(FRIENDS, "Friends"),),
     window=Window(),
     max_prompt_tokens=512,
 )

@@ -15,7 +15,7 @@ from bot.playground.telegram import add_bot
 from bot.texts import EN
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 
 FRIENDS, ALLOWED, SILENT, OWN = -1001234, -1002222, -1003333, -1004444
 STEPS = 24
@@ -143,7 +143,7 @@ def town(stage, joao, hugo, zoe):
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_place_ever_hears_of_another(stage, joao, town, seed):
     here = town(seed)
-    climbers = replace(stage.card, chats=(Chat(OWN, "Climbers"),))
+    climbers = replace(stage.card, chats=(LearnedChat(OWN, "Climbers"),))
     async with stage.running(own=[climbers], admins="13"):
         await here.settle(joao)
         for _ in range(STEPS):

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from bot.store.database import open_database
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.roster import Person, Roster
 from tests.bot.conftest import CARD, FRIENDS, FakeSpeaker, until
 from tests.simulated_telegram import move
@@ -124,7 +124,7 @@ def standing(stage):
 async def run(stage, url, cases, **options):
     """Run all cases with one process, or with two on a server; return the lines that stay."""
     people = [Person(one.name, (one.user_id,), imitate="yes") for one in cases]
-    chats = [Chat(one.chat_id, "Group") for one in cases]
+    chats = [LearnedChat(one.chat_id, "Group") for one in cases]
     stage.card = replace(CARD, roster=Roster(tuple(people)), chats=tuple(chats))
     stage.speaker = BurstSpeaker()
     async with AsyncExitStack() as stack:

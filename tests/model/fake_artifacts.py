@@ -1,6 +1,6 @@
 """Artifacts without weights, for tests of the card, the loader and the registry."""
 
-from model.artifacts.artifact import Card, Chat, save_card
+from model.artifacts.artifact import Card, LearnedChat, save_card
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 
@@ -19,7 +19,7 @@ def card(**more):
         "base": "tiny",
         "family": "encoder-decoder",
         "roster": ROSTER,
-        "chats": (Chat(-5, "Friends"),),
+        "chats": (LearnedChat(-5, "Friends"),),
         "window": Window(),
         "max_prompt_tokens": 128,
     }

@@ -24,7 +24,7 @@ from model.errors import ArtifactError, GenerationStopped, ServerBusyError
 from model.speaking.batching import CandidateCall, draw_together
 from model.speaking.client import GenerationClient
 from model.speaking.cluster import ClusterEngine
-from model.speaking.engine import Candidate, Request, open_engine
+from model.speaking.engine import Candidate, GenerationRequest, open_engine
 from model.speaking.speaker import open_speaker
 from tests.generation import (
     CONTEXTS,
@@ -393,7 +393,7 @@ def test_calls_with_equal_settings_are_drawn_together():
     past, soon = time.monotonic() - 1, time.monotonic() + 60
 
     def call(engine, prompt, decoding, deadline):
-        request = Request([prompt], [], [])
+        request = GenerationRequest([prompt], [], [])
         return CandidateCall(f"{id(engine)}", engine, [request], decoding, deadline)
 
     found = draw_together(

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
 from model.chat.names import (
     MAX_SHOWN_NAME,
@@ -65,7 +65,7 @@ def test_no_command_prints_a_name_that_controls_the_terminal(tmp_path, run, name
     several = write(tmp_path / "several", account(talk, alone, nobody))
     lost = write(tmp_path / "lost", nameless)
     into = ("--out", tmp_path / "out", "--min-messages", "1")
-    title = Chat(-5, name)
+    title = LearnedChat(-5, name)
     folder = make(tmp_path / "made", chats=(title,))
     registry = Registry(tmp_path / "models")
     registry.add(folder)

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from bot.errors import StoreError
-from bot.store.changes import CHANNEL, Kind
+from bot.store.changes import CHANNEL, ChangeKind
 from bot.store.postgres.server import InUseError, PostgresDatabase
 
 RETRY_SECONDS = 1.0
@@ -32,7 +32,7 @@ class ChangeListener:
         self,
         backend: PostgresDatabase,
         bot_id: int,
-        on_change: Callable[[Kind, int], Awaitable[None]],
+        on_change: Callable[[ChangeKind, int], Awaitable[None]],
         on_connect: Callable[[], Awaitable[None]],
         is_current: asyncio.Event,
     ) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 
 pytestmark = pytest.mark.over_http
 
@@ -59,7 +59,7 @@ async def test_a_group_that_became_a_supergroup(desk, stage, group):
 
 
 async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):
-    chats = (*card.chats, Chat(-77, "Others"))
+    chats = (*card.chats, LearnedChat(-77, "Others"))
     empty_desk.add(dataclasses.replace(card, chats=chats))
 
     found = [one for one in await empty_desk.look() if one.topic == "group"]

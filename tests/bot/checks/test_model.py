@@ -8,7 +8,7 @@ import pytest
 
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Decisions, StoredDecision
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
 from model.chat.roster import Person, Roster
 from model.findings import Severity
@@ -93,7 +93,9 @@ class TestGroups:
     @pytest.fixture
     def climbers(self, desk, stage, card, joao):
         people = (Person("Mia", (31,), imitate="yes"), Person("Ana", (15,)))
-        own = dataclasses.replace(card, roster=Roster(people), chats=(Chat(-1005678, "Climbers"),))
+        own = dataclasses.replace(
+            card, roster=Roster(people), chats=(LearnedChat(-1005678, "Climbers"),)
+        )
         return of_group(desk, "climbers").add(own), own
 
     async def test_their_models_and_voices_are_listed(self, desk, stage, climbers):

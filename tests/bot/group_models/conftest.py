@@ -8,7 +8,7 @@ import pytest
 
 from bot.run import build
 from bot.transport.polling import ALLOWED_UPDATES
-from model.artifacts.artifact import Chat, save_card
+from model.artifacts.artifact import LearnedChat, save_card
 from model.artifacts.registry import Registry
 from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Person, Roster
@@ -58,7 +58,7 @@ class Models:
         (finished / "engine" / "model.bin").write_text(str(self._number))
         (finished / "tokenizer.json").touch()
         roster = Roster(people) if people else self.card.roster
-        card = replace(self.card, roster=roster, chats=(Chat(chat, str(chat)),), **changes)
+        card = replace(self.card, roster=roster, chats=(LearnedChat(chat, str(chat)),), **changes)
         save_card(card, finished)
         return registry.promote(registry.add(finished))
 

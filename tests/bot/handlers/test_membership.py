@@ -6,7 +6,7 @@ import pytest
 
 from bot.handlers import membership
 from bot.texts import EN, PT
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.eligibility import add_voice_header
 from tests.simulated_telegram import move, remove_bot
 
@@ -212,7 +212,7 @@ class TestAllowing:
             await stage.answer(elsewhere, joao, "/allow")
         async with stage.running(admins=JOAO):
             after_a_restart = await speaks(stage, elsewhere, zoe)
-        changed = replace(card, chats=(Chat(-1007777, "Family"),))
+        changed = replace(card, chats=(LearnedChat(-1007777, "Family"),))
         async with stage.running(changed, admins=JOAO):
             of_the_family = await speaks(stage, elsewhere, zoe)
 
@@ -237,7 +237,7 @@ class TestMoving:
 
     @pytest.fixture
     async def at_home(self, stage, card):
-        async with stage.running(replace(card, chats=(Chat(-77, "Friends"),)), admins=JOAO):
+        async with stage.running(replace(card, chats=(LearnedChat(-77, "Friends"),)), admins=JOAO):
             yield stage
 
     @pytest.mark.parametrize("order", ORDERS)
@@ -271,7 +271,7 @@ class TestMoving:
         assert not await speaks(guarded, moved, zoe)
 
     async def test_the_old_id_is_remembered_after_a_restart(self, stage, card, home, zoe):
-        changed = replace(card, chats=(Chat(-77, "Friends"),))
+        changed = replace(card, chats=(LearnedChat(-77, "Friends"),))
         async with stage.running(changed, admins=JOAO):
             moved = await move(stage.telegram, home, MOVED, zoe, order="onj")
             await stage.answer(moved, zoe, "/help")

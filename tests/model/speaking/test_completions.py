@@ -10,7 +10,7 @@ from model.errors import ArtifactError, GenerationStopped, ServerBusyError, Serv
 from model.speaking import client as generation_client
 from model.speaking.client import GenerationClient
 from model.speaking.completions import CompletionsEngine
-from model.speaking.engine import Request, list_forbidden_tokens, open_engine
+from model.speaking.engine import GenerationRequest, list_forbidden_tokens, open_engine
 from model.speaking.speaker import open_speaker
 from pipeline.training.bases import open_tuned
 from pipeline.training.kinds import write_engine
@@ -136,7 +136,7 @@ def test_a_reply_ends_where_somebody_else_speaks(codec, remote, server):
         },
     }
 
-    [[drawn]] = remote.candidates([Request([5], label, label)], GREEDY)
+    [[drawn]] = remote.candidates([GenerationRequest([5], label, label)], GREEDY)
 
     assert drawn.ids == [*words, codec.newline_id, *label, *words]
     assert drawn.is_complete

@@ -12,7 +12,7 @@ import pytest
 from model.artifacts.artifact import Decoding
 from model.errors import GenerationStopped
 from model.speaking import engine
-from model.speaking.engine import Request, list_forbidden_tokens
+from model.speaking.engine import GenerationRequest, list_forbidden_tokens
 from model.speaking.speaker import open_speaker
 
 CONTEXT = ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow")
@@ -30,7 +30,7 @@ def speaker(trained):
 @pytest.fixture
 def asked(speaker):
     label = speaker.codec.label_ids("Hugo")
-    return Request(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
+    return GenerationRequest(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
 
 
 def exact_scores(speaker, request, draws):
@@ -63,7 +63,7 @@ def test_a_long_prompt_is_drawn_for_a_few_candidates_at_a_time(speaker, asked, m
 @pytest.mark.parametrize("length", [1, 100, 400, 5000])
 @pytest.mark.parametrize("count", [1, 4, 8, 50])
 def test_candidates_are_divided_evenly(length, count):
-    request = Request([5] * length, [1], [1])
+    request = GenerationRequest([5] * length, [1], [1])
 
     counts = engine.divide_candidates(request, replace(FAIR, candidates=count))
 
@@ -96,7 +96,7 @@ async def test_shared_speakers_reply_at_the_same_time(trained):
 
 def test_requests_of_different_lengths_are_answered_in_one_batch(speaker, asked):
     label = speaker.codec.label_ids("Raul")
-    other = Request(speaker.codec.prompt_ids(CONTEXT[:1], 384), label, label)
+    other = GenerationRequest(speaker.codec.prompt_ids(CONTEXT[:1], 384), label, label)
     greedy = replace(FAIR, top_k=1, candidates=1)
 
     together = speaker.engine.candidates([asked, other], greedy)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from model.artifacts.archive import write_bundle
-from model.artifacts.artifact import Chat, load_artifact
+from model.artifacts.artifact import LearnedChat, load_artifact
 from model.artifacts.registry import Registry, receipt_path
 from model.chat.roster import Person
 from model.errors import ArtifactError, RosterError
@@ -39,7 +39,10 @@ def registry(tmp_path):
         tmp_path / "made",
         scores=SCORES,
         provenance=PROVENANCE,
-        chats=(Chat(-5, "Friends"), Chat(-1006, "A group with a name that is rather long")),
+        chats=(
+            LearnedChat(-5, "Friends"),
+            LearnedChat(-1006, "A group with a name that is rather long"),
+        ),
     )
     registry.promote(registry.add(made))
     return registry

@@ -15,7 +15,14 @@ from typer.testing import CliRunner
 from model.chat.roster import Person, Roster
 from pipeline.cli import talk as module
 from pipeline.cli.main import app
-from pipeline.cli.talk import Chat, Talk, complete_line, make_prompt, run_chat, run_simulation
+from pipeline.cli.talk import (
+    Talk,
+    TerminalChat,
+    complete_line,
+    make_prompt,
+    run_chat,
+    run_simulation,
+)
 from pipeline.terminal import colours_of
 from tests.command_line import understudy
 from tests.model.fake_artifacts import card
@@ -202,7 +209,7 @@ def test_commands_and_names_are_completed():
 
 def test_the_line_editor_completes_and_remembers_lines():
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
-        session = make_prompt(Chat(talk_in(terminal()), "Ana", "Me"))
+        session = make_prompt(TerminalChat(talk_in(terminal()), "Ana", "Me"))
         keys.send_text("/as hu\t hi\r")
         first = session.prompt()
         keys.send_text("\x1b[A!\r")
@@ -215,7 +222,7 @@ def test_the_line_editor_completes_and_remembers_lines():
 def test_without_its_library_a_line_is_read_as_always(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "prompt_toolkit", None)
 
-    assert make_prompt(Chat(talk_in(terminal()), "Ana", "Me")) is None
+    assert make_prompt(TerminalChat(talk_in(terminal()), "Ana", "Me")) is None
 
 
 def test_the_terminal_says_that_an_answer_is_on_its_way():

@@ -6,10 +6,16 @@ from dataclasses import replace
 from pipeline.evaluation.attribution import train_judges
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
 from pipeline.evaluation.fit import make_questions, rank_candidates
-from pipeline.evaluation.heldout import Answer, Turn, list_lines, make_real_answers, silence_voice
+from pipeline.evaluation.heldout import (
+    Answer,
+    HeldOutTurn,
+    list_lines,
+    make_real_answers,
+    silence_voice,
+)
 from pipeline.evaluation.likelihood import measure_turns
 from pipeline.evaluation.scorecard import Evidence
-from pipeline.evaluation.scorer import Score
+from pipeline.evaluation.scorer import ReplyScore
 
 WAYS = {"Hugo": ("woof", "Bark!"), "Tiago": ("meow", "purr..."), "李雷": ("喵喵", "好的。")}
 TOPICS = ("friday", "the match", "dinner", "my boss", "rain", "the train", "music", "a film",
@@ -34,7 +40,7 @@ def turns(count, seed, *, seen=False, sessions=5):
                 f"{voice}: {line(voice, chance, topic)}",
             )
             said = tuple(line(voice, chance, topic) for _ in range(chance.choice((1, 2))))
-            made.append(Turn(voice, context, said, seen, number % sessions))
+            made.append(HeldOutTurn(voice, context, said, seen, number % sessions))
     return tuple(made)
 
 
@@ -61,7 +67,7 @@ def score_by_words(requests):
 def _score(context, name, messages):
     words, seen = " ".join(messages).split(), " ".join(context).replace("?", "").split()
     nats = sum(-1.0 if word in seen else -5.0 for word in words)
-    return Score(nats, len(words), len(" ".join(messages)))
+    return ReplyScore(nats, len(words), len(" ".join(messages)))
 
 
 def score_by_ways(requests):

@@ -12,7 +12,7 @@ from pipeline.evaluation.attribution import (
     measure_attribution,
     train_judges,
 )
-from pipeline.evaluation.heldout import Line, list_lines, make_real_answers
+from pipeline.evaluation.heldout import HeldOutLine, list_lines, make_real_answers
 from tests.pipeline.evaluation.people import VOICES, answers, next_voice, turns
 
 JUDGES = pytest.mark.parametrize("judge", [BOTH, CHARACTERS, WORDS])
@@ -53,7 +53,9 @@ def test_lines_in_somebody_elses_way_are_attributed_to_them(judges, judge):
 @JUDGES
 def test_lines_that_are_alike_whoever_says_them_are_no_better_than_chance(judges, judge):
     chance = random.Random(0)
-    anybody = [Line(voice, f"yes {chance.randrange(9)}") for voice in VOICES for _ in range(60)]
+    anybody = [
+        HeldOutLine(voice, f"yes {chance.randrange(9)}") for voice in VOICES for _ in range(60)
+    ]
 
     assert attribute(judges, judge, other=anybody)["other"].f1.value < 0.5
 
@@ -69,7 +71,7 @@ def test_nothing_is_compared_with_real_lines_that_the_judges_never_recognise(jud
 
 def test_more_lines_in_a_bag_tell_more(judges):
     hard = [
-        Line(line.voice, line.text if number % 3 == 0 else "okay then", line.session)
+        HeldOutLine(line.voice, line.text if number % 3 == 0 else "okay then", line.session)
         for number, line in enumerate(real(60, 2))
     ]
     f1 = [attribute(judges, size=size, hard=hard)["hard"].f1.value for size in (1, 5, 10)]
@@ -106,7 +108,7 @@ def mixed(count, sessions=12):
     chance = random.Random(0)
     own = list_lines(make_real_answers(turns(count, 2, sessions=sessions)))
     voices = [line.voice if chance.random() < 0.7 else next_voice(line.voice) for line in own]
-    return [Line(v, line.text, line.session) for v, line in zip(voices, own, strict=True)]
+    return [HeldOutLine(v, line.text, line.session) for v, line in zip(voices, own, strict=True)]
 
 
 def test_fewer_lines_give_wider_intervals(judges):

@@ -20,13 +20,13 @@ from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_near
 from pipeline.evaluation.fit import CANDIDATES, make_questions, measure_fit, rank_candidates
 from pipeline.evaluation.heldout import (
     Answer,
-    Turn,
+    HeldOutTurn,
     list_lines,
     make_real_answers,
     make_turns,
     take_turns,
 )
-from pipeline.evaluation.scorer import Score, score_replies
+from pipeline.evaluation.scorer import ReplyScore, score_replies
 from pipeline.evaluation.text_metrics import split_words
 from pipeline.training.bases import open_base
 from tests.pipeline.evaluation.people import answers, score_by_words, turns
@@ -60,7 +60,7 @@ class WordScorer:
             if seen:
                 probability = 0.9 * probability + 0.1 * seen[word] / seen.total()
             nats += math.log(probability)
-        return Score(nats, max(1, len(words)), sum(map(len, messages)))
+        return ReplyScore(nats, max(1, len(words)), sum(map(len, messages)))
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +138,11 @@ def test_replies_to_the_subject_fit_and_others_do_not():
 
 
 def test_distractors_have_the_length_of_the_reply_and_are_not_the_reply():
-    asked = [Turn("Hugo", ("Tiago: hi",), ("yes",), session=1)]
-    pool = [Turn("Hugo", (), (text,)) for n in range(1, 60) for text in ("Yes", "w" * n)]
+    asked = [HeldOutTurn("Hugo", ("Tiago: hi",), ("yes",), session=1)]
+    pool = [HeldOutTurn("Hugo", (), (text,)) for n in range(1, 60) for text in ("Yes", "w" * n)]
     arms = {"real": make_real_answers(asked), "long": [Answer(asked[0], ("w" * 50 + "!",))]}
 
-    (question,) = make_questions(arms, [*pool, Turn("Tiago", (), ("no",))], 0)
+    (question,) = make_questions(arms, [*pool, HeldOutTurn("Tiago", (), ("no",))], 0)
 
     for arm, limit in (("real", 21), ("long", 21)):
         reply, *others = question.candidates[arm]

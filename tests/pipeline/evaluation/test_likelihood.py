@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.evaluation.heldout import Turn
+from pipeline.evaluation.heldout import HeldOutTurn
 from pipeline.evaluation.likelihood import measure_likelihood, measure_right_voice, measure_turns
-from pipeline.evaluation.scorer import Score
+from pipeline.evaluation.scorer import ReplyScore
 from tests.pipeline.evaluation.people import VOICES, score_by_ways, score_by_words, turns
 
 
@@ -29,7 +29,7 @@ def test_a_model_that_ignores_names_is_never_right():
 
 
 def test_the_speakers_lines_are_removed_and_names_in_view_do_not_compete():
-    turn = Turn(VOICES[0], (f"{VOICES[1]}: hi", f"{VOICES[0]}: hello"), ("you",))
+    turn = HeldOutTurn(VOICES[0], (f"{VOICES[1]}: hi", f"{VOICES[0]}: hello"), ("you",))
     asked = []
 
     def score(requests):
@@ -47,7 +47,7 @@ def test_the_speakers_lines_are_removed_and_names_in_view_do_not_compete():
 
 
 def test_a_turn_without_an_absent_rival_is_left_out():
-    everybody = Turn(VOICES[0], tuple(f"{name}: hi" for name in VOICES), ("you",))
+    everybody = HeldOutTurn(VOICES[0], tuple(f"{name}: hi" for name in VOICES), ("you",))
 
     measured = measure_turns([everybody, *turns(4, 1)], VOICES, score_by_ways)
 
@@ -56,7 +56,7 @@ def test_a_turn_without_an_absent_rival_is_left_out():
 
 
 def test_a_model_that_foresees_better_costs_less(measured):
-    base = [Score(3 * one.own.nats, one.own.tokens, one.own.characters) for one in measured]
+    base = [ReplyScore(3 * one.own.nats, one.own.tokens, one.own.characters) for one in measured]
 
     found = measure_likelihood(measured, base, 0)
 
@@ -68,7 +68,7 @@ def test_a_model_that_foresees_better_costs_less(measured):
 def test_turns_seen_in_training_are_told_apart():
     measured = measure_turns([*turns(9, 1), *turns(9, 2, seen=True)], VOICES, score_by_ways)
     base = [
-        Score(-(9.0 if one.turn.seen else 1.0) * one.own.characters, 1, one.own.characters)
+        ReplyScore(-(9.0 if one.turn.seen else 1.0) * one.own.characters, 1, one.own.characters)
         for one in measured
     ]
 

@@ -15,8 +15,8 @@ from pipeline.evaluation.habits import (
 )
 from pipeline.evaluation.heldout import (
     Answer,
-    Line,
-    Turn,
+    HeldOutLine,
+    HeldOutTurn,
     list_lines,
     make_real_answers,
     silence_voice,
@@ -35,7 +35,7 @@ from pipeline.evaluation.realism import measure_realism
 from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap, measure_self_bleu
 from tests.pipeline.evaluation.people import VOICES, answers, score_by_words, turns
 
-ASKED = Turn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))
+ASKED = HeldOutTurn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))
 
 
 def habit(text):
@@ -97,7 +97,7 @@ def test_the_real_words_overlap_wholly_and_others_not_at_all():
 
 
 def test_rouge_reads_every_script():
-    turn = Turn("李雷", (), ("日本 não",))
+    turn = HeldOutTurn("李雷", (), ("日本 não",))
 
     found = measure_overlap([Answer(turn, ("日本 não",))], 0)
 
@@ -125,9 +125,9 @@ KEPT = "the old lighthouse keeper never told anybody where he hid it"
     ids=["whole", "shouted", "six words", "five words", "everyday", "context", "a short line"],
 )
 def test_what_training_holds_is_a_copy(line, share):
-    training = [Turn("Hugo", ("Tiago: who is at home today then",), (KEPT, "me too"))]
+    training = [HeldOutTurn("Hugo", ("Tiago: who is at home today then",), (KEPT, "me too"))]
 
-    assert measure_copies(index_runs(training), [Line("Hugo", line)], 0).value == share
+    assert measure_copies(index_runs(training), [HeldOutLine("Hugo", line)], 0).value == share
 
 
 def test_private_lines_are_counted():
@@ -192,7 +192,9 @@ def test_style_counts_bursts_questions_and_bland_lines():
         Answer(ASKED, ("I was at the harbour",)),
         Answer(ASKED, ()),
     ]
-    training = [Turn("Hugo", (), (text,)) for n in range(20) for text in ("Yeah!", f"other {n}")]
+    training = [
+        HeldOutTurn("Hugo", (), (text,)) for n in range(20) for text in ("Yeah!", f"other {n}")
+    ]
 
     found = measure_style(said, list_lines(said), find_bland_lines(training), 0)
 
@@ -203,14 +205,14 @@ def test_style_counts_bursts_questions_and_bland_lines():
 
 
 def test_a_cold_context_has_no_line_of_the_voice():
-    turn = Turn("Hugo", ("Hugo: hi", "Tiago: Hugo: hello", "[…]"), ("x",))
+    turn = HeldOutTurn("Hugo", ("Hugo: hi", "Tiago: Hugo: hello", "[…]"), ("x",))
 
     assert silence_voice(turn).context == ("Tiago: Hugo: hello", "[…]")
-    assert silence_voice(Turn("Hugo", ("Hugo: hi",), ("x",))) is None
+    assert silence_voice(HeldOutTurn("Hugo", ("Hugo: hi",), ("x",))) is None
 
 
 def test_swapped_is_the_next_voice_out_of_view():
-    turn = Turn("b", ("c: hi", "b: hello"), ("x",))
+    turn = HeldOutTurn("b", ("c: hi", "b: hello"), ("x",))
 
     assert swap_voice(turn, ("a", "b", "c", "d")).voice == "d"
     assert swap_voice(turn, ("a", "b", "c")).voice == "a"
@@ -243,11 +245,14 @@ def test_the_chain_says_only_the_person_s_own_words():
 
 def test_the_copier_repeats_the_person_s_answer_to_the_most_similar_lines():
     training = [
-        Turn("Hugo", ("Tiago: shall we eat pizza?",), ("always hungry",)),
-        Turn("Hugo", ("Tiago: how was the match?",), ("we lost",)),
-        Turn("Tiago", ("Hugo: shall we eat pizza?",), ("not me",)),
+        HeldOutTurn("Hugo", ("Tiago: shall we eat pizza?",), ("always hungry",)),
+        HeldOutTurn("Hugo", ("Tiago: how was the match?",), ("we lost",)),
+        HeldOutTurn("Tiago", ("Hugo: shall we eat pizza?",), ("not me",)),
     ]
-    asked = [Turn("Hugo", ("Raul: who would eat a pizza",), ("?",)), Turn("Tiago", (), ("?",))]
+    asked = [
+        HeldOutTurn("Hugo", ("Raul: who would eat a pizza",), ("?",)),
+        HeldOutTurn("Tiago", (), ("?",)),
+    ]
 
     assert [a.messages for a in answer_by_nearest_context(training, asked)] == [
         ("always hungry",),

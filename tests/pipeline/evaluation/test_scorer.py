@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.evaluation.scorer import Request, score_replies
+from pipeline.evaluation.scorer import ScoringRequest, score_replies
 from pipeline.training.bases import open_base
 from tests.checkpoints import save_llama, save_t5
 
@@ -22,10 +22,14 @@ def base(request, tmp_path_factory):
 
 
 def test_replies_scored_together_score_as_they_do_alone(base):
-    requests = [Request(CONTEXT, REPLIES), Request((), REPLIES[:1]), Request(CONTEXT[:1], ())]
+    requests = [
+        ScoringRequest(CONTEXT, REPLIES),
+        ScoringRequest((), REPLIES[:1]),
+        ScoringRequest(CONTEXT[:1], ()),
+    ]
 
     together = score_replies(base, requests, 384)
-    alone = [score_replies(base, [Request(CONTEXT, (one,))], 384)[0][0] for one in REPLIES]
+    alone = [score_replies(base, [ScoringRequest(CONTEXT, (one,))], 384)[0][0] for one in REPLIES]
 
     assert [len(scores) for scores in together] == [3, 1, 0]
     for one, other in zip(together[0], alone, strict=True):
@@ -35,7 +39,7 @@ def test_replies_scored_together_score_as_they_do_alone(base):
 
 
 def test_only_the_words_count(base):
-    one, two, _ = score_replies(base, [Request(CONTEXT, REPLIES)], 384)[0]
+    one, two, _ = score_replies(base, [ScoringRequest(CONTEXT, REPLIES)], 384)[0]
 
     codec = base.codec
     assert one.characters == len(" shall we go?")
@@ -46,7 +50,7 @@ def test_only_the_words_count(base):
 
 def test_the_score_is_the_models_own(tmp_path):
     base = open_base(str(save_llama(tmp_path / "base")), tmp_path, [])
-    (scores,) = score_replies(base, [Request(CONTEXT, REPLIES[:1])], 384)
+    (scores,) = score_replies(base, [ScoringRequest(CONTEXT, REPLIES[:1])], 384)
     reply = base.codec.reply_ids("Hugo", REPLIES[0][1])
     forced, words = reply.forced, reply.ids
     prompt = base.codec.prompt_ids(CONTEXT, 384)

@@ -1,10 +1,10 @@
 """A basic group, and what becomes of its messages where it becomes a supergroup."""
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 
 SHIFT = 10**9
 GROUP = {"type": "private_group", "id": 5}
-BASIC = Chat(-5, "Friends")
+BASIC = LearnedChat(-5, "Friends")
 
 
 def moved(entries, by=-SHIFT):

@@ -21,7 +21,7 @@ from pipeline.evaluation.paired import (
     Outcomes,
     resample_sessions,
 )
-from pipeline.retrain.request import Dependencies, RetrainRequest
+from pipeline.retrain.request import RetrainDependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
 from pipeline.training.losses import HeldOutLoss, Nats
@@ -124,7 +124,7 @@ class RetrainRunner:
         """Retrain with these exports and dumps, or files."""
         files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
         wished = RetrainRequest(tuple(files), self.root, **{"min_messages": 1, **request})
-        dependencies = Dependencies(
+        dependencies = RetrainDependencies(
             self._watch(), self._ask, print_findings, print_summary, self._train, self._judge
         )
         with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from pipeline.cli.main import app
@@ -187,7 +187,7 @@ class TestGroupFolders:
 
         def add(name, number):
             own = Registry(running.root / "groups" / name)
-            chats = (Chat(-(10**12 + number), name),)
+            chats = (LearnedChat(-(10**12 + number), name),)
             own.promote(own.add(make(running.folder / name, words=name, chats=chats)))
             return Path("artifacts") / "groups" / name
 

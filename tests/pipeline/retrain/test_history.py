@@ -7,8 +7,8 @@ import pytest
 from model.errors import DatasetError
 from pipeline.retrain.history import (
     ExportRange,
-    Header,
     History,
+    HistoryHeader,
     delete_stale_files,
     list_histories,
     open_history,
@@ -17,7 +17,7 @@ from pipeline.retrain.history import (
 from pipeline.versions.ledger import ConsentLedger, WithdrawnPerson
 from tests.pipeline.chats import NOON
 
-HEAD = Header(
+HEAD = HistoryHeader(
     -5, 5, "Friends", "private_group", (ExportRange(1, 9, 100, 900),), ("ab" * 32,),
     utc_offsets=(("2024-03-01", 60),),
 )  # fmt: skip

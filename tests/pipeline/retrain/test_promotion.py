@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, BaseError, DatasetError, TrainingError
 from pipeline.evaluation.evaluate import GATE
@@ -131,7 +131,7 @@ def test_forgotten_messages_are_counted_after_a_killed_run(running):
 def test_without_new_messages_only_a_reason_promotes(runner, tmp_path):
     people = tuple(Person(f"Friend {n}", (n,), imitate="yes") for n in (1, 2))
     made = make(
-        tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
+        tmp_path / "made", roster=Roster(people), chats=(LearnedChat(CHAT, "Friends"),),
         provenance={"trained_at": "2026-01-01T00:00:00+00:00"},
     )  # fmt: skip
     runner.registry.promote(runner.registry.add(made))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.chat.roster import Person, Roster
 from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
@@ -56,7 +56,7 @@ def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_
 
 
 def test_the_demo_s_version_is_no_version_of_one_s_own_group(runner, tmp_path):
-    demo = make(tmp_path / "demo", chats=(Chat(-(10**12 + 8), "Five friends"),), public=True)
+    demo = make(tmp_path / "demo", chats=(LearnedChat(-(10**12 + 8), "Five friends"),), public=True)
     runner.registry.promote(runner.registry.add(demo))
 
     first = runner.first()
@@ -70,7 +70,7 @@ def test_the_demo_s_version_is_no_version_of_one_s_own_group(runner, tmp_path):
 def test_the_demo_s_version_is_not_replaced_by_one_that_hardly_trained(
     runner, tmp_path, passes, is_promoted
 ):
-    demo = make(tmp_path / "demo", chats=(Chat(-(10**12 + 8), "Five friends"),), public=True)
+    demo = make(tmp_path / "demo", chats=(LearnedChat(-(10**12 + 8), "Five friends"),), public=True)
     runner.registry.promote(runner.registry.add(demo))
     runner.passes = passes
 
@@ -194,7 +194,7 @@ def test_two_cannot_run_at_once(running):
 def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(runner, tmp_path):
     people = tuple(Person(f"Friend {n}", (n,), imitate="yes") for n in (1, 2))
     made = make(
-        tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
+        tmp_path / "made", roster=Roster(people), chats=(LearnedChat(CHAT, "Friends"),),
         provenance={"trained_at": NOON.isoformat()},
     )  # fmt: skip
     (made / "weights").mkdir()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.errors import ExportError
 from pipeline.retrain.history import history_folder, list_histories, open_history
 from pipeline.retrain.merge import BOT_ID_OFFSET, find_successor
@@ -54,7 +54,7 @@ def test_it_is_kept_under_the_supergroup_s_id_and_the_group_s_folder_goes(basic,
     assert len(kept.header.exports) == 2
     assert kept.header.former == -5
     assert not history_folder(basic, -5).exists()
-    assert find_successor(basic, BASIC) == Chat(CHAT, "Friends")
+    assert find_successor(basic, BASIC) == LearnedChat(CHAT, "Friends")
 
 
 def test_what_was_deleted_before_or_since_stays_away(root, put):

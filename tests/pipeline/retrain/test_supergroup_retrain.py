@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from pipeline.dataset.review import write_removed
 from pipeline.dataset.storage import REMOVED, load_dataset
 from pipeline.retrain.history import open_history
@@ -35,7 +35,7 @@ def test_the_next_version_is_compared_on_what_is_new_to_the_current_one(first):
 
     assert result.message.endswith("is now the current version, with 300 new messages")
     assert first.receipt(2)["compared_with"] == first.registry.names[0]
-    assert first.registry.open("2").card.chats == (Chat(CHAT, "Friends"),)
+    assert first.registry.open("2").card.chats == (LearnedChat(CHAT, "Friends"),)
 
 
 def test_who_withdrew_before_is_left_out_and_told(first, monkeypatch):

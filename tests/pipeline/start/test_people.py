@@ -9,7 +9,7 @@ from model.errors import RosterError
 from pipeline.dataset.roster_file import MIN_MESSAGES, read_roster
 from pipeline.export.merging import Author
 from pipeline.start.asking import GoBack
-from pipeline.start.people import Consent, ask_people, choose_minimum, merge_people
+from pipeline.start.people import NamedConsent, ask_people, choose_minimum, merge_people
 
 HUGO, ANA, OTHER = Author(7, ("Hugo",), 900), Author(8, ("Ana",), 400), Author(9, ("Zoe",), 30)
 
@@ -23,7 +23,7 @@ def ask(tmp_path, script):
         file = tmp_path / "roster.toml"
         beside = tmp_path / "export" / "roster.toml"
         ask_people(
-            typed.asker, authors, file, beside, MIN_MESSAGES, consent or Consent(),
+            typed.asker, authors, file, beside, MIN_MESSAGES, consent or NamedConsent(),
             recent_texts=lambda number, count: (texts or {}).get(number, ())[-count:],
         )  # fmt: skip
         assert not typed.left
@@ -131,8 +131,8 @@ def test_ctrl_c_among_the_questions_about_consent_keeps_the_answers(script, tmp_
         typed = script(*answers)
         with suppress(EOFError):
             ask_people(
-                typed.asker, (HUGO, ANA, OTHER), file, tmp_path / "none", MIN_MESSAGES, Consent(),
-                on_stop=stopped.append, **more,
+                typed.asker, (HUGO, ANA, OTHER), file, tmp_path / "none", MIN_MESSAGES,
+                NamedConsent(), on_stop=stopped.append, **more,
             )  # fmt: skip
         return typed, [(person.learn, person.imitate) for person in read_roster(file).people]
 
@@ -227,7 +227,7 @@ def test_an_existing_roster_is_kept_or_its_answers_are_the_defaults(ask):
 
 
 def test_options_answer_without_a_question(ask):
-    roster, _ = ask(consent=Consent(agreed=("hugo",), never=("Ana",), excluded=("Zoe",)))
+    roster, _ = ask(consent=NamedConsent(agreed=("hugo",), never=("Ana",), excluded=("Zoe",)))
 
     found = [(person.learn, person.imitate) for person in roster.people]
     assert found == [("yes", "yes"), ("yes", "no"), ("no", "no")]
@@ -235,7 +235,7 @@ def test_options_answer_without_a_question(ask):
 
 def test_an_option_that_names_nobody_lists_the_people(ask):
     with pytest.raises(RosterError, match="nobody is called 'Hugoo': the people are Hugo, Ana"):
-        ask(consent=Consent(agreed=("Hugoo",)))
+        ask(consent=NamedConsent(agreed=("Hugoo",)))
 
 
 def test_with_defaults_only_nobody_is_imitated(ask):

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from model.artifacts.artifact import Chat
+from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
 from model.errors import BaseError, UnderstudyError
 from model.files import locked
@@ -14,8 +14,8 @@ from pipeline.dataset.roster_file import read_roster
 from pipeline.retrain.request import RetrainResult
 from pipeline.start import run as module
 from pipeline.start.answers import Answers, load_answers
-from pipeline.start.people import Consent
-from pipeline.start.run import Dependencies, StartRequest, start
+from pipeline.start.people import NamedConsent
+from pipeline.start.run import StartDependencies, StartRequest, start
 from pipeline.terminal import DEFAULT_MODELS
 from tests.command_line import understudy
 from tests.habits import HABITS, write_export
@@ -57,7 +57,7 @@ class World:
         self.breaks, self.promotes = None, True
 
     def dependencies(self, asker):
-        return Dependencies(
+        return StartDependencies(
             asker, self.retrain, self.listen, self.write_env, self.run_bot,
             lambda _: nullcontext(lambda _: None), lambda: [self.folder.parent / "Downloads"],
         )  # fmt: skip
@@ -68,7 +68,7 @@ class World:
             raise self.breaks
         registry = Registry(request.root)
         roster = read_roster(request.root / "roster.toml")
-        chats = (Chat(int(request.chat), "Friends"),)
+        chats = (LearnedChat(int(request.chat), "Friends"),)
         made = make(self.folder / f"made{len(self.trained)}", roster=roster, chats=chats)
         name = registry.add(made)
         if self.promotes:
@@ -145,7 +145,7 @@ def test_back_returns_through_all_questions_to_the_first_one(run, world, folder,
 
 
 def test_with_people_given_as_options_back_leads_from_the_base_to_the_chat(run, telegram):
-    typed = run("", "1", "back", "2", consent=Consent(agreed=("Friend 1",)))
+    typed = run("", "1", "back", "2", consent=NamedConsent(agreed=("Friend 1",)))
 
     asked = [question.split(" [")[0].split(",")[0] for question in typed.questions]
     assert asked == ["Which export", "Which chat", "Which base", "Which chat", "Which base"]
@@ -318,7 +318,7 @@ def test_a_version_that_learned_from_an_excluded_person_is_refused(run, folder, 
     run(*ANSWERS[:8])
 
     with pytest.raises(UnderstudyError, match="has learned messages of Friend 1.*--force-training"):
-        run("", consent=Consent(excluded=("Friend 1",)))
+        run("", consent=NamedConsent(excluded=("Friend 1",)))
 
 
 def test_a_chat_given_by_its_id_is_not_asked_for_again(run, folder, telegram):
@@ -407,7 +407,7 @@ def test_a_model_of_this_chat_is_used_with_the_new_answers(run, world, folder, t
 
 def test_a_model_of_another_chat_is_not_used(run, world, folder):
     registry = Registry(folder / "artifacts")
-    registry.promote(registry.add(make(folder / "made", chats=(Chat(-5, "Others"),))))
+    registry.promote(registry.add(make(folder / "made", chats=(LearnedChat(-5, "Others"),))))
 
     with pytest.raises(UnderstudyError, match="trained on Others: give another folder"):
         run(*ANSWERS[:8])

@@ -8,7 +8,7 @@ import torch
 from benchmarks.base_memory import SHAPES
 from model.artifacts.artifact import Decoding
 from model.errors import BaseError
-from model.speaking.engine import Request, open_engine
+from model.speaking.engine import GenerationRequest, open_engine
 from pipeline.training import kinds
 from pipeline.training.bases import load_encoder_decoder, open_base
 from pipeline.training.convert import convert
@@ -93,7 +93,9 @@ def test_a_base_trains_converts_saves_loads_and_speaks(base, tmp_path, lora):
     engine = open_engine(tmp_path / "engine", base.family, base.codec, device="cpu")
     decoding = Decoding(max_new_tokens=8, candidates=3)
     label = base.codec.label_ids(examples[0].voice)
-    [spoken] = engine.candidates([Request(examples[0].prompt, examples[0].forced, label)], decoding)
+    [spoken] = engine.candidates(
+        [GenerationRequest(examples[0].prompt, examples[0].forced, label)], decoding
+    )
     assert len(spoken) == 3
     assert all(len(candidate.ids) <= 8 for candidate in spoken)
     assert all(number < base.weights.config.vocab_size for c in spoken for number in c.ids)

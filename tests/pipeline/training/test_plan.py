@@ -10,7 +10,14 @@ from pipeline.training.bases import open_base
 from pipeline.training.device import Precision
 from pipeline.training.encoding import Collator, encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.plan import Pace, Plan, Speed, describe_time, make_plan, measure_speed
+from pipeline.training.plan import (
+    Pace,
+    Speed,
+    TrainingPlan,
+    describe_time,
+    make_plan,
+    measure_speed,
+)
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
@@ -25,7 +32,7 @@ def settings(minutes, **others):
 def test_steps_fill_the_time():
     made = make_plan(LENGTHS, Speed(tokens=1_000.0, update=0.2), settings(5), may_enlarge=True)
 
-    assert made == Plan(5, 1_000.0, 8, 300, 0.24)  # a step takes 8 * 100 / 1000 + 0.2 s
+    assert made == TrainingPlan(5, 1_000.0, 8, 300, 0.24)  # a step takes 8 * 100 / 1000 + 0.2 s
 
 
 @pytest.mark.parametrize(
@@ -55,12 +62,12 @@ def test_a_fast_machine_stops_after_the_given_passes():
 
 
 def test_a_plan_is_one_line():
-    line = Plan(5, 1_153.0, 8, 312, 0.171).describe("pairs")
+    line = TrainingPlan(5, 1_153.0, 8, 312, 0.171).describe("pairs")
 
     assert line == (
         "Plan: 5 min at about 1,200 tokens/s: about 310 steps of 8 pairs (0.17 of one pass)"
     )
-    assert Plan(5, 10.0, 8, 9, 3.0).describe("pairs").endswith("(3 passes)")
+    assert TrainingPlan(5, 10.0, 8, 9, 3.0).describe("pairs").endswith("(3 passes)")
 
 
 @pytest.fixture(params=[save_t5, save_llama])

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from model.artifacts.archive import MANIFEST
-from model.artifacts.artifact import Chat, load_artifact
+from model.artifacts.artifact import LearnedChat, load_artifact
 from model.chat.roster import Person
 from model.errors import ArtifactError
 from pipeline.versions import hub
@@ -51,7 +51,7 @@ def artifact(tmp_path):
         base="/home/hugo/bases/tiny",
         scores=SCORES,
         provenance=PROVENANCE,
-        chats=(Chat(-5, "李雷 and friends"),),
+        chats=(LearnedChat(-5, "李雷 and friends"),),
     )
     (folder / "weights").mkdir()
     (folder / "weights" / "model.safetensors").write_bytes(b"weights")

@@ -139,12 +139,21 @@ class Outbox:
         return await self._database.write(write)
 
     async def mark(self, part: Part, place: Place, state: State) -> None:
-        """Record the state in which a part ended; the unsent rest of its turn is deleted."""
-        change = _insert_part(part, place, state).on_conflict_do_update(
-            index_elements=[replies.c.update_id, replies.c.part],
-            set_={"state": state, "turn": None},
-        )
-        await self._write(part, lambda connection: connection.execute(change))
+        """Record the state in which a part ended; the unsent rest of its turn is deleted.
+
+        It is uncertain if an earlier message of the turn was.
+        """
+        query = select(replies.c.turn).filter_by(update_id=part.update_id, part=part.number)
+
+        def write(connection: Connection) -> None:
+            turn = _turn_of(connection.execute(query).scalar())
+            ended = turn.without_first(state).so_far if turn else state
+            key = [replies.c.update_id, replies.c.part]
+            new = _insert_part(part, place, ended)
+            values = {"state": ended, "turn": None}
+            connection.execute(new.on_conflict_do_update(index_elements=key, set_=values))
+
+        await self._write(part, write)
 
     async def keep_turn(self, part: Part, place: Place, turn: Turn) -> None:
         """Store a turn before its first message is sent; without text if it is withdrawn."""

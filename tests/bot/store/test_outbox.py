@@ -303,3 +303,11 @@ async def test_what_must_be_deleted_is_found_whatever_the_clock_said(outbox, dat
     await Eraser(database).mark(ErasureQuery(authors=frozenset({9})), now + timedelta(days=3))
 
     assert await outbox.find_withdrawn(now - timedelta(seconds=30)) == (Ref(-5, 70),)
+
+
+async def test_a_part_that_ends_otherwise_stays_uncertain(outbox):
+    await outbox.advance(PART, TURN.without_first("uncertain"), None)
+
+    await outbox.mark(PART, PLACE, "sent")  # such as a refusal in place of the rest
+
+    assert await outbox.count("uncertain") == 1

@@ -147,15 +147,16 @@ def playground(
         if open_page:
             webbrowser.open(address)
 
-    logs.set_up_logging("WARNING", "text", TOKEN)
     console = Console(highlight=False)
     models = Registry(models_dir)
     artifact = models.open("current")
+    given = conversation or start_with
+    conversations = read_conversations(given) if given else []
+    logs.set_up_logging("WARNING", "text", TOKEN)
     if conversation:
-        *_, lines = read_conversations(conversation) or [[]]
+        *_, lines = conversations or [[]]
         asyncio.run(show(artifact, models, lines, console))
     else:
-        conversations = read_conversations(start_with) if start_with else []
         asyncio.run(play_in_browser(artifact, models, conversations, port, print_address))
 
 

@@ -154,8 +154,15 @@ async def test_a_database_that_cannot_be_read_stops_the_beats(state, url, monkey
 
 
 async def test_a_writing_thread_that_hangs_stops_the_beats(state, url):
-    goes_on = threading.Event()
-    hanging = asyncio.create_task(state.store.database.write(lambda _: goes_on.wait(20)))
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_):
+        hangs.set()
+        return goes_on.wait(20)
+
+    hanging = asyncio.create_task(state.store.database.write(hang))
+    await until(hangs.is_set)
+    heartbeat_file(url).unlink(missing_ok=True)
     beating = asyncio.create_task(beat(state))
     await asyncio.wait({beating}, timeout=0.2)
     assert not heartbeat_file(url).exists()

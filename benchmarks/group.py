@@ -13,10 +13,9 @@ from pathlib import Path
 
 from benchmarks.figures import ROOT, Figure, measure, percentile, seconds
 from benchmarks.store import fill_database
-from bot.playground.objects import SimulatedChat as PlayChat
-from bot.playground.objects import User
+from bot.playground.objects import SimulatedChat, User
 from bot.playground.telegram import TOKEN, Telegram
-from model.artifacts.artifact import SimulatedChat
+from model.artifacts.artifact import LearnedChat
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 from tests.telegram_server import serve
 
@@ -64,7 +63,7 @@ async def talk(
     await asyncio.to_thread(_make_folder, folder, database)
     telegram = Telegram(can_read_all=True)
     async with serve(telegram) as url:
-        card = replace(CARD, chats=tuple(SimulatedChat(chat_id, "Friends") for chat_id in chats))
+        card = replace(CARD, chats=tuple(LearnedChat(chat_id, "Friends") for chat_id in chats))
         stage = Stage(telegram, url, FakeSpeaker(), folder, card)
         async with stage.running(log_level="ERROR"):
             groups = [telegram.chat(chat_id, title="Friends") for chat_id in chats]
@@ -83,7 +82,7 @@ def _make_folder(folder: Path, database: Path | None) -> None:
 
 
 async def _ask(
-    stage: Stage, groups: list[PlayChat], users: list[User], pause: float = 0.05
+    stage: Stage, groups: list[SimulatedChat], users: list[User], pause: float = 0.05
 ) -> float:
     """Return the 95th percentile of the milliseconds from a command to its reply."""
     times = []
@@ -97,7 +96,7 @@ async def _ask(
     return percentile(times)
 
 
-async def _ask_in_flood(stage: Stage, groups: list[PlayChat], users: list[User]) -> float:
+async def _ask_in_flood(stage: Stage, groups: list[SimulatedChat], users: list[User]) -> float:
     async def flood() -> None:
         started = time.perf_counter()
         for number in range(FLOOD):

@@ -14,14 +14,12 @@ from sqlalchemy import Connection
 from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
 from bot.store.update_queue import (
-    MAX_JOBS_IN_CHAT,
     QUEUES,
     RETRY_SECONDS,
     AnswerKind,
     Handle,
     Job,
-    Stage,
-    find_answer_lane,
+    choose_stage,
     find_lanes,
     find_reply_lanes,
 )
@@ -66,12 +64,9 @@ class LocalQueue:
         self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
     ) -> None:
         """See UpdateQueue."""
-        stage: Stage = kind
-        lane = find_answer_lane(stage, chat_id, user_id)
-        most = MAX_JOBS_IN_CHAT.get(stage)
-        if most is not None and lane and len(self._lanes.get(lane, ())) >= most:
-            stage = "busy"
-            lane = find_answer_lane(stage, chat_id, user_id)
+        stage, lane = choose_stage(
+            kind, chat_id, user_id, lambda one: len(self._lanes.get(one, ()))
+        )
         self._put(_QueuedJob(Job(update_id, stage), [lane] if lane else []))
 
     async def end(self, update_id: int) -> None:

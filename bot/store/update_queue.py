@@ -76,7 +76,7 @@ class UpdateQueue(Protocol):
         """Add the second stage of an update, which is `busy` if its chat waits for too many."""
 
     async def end(self, update_id: int) -> None:
-        """Record that an update is handled; the jobs behind it do not wait for that."""
+        """Record that an update is handled."""
 
     async def cancel_replies(self, chat_id: int) -> None:
         """End the updates of a chat whose replies wait, or whose process has died."""
@@ -107,8 +107,21 @@ def find_lanes(update: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"receive {number}" for number in numbers)
 
 
-def find_answer_lane(stage: Stage, chat_id: int, user_id: int) -> str | None:
-    """Return the lane of an update's second stage; None if it never waits."""
+def choose_stage(
+    kind: AnswerKind, chat_id: int, user_id: int, count: Callable[[str], int]
+) -> tuple[Stage, str | None]:
+    """Return the second stage of an update, and its lane; None if it never waits.
+
+    `count` returns how many jobs wait or run in a lane.
+    """
+    lane = _find_answer_lane(kind, chat_id, user_id)
+    most = MAX_JOBS_IN_CHAT.get(kind)
+    if most is not None and lane and count(lane) >= most:
+        return "busy", _find_answer_lane("busy", chat_id, user_id)
+    return kind, lane
+
+
+def _find_answer_lane(stage: Stage, chat_id: int, user_id: int) -> str | None:
     if stage == "stop":
         return None
     if stage == "erasure":

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import procrastinate
@@ -28,14 +29,13 @@ from bot.store.database import Database
 from bot.store.inbox import HANDLED, WAITING, Inbox
 from bot.store.tables import inbox
 from bot.store.update_queue import (
-    MAX_JOBS_IN_CHAT,
     QUEUES,
     RETRY_SECONDS,
     AnswerKind,
     Handle,
     Job,
     Stage,
-    find_answer_lane,
+    choose_stage,
     find_lanes,
     find_reply_lanes,
 )
@@ -136,7 +136,7 @@ class JobQueue:
 
     def __init__(self, conninfo: str, database: Database, replies: int = 1) -> None:
         """Run up to `replies` replies at once, and some more that pause between messages."""
-        self._database = database
+        self._database, self._inbox = database, Inbox(database)
         connector = RetryingConnector(
             conninfo=conninfo, min_size=1, max_size=4, timeout=CONNECT_SECONDS
         )
@@ -166,19 +166,15 @@ class JobQueue:
         """See UpdateQueue."""
 
         def write(connection: Connection) -> None:
-            stage: Stage = kind
-            lane = find_answer_lane(stage, chat_id, user_id)
-            most = MAX_JOBS_IN_CHAT.get(stage)
-            if most is not None and lane and _count_locked(connection, lane) >= most:
-                stage = "busy"
-                lane = find_answer_lane(stage, chat_id, user_id)
+            count = partial(_count_locked, connection)
+            stage, lane = choose_stage(kind, chat_id, user_id, count)
             self._defer(connection, update_id, stage, lane)
 
         await self._database.write(write)
 
     async def end(self, update_id: int) -> None:
         """See UpdateQueue; here it is recorded before the job ends, so that none gets lost."""
-        await Inbox(self._database).end(update_id)
+        await self._inbox.end(update_id)
 
     async def cancel_replies(self, chat_id: int) -> None:
         """See UpdateQueue."""

@@ -100,7 +100,7 @@ async def trace_command(folder):
         )
 
         async def handled():
-            return not (await app.inbox.queue()).waiting
+            return not (await app.inbox.count_open()).waiting
 
         async with started(app):
             await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)

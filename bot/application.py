@@ -15,7 +15,7 @@ from bot.errors import StoppingError, StoreError, SupersededError
 from bot.services.delivery import Delivery
 from bot.services.replies import TOO_MANY
 from bot.services.state import BotState
-from bot.store.inbox import CURRENT_ATTEMPT, Attempt, Inbox, Received
+from bot.store.inbox import CURRENT_WATCH, CrashWatch, Inbox, Received
 from bot.store.update_queue import AnswerKind, Job, Stage
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
@@ -23,7 +23,7 @@ from bot.transport.incoming import person_id, place_of
 from bot.transport.polling import Client
 
 MAX_ALONE_SECONDS = 2.0
-"""Seconds for which a repeated update that never waits keeps other repeated ones from starting."""
+"""Seconds for which a repeated update may keep other repeated ones from starting."""
 GRACE_SECONDS = 3.0
 """Seconds that handlers have to finish when the bot stops; then they are cancelled."""
 CANCEL_SECONDS = 0.5  # then a handler that has not ended is cancelled again
@@ -72,7 +72,8 @@ class Context(CallbackContext[Client, Facts, Facts, Facts]):
 class _Handling:
     """A stage of an update that is being handled.
 
-    `answer`: the kind of the second stage that it asks for. `error`: why it must be handled again.
+    `answer`: the kind of the second stage that it asks for. `error`: why it must be handled again;
+    set by `process_error`, because the library swallows a handler's exception.
     """
 
     job: Job
@@ -85,8 +86,9 @@ class _Handling:
 class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any]):
     """Handles the jobs of the queue of updates, and tells the inbox which updates have ended.
 
-    The queue decides when (`bot.store.update_queue`). A kill or a stop interrupts jobs; they are
-    handled again, after a restart or by another process of the bot.
+    The queue decides when (`bot.store.update_queue`): second stages of the same kind run one after
+    another in a chat, other kinds beside them. A job that a kill or a stop interrupts is handled
+    again after the restart; with PostgreSQL, another process may handle it.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
@@ -115,14 +117,15 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
-        """Ignore an update from the library, which is in the inbox's queue."""
+        """Do nothing: the library passes each update here, but the queue handles it."""
 
     async def handle(self, job: Job) -> None:
         """Handle a stage of an update to its end, and add the second stage if it has one.
 
         Raises:
             StoppingError: The bot is being stopped: it must be handled again.
-            StoreError: It could not be stored, or is being handled: it must be handled again.
+            StoreError: Something could not be stored, or this process is already handling the
+                update: it must be handled again.
         """
         number = job.update_id
         if self.is_stopping:
@@ -136,13 +139,14 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
             handling.task = asyncio.create_task(self._handle(handling))
             await asyncio.wait({handling.task})
             handling.task.result()
-        except asyncio.CancelledError as error:
-            if not handling.task or not handling.task.cancelled():
+        except (asyncio.CancelledError, StoppingError) as error:
+            await self._note_interruption(number)
+            if handling.task is None or not handling.task.done():
                 raise  # not by `stop`
             raise StoppingError("the bot is being stopped: the update is handled again") from error
         except SupersededError:
             return
-        except (StoreError, StoppingError):
+        except StoreError:
             raise
         except Exception:
             logger.exception("update %d cannot be handled: it is set aside", number)
@@ -167,21 +171,21 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
             self.updates[next(kind for kind in Update.ALL_TYPES if getattr(update, kind))] += 1
         TOO_MANY.set(handling.job.stage == "busy")
         if inbox.was_begun_before(number):
-            await self._repeat(update)
+            await self._handle_again(update)
         else:
             await super().process_update(update)
         if handling.error is not None:
             raise handling.error
         if handling.answer is None:
-            await self.state.queue.end(number)
+            await self.state.queue.close(number)
 
-    async def _repeat(self, update: Update) -> None:
-        """Handle an update that an earlier attempt has left.
+    async def _handle_again(self, update: Update) -> None:
+        """Handle an update that an earlier attempt did not finish.
 
-        One at a time starts: if the bot crashes, it was the one that was working.
+        Only one starts at a time, so a crash can be blamed on the one that is running.
         """
-        attempt = Attempt(self.inbox, update.update_id)
-        CURRENT_ATTEMPT.set(attempt)
+        attempt = CrashWatch(self.inbox, update.update_id)
+        CURRENT_WATCH.set(attempt)
         async with self._repeating:
             await attempt.mark(working=True)
             delivery = Delivery(self.bot, self.state, update.update_id)
@@ -229,8 +233,14 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         except Exception as error:  # noqa: BLE001  reported as a handler's
             if await self.inbox.begin(job.update_id):
                 await self.process_error(update, error)
-                await self.inbox.end(job.update_id)
+                await self.state.queue.close(job.update_id)
             return False
+
+    async def _note_interruption(self, number: int) -> None:
+        """Record that an interrupted update was not working: its end is not a crash."""
+        if self.inbox.was_begun_before(number):
+            with suppress(StoreError):
+                await self.inbox.mark(number, working=False)
 
     def stage_of(self, update: Update) -> Stage:
         """Return the stage of an update that is being handled."""
@@ -274,8 +284,6 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
             self._stop_handling(), self.state.queue.stop(), self.state.jobs.close()
         )
         await super().stop()
-        with suppress(StoreError):
-            await self.inbox.clear_working()
 
     async def _stop_handling(self) -> None:
         """Start no further update; cancel handlers that do not finish within `GRACE_SECONDS`."""

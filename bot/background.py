@@ -120,7 +120,7 @@ async def beat(state: BotState) -> None:
     unreachable Telegram does not matter, because a restart would not help.
     """
     with suppress(StoreError):  # other jobs report it
-        await state.store.inbox.queue()
+        await state.store.inbox.count_open()
         await state.store.database.wait_for_writer()
         if not state.replies.is_stuck:
             write_beat(state.settings.database_url)

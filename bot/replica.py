@@ -60,7 +60,7 @@ class Replica:
         """Open the job queue, and hear changes, while the block runs."""
         state = self._state
         async with self.queue.open():
-            state.queue = state.store.inbox.jobs = self.queue
+            state.queue = state.store.inbox.queue = self.queue
             state.is_current.clear()
             listening = asyncio.create_task(self._listener.run(), name="changes")
             self._app.needed_tasks.append(listening)
@@ -97,9 +97,9 @@ class Replica:
             if self._start_polling:
                 await self._start_polling()
             await asyncio.gather(
-                self._repeat(self._recover, RECOVER_SECONDS),
-                self._repeat(self.queue.defer_missing, DEFER_SECONDS),
-                self._repeat(partial(store.database.write, delete_old_actions), DEFER_SECONDS),
+                self._run_every(self._recover, RECOVER_SECONDS),
+                self._run_every(self.queue.defer_missing, DEFER_SECONDS),
+                self._run_every(partial(store.database.write, delete_old_actions), DEFER_SECONDS),
                 self._watch_polling(),
             )
         finally:
@@ -134,7 +134,7 @@ class Replica:
             logger.error("update %d crashed the bot repeatedly: it is set aside", update_id)
         return is_aside
 
-    async def _repeat(self, step: Callable[[], Awaitable[object]], seconds: float) -> None:
+    async def _run_every(self, step: Callable[[], Awaitable[object]], seconds: float) -> None:
         while True:
             try:
                 await step()

@@ -31,7 +31,7 @@ async def show_status(message: Message, context: Context) -> str:
 
 async def _bot_status(message: Message, context: Context) -> list[str]:
     state, store, texts = context.state, context.state.store, context.texts
-    queue = await store.inbox.queue()
+    queue = await store.inbox.count_open()
     waiting = max(0, queue.waiting - 1)  # this command is waiting too
     updates = [texts.status_updates.format(waiting=waiting, set_aside=queue.set_aside)]
     if ids := await store.inbox.newest_aside(MAX_LISTED_IDS):

@@ -106,8 +106,9 @@ class _SendAttempt:
 class Delivery:
     """Sends the replies to one update, in their order.
 
-    A part that an earlier process sent, or may have sent, is not sent again. `is_repeated`: an
-    earlier process started the update. A chat that refused a message gets no further messages.
+    A part that an earlier attempt sent, or may have sent, is not sent again. `is_repeated`: an
+    earlier attempt, in this process or another, did not finish the update. A chat that refused a
+    message gets no further messages.
     """
 
     bot: ExtBot[Any]

@@ -35,7 +35,7 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 def make_loader(settings: Settings) -> OpenSpeaker:
     """Return the function that loads the weights of a version as the settings say."""
-    from model.speaking.speaker import open_speaker
+    from model.speaking.speaker import open_speaker  # a test replaces the module
 
     share_heap()
     return partial(

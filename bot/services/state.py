@@ -61,7 +61,7 @@ class BotState:
         """Build the queue, and what generates replies: it asks this state for a chat's model."""
         speakers, parallel = self.models.speakers, self.settings.parallel_replies
         self.replies = Replies(self.model_in, speakers, self.store.messages, parallel)
-        self.queue = self.store.inbox.jobs = LocalQueue(self.store.inbox)
+        self.queue = self.store.inbox.queue = LocalQueue(self.store.inbox)
 
     async def open(self) -> None:
         """Load the current models, the groups and the decisions."""
@@ -259,5 +259,5 @@ class BotState:
             "version": VERSION,
             "model": self.models.default.current.version,
             "jobs_failing": failing,
-            "updates_waiting": (await self.store.inbox.queue()).waiting,
+            "updates_waiting": (await self.store.inbox.count_open()).waiting,
         }

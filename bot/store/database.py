@@ -64,13 +64,13 @@ class Database:
         """How often each update that this process handles was started, this time included."""
         self.must_vacuum = True
         """Set by each transaction that erases text, in the writing thread; see `Vacuum`."""
-        self.updated_at = time.monotonic()
-        """When updates were last stored."""
+        self.last_update_at = time.monotonic()
+        """When updates last arrived, by the monotonic clock."""
         self._reading, self._writing = backend.make_reader(), backend.make_writer()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
-        self._later: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._urgent: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._background: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def read(self, work: Work[T]) -> T:
@@ -87,11 +87,11 @@ class Database:
 
         Functions that wait at the same time share one transaction. If one of them fails, all are
         rolled back and each runs again in its own transaction, so `work` must change nothing but
-        the database. One that is not urgent has a transaction of its own, and runs after those that
-        wait.
+        the database. A function that is not urgent runs in its own transaction, after the urgent
+        ones that wait.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        (self._waiting if is_urgent else self._later).append((work, future))
+        (self._urgent if is_urgent else self._background).append((work, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write_waiting())
         return await future
@@ -157,11 +157,11 @@ class Database:
             await asyncio.to_thread(engine.dispose)
 
     async def _write_waiting(self) -> None:
-        while self._waiting or self._later:
-            urgent, self._waiting = self._waiting, []
+        while self._urgent or self._background:
+            urgent, self._urgent = self._urgent, []
             await self._write_together(urgent)
-            if self._later:
-                await self._write_together([self._later.popleft()])
+            if self._background:
+                await self._write_together([self._background.popleft()])
 
     async def _write_together(
         self, waiting: Sequence[tuple[Work[Any], asyncio.Future[Any]]]

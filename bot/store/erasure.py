@@ -85,7 +85,7 @@ class Eraser:
     """Erases in two stages: the text of messages is deleted, then their rows.
 
     In between, the bot deletes its own messages in the chat; until then a kill must not lose their
-    ids. All changes are short transactions, which run after the other ones that wait.
+    ids. All changes are short transactions, which let other waiting ones go first.
     """
 
     def __init__(self, database: Database) -> None:
@@ -223,7 +223,10 @@ class Eraser:
     async def _for_all(
         self, condition: ColumnElement[bool], work: Callable[[Sequence[Ref], Connection], int]
     ) -> int:
-        """Run `work` on all messages with a condition, which it must end; return how many."""
+        """Run `work` on all messages that meet a condition, and return their number.
+
+        Afterwards they must no longer meet it.
+        """
         query = select(messages.c.chat_id, messages.c.message_id).where(condition)
 
         def find(connection: Connection) -> list[Sequence[Ref]]:
@@ -237,7 +240,7 @@ class Eraser:
                 await self._write(partial(work, refs))
             found = sum(map(len, batches))
             count += found
-            if found < ROWS_PER_READ:  # what is stored later is left alone
+            if found < ROWS_PER_READ:  # messages stored later need not be found
                 return count
 
     async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> None:

@@ -53,7 +53,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class OpenUpdates:
     """The numbers of updates that wait and that were set aside."""
 
     waiting: int
@@ -85,15 +85,15 @@ def _count_waiting(connection: Connection) -> tuple[int, datetime | None]:
 
 
 class Inbox:
-    """The updates of the bot; each method is one transaction.
+    """The updates of the bot; each method is one transaction, and raises StoreError if it fails.
 
-    New updates are added to `jobs`, if that is set.
+    New updates are added to `queue`, if that is set.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._restarted: set[int] = set()
-        self.jobs: UpdateQueue | None = None
+        self.queue: UpdateQueue | None = None
 
     async def store(self, updates: Sequence[Mapping[str, Any]]) -> frozenset[int]:
         """Store updates as Telegram sent them; return the ids of those that are new.
@@ -103,7 +103,7 @@ class Inbox:
         now = datetime.now(UTC)
         if not updates:
             return frozenset()
-        self._database.updated_at = time.monotonic()
+        self._database.last_update_at = time.monotonic()
 
         def write(connection: Connection) -> Sequence[Mapping[str, Any]]:
             rows = [
@@ -122,13 +122,13 @@ class Inbox:
             new = set(connection.execute(insertion.returning(inbox.c.update_id)).scalars())
             fresh = [one for one in updates if one["update_id"] in new]
             _scrub(connection, fresh)
-            if self.jobs:
-                self.jobs.add(connection, fresh)
+            if self.queue:
+                self.queue.add(connection, fresh)
             return fresh
 
         fresh = await self._database.write(write)
-        if self.jobs:
-            self.jobs.announce(fresh)
+        if self.queue:
+            self.queue.announce(fresh)
         return frozenset(one["update_id"] for one in fresh)
 
     async def waiting(self, *parts: str, unless_begun: str | None = None) -> list[dict[str, Any]]:
@@ -187,8 +187,8 @@ class Inbox:
     ) -> bool:
         """Record that an update starts, and store its message; return False if it is not waiting.
 
-        If it was started more often than the stages before this one explain (`stages_before`), an
-        earlier try did not end.
+        `stages_before` is the number of earlier stages. If the update was started more often than
+        that plus one, an earlier attempt did not end.
         """
         begun = (
             update(inbox)
@@ -216,11 +216,6 @@ class Inbox:
         """Record whether the own code of an update that was started before is running."""
         await self._execute(_change(update_id, working=working))
 
-    async def clear_working(self) -> None:
-        """Record an orderly stop of this process: no crash is counted."""
-        is_own = inbox.c.update_id.in_(self._database.starts)
-        await self._execute(update(inbox).where(inbox.c.working, is_own).values(working=False))
-
     async def end(self, update_id: int) -> None:
         """Record that an update is handled, and delete its content."""
 
@@ -241,7 +236,7 @@ class Inbox:
         await self._execute(_change(update_id, state=SET_ASIDE))
         self.leave(update_id)
 
-    async def queue(self) -> Queue:
+    async def count_open(self) -> OpenUpdates:
         """Return how many updates wait and how many were set aside."""
         query = select(inbox.c.state, func.count().label("number")).group_by(inbox.c.state)
 
@@ -249,7 +244,7 @@ class Inbox:
             return {row.state: row.number for row in connection.execute(query)}
 
         counts = await self._database.read(count)
-        return Queue(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
+        return OpenUpdates(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
 
     async def count_waiting(self) -> tuple[int, datetime | None]:
         """Return how many updates wait, and when the oldest of them was received."""
@@ -280,7 +275,7 @@ class Inbox:
         await self._database.write(lambda connection: connection.execute(statement))
 
 
-class Attempt:
+class CrashWatch:
     """One attempt to handle an update that was started before.
 
     It records when the update's own code runs. This shows which update crashed the bot.
@@ -304,20 +299,20 @@ class Attempt:
         await self._inbox.mark(self._update_id, working=working)
 
 
-CURRENT_ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+CURRENT_WATCH: ContextVar[CrashWatch | None] = ContextVar("attempt", default=None)
 """The attempt that the running code belongs to; tasks inherit it."""
 
 
 async def record_wait() -> None:
     """Record that the current update is about to wait for something external."""
-    if attempt := CURRENT_ATTEMPT.get():
+    if attempt := CURRENT_WATCH.get():
         await attempt.wait()
 
 
 @asynccontextmanager
 async def generating() -> AsyncIterator[None]:
     """Record that the model generates for the current update while the block runs."""
-    attempt = CURRENT_ATTEMPT.get()
+    attempt = CURRENT_WATCH.get()
     if attempt is None:
         yield
         return

@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
 from bot.store.update_queue import (
-    QUEUES,
+    QUEUE_OF_STAGE,
     RETRY_SECONDS,
+    STOP_SECONDS,
     AnswerKind,
     Handle,
     Job,
@@ -23,8 +24,6 @@ from bot.store.update_queue import (
     find_lanes,
     find_reply_lanes,
 )
-
-STOP_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +68,17 @@ class LocalQueue:
         )
         self._put(_QueuedJob(Job(update_id, stage), [lane] if lane else []))
 
-    async def end(self, update_id: int) -> None:
+    async def close(self, update_id: int) -> None:
         """See UpdateQueue."""
-        self._start(self._repeat(partial(self._inbox.end, update_id), update_id))
+        self._start(self._retry_until_stored(partial(self._inbox.end, update_id), update_id))
 
     async def cancel_replies(self, chat_id: int) -> None:
         """See UpdateQueue."""
         for lane in find_reply_lanes(chat_id):
             for entry in [one for one in self._lanes.get(lane, ()) if not one.is_running]:
-                self._remove(entry)
                 await self._inbox.end(entry.job.update_id)
+                if not entry.is_running:  # else it finds that its update is handled
+                    self._remove(entry)
 
     async def count_replies(self, chat_id: int) -> int:
         """See UpdateQueue."""
@@ -87,7 +87,9 @@ class LocalQueue:
     async def count_jobs(self) -> Mapping[str, int]:
         """See UpdateQueue."""
         waiting = {entry for lane in self._lanes.values() for entry in lane if not entry.is_running}
-        return dict.fromkeys(QUEUES.values(), 0) | Counter(QUEUES[e.job.stage] for e in waiting)
+        return dict.fromkeys(QUEUE_OF_STAGE.values(), 0) | Counter(
+            QUEUE_OF_STAGE[e.job.stage] for e in waiting
+        )
 
     async def start(self, handle: Handle) -> None:
         """See UpdateQueue. Updates that crashed the bot repeatedly are set aside."""
@@ -111,24 +113,29 @@ class LocalQueue:
         self._start_if_first(entry)
 
     def _start_if_first(self, entry: _QueuedJob) -> None:
-        if entry.is_running or any(self._lanes[lane][0] is not entry for lane in entry.lanes):
+        if (
+            self._handle is None
+            or entry.is_running
+            or any(self._lanes[lane][0] is not entry for lane in entry.lanes)
+        ):
             return
         entry.is_running = True
-        self._start(self._run(entry))
+        self._start(self._run(entry, self._handle))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, entry: _QueuedJob) -> None:
+    async def _run(self, entry: _QueuedJob, handle: Handle) -> None:
         try:
-            if self._handle is not None:
-                await self._repeat(partial(self._handle, entry.job), entry.job.update_id)
+            await self._retry_until_stored(partial(handle, entry.job), entry.job.update_id)
         finally:
             self._remove(entry)
 
-    async def _repeat(self, work: Callable[[], Awaitable[None]], update_id: int) -> None:
+    async def _retry_until_stored(
+        self, work: Callable[[], Awaitable[None]], update_id: int
+    ) -> None:
         """Do something, again if it could not be stored, until the bot is stopped."""
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The contract of the queue of updates: which one is handled next.
+"""The interface of the update queue, and the order in which it handles updates.
 
 An update is handled in one or two stages. `receive` stores its message and decides what it changes;
 it sends nothing. If an answer is wanted, a second stage gives it, so that nobody's messages wait
@@ -38,13 +38,15 @@ AnswerKind: TypeAlias = Literal[
 Stage: TypeAlias = Literal["receive", "busy"] | AnswerKind
 
 MAX_JOBS_IN_CHAT: Mapping[Stage, int] = {"reply": 3, "simulation": 1}
-"""How many of these wait or are generated for a chat, in all processes together."""
-QUEUES: Mapping[Stage, str] = {
+"""The most jobs of a stage that may wait or run in a chat, in all processes together."""
+QUEUE_OF_STAGE: Mapping[Stage, str] = {
     "receive": "receive", "answer": "answer", "busy": "answer", "refuse": "answer",
     "membership": "answer", "erasure": "answer", "stop": "stop", "reply": "reply",
     "simulation": "simulation", "join": "simulation",
 }  # fmt: skip
-"""Groups of stages, by which waiting jobs are counted. A process handles several of each group."""
+"""The queue of each stage. Waiting jobs are counted by queue; each process has workers for each."""
+STOP_SECONDS = 10.0
+"""Seconds for which a stop waits for running jobs."""
 RETRY_SECONDS = 5.0
 """Seconds until a stage is tried again that could not be stored, for example on a full disk."""
 
@@ -62,7 +64,7 @@ Handle: TypeAlias = Callable[[Job], Awaitable[None]]
 
 
 class UpdateQueue(Protocol):
-    """The updates of a bot that wait."""
+    """The updates of a bot that wait; its methods raise StoreError if the database fails."""
 
     def add(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
         """Add new updates, in the transaction that stores them."""
@@ -73,10 +75,16 @@ class UpdateQueue(Protocol):
     async def add_answer(
         self, update_id: int, chat_id: int, user_id: int, kind: AnswerKind
     ) -> None:
-        """Add the second stage of an update, which is `busy` if its chat waits for too many."""
+        """Add the second stage of an update, or the stage `busy` if too many wait in its chat.
 
-    async def end(self, update_id: int) -> None:
-        """Record that an update is handled."""
+        A queue in memory loses it at a kill; the update then begins again with its first stage.
+        """
+
+    async def close(self, update_id: int) -> None:
+        """Record that an update is handled.
+
+        This may return before it is stored; after a kill the update is handled again.
+        """
 
     async def cancel_replies(self, chat_id: int) -> None:
         """End the updates of a chat whose replies wait, or whose process has died."""
@@ -85,7 +93,7 @@ class UpdateQueue(Protocol):
         """Return how many replies and simulations for a chat wait or run, in all processes."""
 
     async def count_jobs(self) -> Mapping[str, int]:
-        """Return how many jobs wait, by group of stages."""
+        """Return how many jobs wait, by queue."""
 
     async def start(self, handle: Handle) -> None:
         """Begin to handle jobs, first those that an earlier process left."""

@@ -15,7 +15,7 @@ from bot.errors import StoreError
 from bot.store.database import Database
 
 QUIET_SECONDS = 10.0  # without an update
-MAX_DELAY_SECONDS = 3600.0  # although updates keep coming
+MAX_DELAY_SECONDS = 3600.0  # even while updates keep arriving
 MAX_FULL_LOG_SECONDS = 120.0
 """Time for which another process, such as a backup, may keep text in the write-ahead log."""
 
@@ -23,10 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class Vacuum:
-    """Cleans the files of a database when no update comes, and when the bot stops.
+    """Cleans the files of a database while no updates arrive, and when the bot stops.
 
     A VACUUM is due if text was erased since the last one, and after each start: the process before
-    may have been killed. The write-ahead log is emptied every time, also of handled commands.
+    may have been killed. The write-ahead log is emptied every time, so handled commands disappear
+    from it too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -35,13 +36,15 @@ class Vacuum:
         self._full_since: float | None = None
 
     async def run_when_quiet(self) -> None:
-        """Clean the files if no update came for `QUIET_SECONDS`, or `MAX_DELAY_SECONDS` are over.
+        """Clean the files if no update has arrived for `QUIET_SECONDS`.
+
+        If updates keep arriving, clean them after `MAX_DELAY_SECONDS`.
 
         Raises:
             StoreError: The disk is full, or another program keeps the log from being emptied.
         """
         now = time.monotonic()
-        is_quiet = now - self._database.updated_at >= QUIET_SECONDS
+        is_quiet = now - self._database.last_update_at >= QUIET_SECONDS
         if not is_quiet and now - self._cleaned_at < MAX_DELAY_SECONDS:
             return
         if await self.run():

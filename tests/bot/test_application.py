@@ -28,7 +28,7 @@ BURST = 500  # `make soak` has 2,000
 
 async def queue(stage):
     async with open_database(stage.settings().database_url) as database:
-        return await Inbox(database).queue()
+        return await Inbox(database).count_open()
 
 
 @pytest.fixture

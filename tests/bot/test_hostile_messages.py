@@ -78,7 +78,7 @@ async def test_a_hostile_group_delays_others_little(tuned, stage, group, hugo, z
             await stage.telegram.say(group, hugo, f"{number}{text}"[:LONGEST])
 
         async def all_handled():
-            return not (await app.inbox.queue()).waiting
+            return not (await app.inbox.count_open()).waiting
 
         await until(all_handled, 60)
         attacking = asyncio.create_task(attack())

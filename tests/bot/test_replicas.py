@@ -228,7 +228,7 @@ async def test_the_jobs_of_a_dead_process_are_given_to_others(url, monkeypatch):
     async with open_database(url) as database:
         conninfo, inbox = make_backend(url).conninfo, Inbox(database)
         queue, other = (JobQueue(conninfo, database) for _ in range(2))
-        inbox.jobs = queue
+        inbox.queue = queue
         async with queue.open(), other.open():
             await queue.start(handle)
             await inbox.store([_update(1), _update(2)])

@@ -58,7 +58,7 @@ async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypat
         await talk(stage, chat, zoe, times=3)
         await stage.wait_until_handled()
         left = found_in(stage.folder)
-        aside = (await app.inbox.queue()).set_aside
+        aside = (await app.inbox.count_open()).set_aside
 
     assert left == []
     assert aside == 3
@@ -104,7 +104,7 @@ async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe
             await stage.telegram.say(strangers, zoe, WORD)
 
             async def are_kept():
-                return (await app.inbox.queue()).waiting == 2
+                return (await app.inbox.count_open()).waiting == 2
 
             await until(are_kept)
     async with stage.running(admins="7"):
@@ -127,7 +127,7 @@ async def test_messages_behind_an_interrupted_allow_are_stored(
             await stage.telegram.say(strangers, zoe, "hello")
 
             async def are_kept():
-                return (await app.inbox.queue()).waiting == 2
+                return (await app.inbox.count_open()).waiting == 2
 
             await until(are_kept)
     async with stage.running(admins=str(joao.id)):
@@ -239,7 +239,7 @@ async def test_words_behind_an_allow_without_effect_never_reach_the_disk(
         await stage.telegram.say(strangers, zoe, WORD)
 
         async def are_kept():
-            return (await app.inbox.queue()).waiting == 2
+            return (await app.inbox.count_open()).waiting == 2
 
         await until(are_kept)
         assert found_in(stage.folder) == []

@@ -195,7 +195,7 @@ async def wait_until_waiting(stage, count):
     """Wait until at most so many updates are waiting or in progress; nobody reports that."""
     inbox = stage.app.bot_data["state"].store.inbox
     async with asyncio.timeout(20):
-        while (await inbox.queue()).waiting > count:  # noqa: ASYNC110
+        while (await inbox.count_open()).waiting > count:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

@@ -29,8 +29,9 @@ from bot.store.database import Database
 from bot.store.inbox import HANDLED, WAITING, Inbox
 from bot.store.tables import inbox
 from bot.store.update_queue import (
-    QUEUES,
+    QUEUE_OF_STAGE,
     RETRY_SECONDS,
+    STOP_SECONDS,
     AnswerKind,
     Handle,
     Job,
@@ -57,7 +58,6 @@ DEAD_SECONDS = 5  # without a heartbeat, after which /stop also ends the jobs of
 PAUSE_SECONDS = 0.5  # before a stopping process returns a job to the queue
 GRACE_SECONDS = 6.0  # for running jobs at a stop: the application ends them in 3 s
 RESTART_SECONDS = 1.0  # after a lost connection
-STOP_SECONDS = 10.0
 MISSING_SECONDS = 60.0  # after which an update without a job gets one
 _TASK = "handle_update"
 _CONCURRENCY = {"receive": 16, "answer": 16, "stop": 4, "simulation": 16}
@@ -89,18 +89,18 @@ class RetryingConnector(procrastinate.PsycopgConnector):
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:  # noqa: ANN401  the library's
         """Execute a query."""
-        await _repeat(
+        await _retry_query(
             lambda: super(RetryingConnector, self).execute_query_async(query, **arguments)
         )
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401  the library's
         """Execute a query and return its row."""
-        return await _repeat(
+        return await _retry_query(
             lambda: super(RetryingConnector, self).execute_query_one_async(query, **arguments)
         )
 
 
-async def _repeat(execute: Callable[[], Awaitable[T]]) -> T:
+async def _retry_query(execute: Callable[[], Awaitable[T]]) -> T:
     """Execute a query, again after a lost connection or a conflict.
 
     A conflict means that another process has fetched a job of the same chat.
@@ -172,7 +172,7 @@ class JobQueue:
 
         await self._database.write(write)
 
-    async def end(self, update_id: int) -> None:
+    async def close(self, update_id: int) -> None:
         """See UpdateQueue; here it is recorded before the job ends, so that none gets lost."""
         await self._inbox.end(update_id)
 
@@ -280,7 +280,7 @@ class JobQueue:
 
     async def count_jobs(self) -> Mapping[str, int]:
         """See UpdateQueue."""
-        waiting = dict.fromkeys(QUEUES.values(), 0)
+        waiting = dict.fromkeys(QUEUE_OF_STAGE.values(), 0)
 
         def read(connection: Connection) -> Mapping[str, int]:
             return waiting | {row[0]: row[1] for row in connection.execute(_COUNT_WAITING_JOBS)}
@@ -292,7 +292,7 @@ class JobQueue:
     ) -> None:
         self._deferrer.configure_task(
             _TASK,
-            queue=QUEUES[stage],
+            queue=QUEUE_OF_STAGE[stage],
             lock=lock,
             connection=connection.connection.driver_connection,
         ).defer(update_id=update_id, stage=stage)

@@ -358,7 +358,7 @@ async def test_a_chat_with_too_many_quizzes_is_asked_once_to_wait(stage, group, 
             await stage.telegram.say(group, joao, "/guess")
 
         async def rest_are_refused():
-            return stage.said() and (await inbox.queue()).waiting <= 3
+            return stage.said() and (await inbox.count_open()).waiting <= 3
 
         await until(rest_are_refused, 20)
         assert stage.said() == [EN.busy]

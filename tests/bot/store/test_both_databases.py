@@ -69,7 +69,7 @@ async def test_an_update_on_which_the_bot_crashes_is_set_aside(store):
             await again.mark(1, working=True)
 
     assert aside == [1]
-    queue = await store.inbox.queue()
+    queue = await store.inbox.count_open()
     assert (queue.waiting, queue.set_aside) == (1, 1)
     assert await store.inbox.newest_aside(5) == [1]
 

@@ -57,7 +57,7 @@ async def test_it_is_due_after_a_start_and_runs_when_no_update_comes(database):
     await Inbox(database).store([{"update_id": 1}])
     await cleaner.run_when_quiet()
     was_due.append(database.must_vacuum)
-    database.updated_at -= vacuum.QUIET_SECONDS
+    database.last_update_at -= vacuum.QUIET_SECONDS
     await cleaner.run_when_quiet()
     was_due.append(database.must_vacuum)
 

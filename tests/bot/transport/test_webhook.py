@@ -108,7 +108,7 @@ async def test_without_a_secret_of_ones_own_there_is_one(stage, hook, group, zoe
 async def test_nobody_else_brings_updates(hook, knock, secret):
     async with hook() as app:
         code = await knock(update(7), secret)
-        queue = await app.inbox.queue()
+        queue = await app.inbox.count_open()
 
     assert code == 403
     assert queue.waiting == queue.set_aside == 0
@@ -124,9 +124,9 @@ async def test_the_token_is_in_no_path(stage, hook):
 async def test_an_update_is_kept_before_it_is_acknowledged(stage, hook, knock, monkeypatch):
     async with hook() as app:
         with monkeypatch.context() as patch:
-            patch.setattr(app.inbox.jobs, "announce", lambda _: None)
+            patch.setattr(app.inbox.queue, "announce", lambda _: None)
             code = await knock(update(7))
-        waiting = (await app.inbox.queue()).waiting
+        waiting = (await app.inbox.count_open()).waiting
 
     assert (code, waiting) == (200, 1)
 
@@ -161,7 +161,7 @@ async def test_what_cannot_be_read_is_set_aside(hook, knock, body):
         code = await knock(body)
 
         async def is_set_aside():
-            queue = await app.inbox.queue()
+            queue = await app.inbox.count_open()
             return (queue.set_aside, queue.waiting) == (1, 0)
 
         await until(is_set_aside)
@@ -180,7 +180,7 @@ async def test_what_is_no_update_at_all_is_not_asked_for_again(hook, knock, body
 async def test_a_body_beyond_all_bounds_is_refused(hook, knock):
     async with hook() as app:
         code = await knock("x" * (LARGEST_BODY + 1))
-        queue = await app.inbox.queue()
+        queue = await app.inbox.count_open()
 
     assert code in {400, 413, 599}
     assert queue.set_aside == 0

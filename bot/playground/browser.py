@@ -245,7 +245,7 @@ async def play_in_browser(
     group = open_group(
         artifact,
         chain.from_iterable(conversations),
-        is_models=True,
+        is_training_group=True,
         clock=lambda: time.time() - days_ago * SECONDS_A_DAY,
     )
     page, token = GroupPage(group), secrets.token_urlsafe(16)

@@ -23,7 +23,7 @@ GROUP = -1_000_000_000_042
 TITLE = "Friends"
 LANGUAGES = ("en", "pt")
 IN_GROUPS: Json = {"type": "all_group_chats"}
-FIRST_GUEST = 900
+FIRST_GUEST_ID = 900
 
 View: TypeAlias = Callable[[Json], object]
 """Receives each change of a group, in order."""
@@ -40,7 +40,7 @@ class RunningBot:
 class SimulatedGroup:
     """A group of a simulated Telegram; the page in the browser and the terminal are its views.
 
-    `people` are by name; the first is the admin of the bot.
+    `people` maps names to users; the first is the bot's admin.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SimulatedGroup:
                 raise errors.exceptions[0] from None
 
     def describe(self, most: int) -> Json:
-        """Return the whole group as a change, with at most so many of the newest messages."""
+        """Return the state of the group, with its `most` newest messages."""
         people = [
             {
                 "id": user.id,
@@ -171,24 +171,26 @@ def open_group(
     artifact: Artifact,
     lines: Iterable[str],
     *,
-    is_models: bool = False,
+    is_training_group: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> SimulatedGroup:
     """Make a group of the people of a model and of lines `Name: words`; the first owns it.
 
-    With `is_models`, it is the group that the model learned from, where the bot needs no /allow.
+    With `is_training_group`, it is the group that the model learned from, where the bot needs no
+    `/allow`.
     """
     card = artifact.card
     telegram = Telegram(can_read_all=True, clock=clock)
     group_id, title = GROUP, TITLE
-    if is_models and not card.public and card.chats:
+    if is_training_group and not card.public and card.chats:
         group_id, title = card.chats[0].chat_id, card.chats[0].title
     chat = telegram.chat(group_id, title=title)
     ids = {person.name: person.ids[0] for person in card.roster.people if person.ids}
     names = dict.fromkeys([*ids, *(line.partition(": ")[0] for line in lines)])
     people = [
-        telegram.user(ids.get(name, FIRST_GUEST + place), name) for place, name in enumerate(names)
+        telegram.user(ids.get(name, FIRST_GUEST_ID + index), name)
+        for index, name in enumerate(names)
     ]
-    for place, user in enumerate(people):
-        chat.members[user.id] = Member(user, "member" if place else "creator")
+    for index, user in enumerate(people):
+        chat.members[user.id] = Member(user, "member" if index else "creator")
     return SimulatedGroup(telegram, chat, people, [voice.name for voice in card.roster.voices])

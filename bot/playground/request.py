@@ -11,7 +11,7 @@ from bot.transport.outgoing import call_before_sending
 
 
 class LocalRequest(BaseRequest):
-    """Calls the methods of a simulated Telegram; no answer is ever too late."""
+    """Calls the methods of a simulated Telegram; calls never time out."""
 
     def __init__(self, telegram: Telegram) -> None:
         self._telegram = telegram

@@ -6,9 +6,13 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from model.errors import VoiceError
+
+if TYPE_CHECKING:
+    from model.chat.roster import Person  # which imports this module
+
 
 MAX_NAME = 40
 """Maximum characters of a name in prompts, where it starts each of its owner's lines."""
@@ -34,25 +38,6 @@ _NAME_ENDS = " ,:\n\t"
 _MAX_SUGGESTIONS = 3
 _MAX_SUGGESTION_WORDS = 5
 _MIN_SIMILARITY = 0.6  # difflib's default cut-off for close matches
-
-
-class HasNames(Protocol):
-    """A person with a name, aliases, and the names that Telegram showed, the last one last."""
-
-    @property
-    def name(self) -> str:
-        """Return the name in prompts."""
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """Return other names that `/as` accepts."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names that Telegram showed."""
-
-
-PersonT = TypeVar("PersonT", bound=HasNames)
 
 
 def clean_name(name: str) -> str:
@@ -124,7 +109,7 @@ def escape_control_characters(text: str) -> str:
     return "".join(map(escape, text))
 
 
-class VoiceMatcher(Generic[PersonT]):
+class VoiceMatcher:
     """Matches the start of a text with the names of people; indexes the names once.
 
     The longest name or alias wins, ignoring case and accents; a first name counts if only one
@@ -132,15 +117,15 @@ class VoiceMatcher(Generic[PersonT]):
     is also another person's name in Telegram belongs to both.
     """
 
-    def __init__(self, people: Iterable[PersonT]) -> None:
-        self._owners: dict[str, list[PersonT]] = {}
+    def __init__(self, people: Iterable["Person"]) -> None:
+        self._owners: dict[str, list[Person]] = {}
         for label, person in _list_labels(list(people)):
             owners = self._owners.setdefault(label, [])
             if person not in owners:
                 owners.append(person)
         self._longest = max(map(len, self._owners), default=0)
 
-    def match(self, text: str) -> tuple[PersonT, str] | None:
+    def match(self, text: str) -> tuple["Person", str] | None:
         """Return the person whose name starts a text, and the words after it; or None.
 
         If several people have this name, return the one whose name in prompts it is, or None.
@@ -151,7 +136,7 @@ class VoiceMatcher(Generic[PersonT]):
             return owners[0], rest
         return None
 
-    def match_all(self, text: str) -> list[PersonT]:
+    def match_all(self, text: str) -> list["Person"]:
         """Return everybody who has the name that starts a text."""
         return self._owners.get(self._find_label(text)[0], [])
 
@@ -175,7 +160,7 @@ class VoiceMatcher(Generic[PersonT]):
         return best[0], words[best[1] :].lstrip(_NAME_ENDS)
 
 
-def find_voice(name: str, people: Iterable[PersonT]) -> PersonT:
+def find_voice(name: str, people: Iterable["Person"]) -> "Person":
     """Return the person with exactly this name, alias or unique first name.
 
     Raises:
@@ -195,7 +180,7 @@ def find_voice(name: str, people: Iterable[PersonT]) -> PersonT:
     raise VoiceError(f"no voice is called {name!r}: {hint}")
 
 
-def find_similar_names(text: str, people: Iterable[HasNames]) -> list[str]:
+def find_similar_names(text: str, people: Iterable["Person"]) -> list[str]:
     """Return at most three names that are similar to the start of a text, best first."""
     words = fold(text[: 2 * MAX_NAME]).split()[:_MAX_SUGGESTION_WORDS]  # a message may be long
     if not words:
@@ -219,7 +204,7 @@ def _compute_similarity(text: str, label: str) -> float:
     return matcher.ratio() if matcher.quick_ratio() >= _MIN_SIMILARITY else 0.0
 
 
-def _list_labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
+def _list_labels(people: list["Person"]) -> list[tuple[str, "Person"]]:
     """Return every folded name, then aliases, then the first names that only one person has.
 
     Then these names again for each other person whom Telegram showed under them. Names in prompts
@@ -229,7 +214,7 @@ def _list_labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
     names = {fold(person.name) for person in people}
     labels = [(fold(person.name), person) for person in people]
     labels += [(fold(alias), person) for person in people for alias in person.aliases]
-    by_first_name: dict[str, list[PersonT]] = defaultdict(list)
+    by_first_name: dict[str, list[Person]] = defaultdict(list)
     for person in people:
         by_first_name[fold(person.name).split(" ")[0]].append(person)
     taken = {label for label, _ in labels}

@@ -106,8 +106,8 @@ class Roster:
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
     copy_labels: CopyLabels = field(init=False, repr=False, compare=False)
     """Names that may precede copied words, see `model.chat.quotes`."""
-    _all_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
-    _voice_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
+    _all_names: VoiceMatcher = field(init=False, repr=False, compare=False)
+    _voice_names: VoiceMatcher = field(init=False, repr=False, compare=False)
     _withheld_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

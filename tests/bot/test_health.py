@@ -147,7 +147,7 @@ async def test_a_database_that_cannot_be_read_stops_the_beats(state, url, monkey
     async def fail():
         raise StoreError("damaged")
 
-    monkeypatch.setattr(state.store.inbox, "queue", fail)
+    monkeypatch.setattr(state.store.inbox, "count_open", fail)
     await beat(state)
 
     assert not heartbeat_file(url).exists()

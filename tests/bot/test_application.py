@@ -338,7 +338,8 @@ async def test_a_flood_of_private_messages_does_not_delay_groups(
     begin, begun = Inbox.begin, []
 
     async def begins(self, update_id, received=None, stages_before=0):
-        begun.append(update_id)
+        if not stages_before:
+            begun.append(update_id)
         await asyncio.sleep(0.02)  # so slow that the flood takes seconds
         return await begin(self, update_id, received, stages_before)
 

@@ -76,9 +76,8 @@ class LocalQueue:
         """See UpdateQueue."""
         for lane in find_reply_lanes(chat_id):
             for entry in [one for one in self._lanes.get(lane, ()) if not one.is_running]:
-                await self._inbox.end(entry.job.update_id)
-                if not entry.is_running:  # else it finds that its update is handled
-                    self._remove(entry)
+                self._remove(entry)
+                await self.close(entry.job.update_id)  # does not wait, so no listed job starts
 
     async def count_replies(self, chat_id: int) -> int:
         """See UpdateQueue."""

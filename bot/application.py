@@ -130,9 +130,8 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         number = job.update_id
         if self.is_stopping:
             raise StoppingError("the bot is being stopped: the update is handled after the restart")
-        if (
-            number in self._handling
-        ):  # this process was silent for too long and got its own job back
+        # this process was silent for too long and got its own job back
+        if number in self._handling:
             raise StoreError(f"update {number} is being handled: its job is tried again")
         handling = self._handling[number] = _Handling(job)
         try:

@@ -53,7 +53,7 @@ Change = TypeVar("Change", Update, Delete)
 
 ROWS_PER_READ = 10_000  # messages that one search returns
 ROWS_PER_WRITE = 100
-"""Messages that one transaction erases, so that other chats wait only some 8 ms for it."""
+"""Messages that one transaction erases, so that other chats wait only a few milliseconds."""
 UPDATES_PER_STEP = 200  # stored updates that one step reads
 CHATS_PER_STATEMENT = 100  # for which authors are named one by one
 

@@ -5,6 +5,7 @@ torch is imported where it is needed: the process that only starts the workers n
 
 import asyncio
 import gc
+import logging
 import os
 import shutil
 import sqlite3
@@ -51,6 +52,20 @@ def _few_tracked_objects(_keep_frozen):
     """Exclude what is loaded by now from garbage collections; torch alone has 500,000 objects."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _restore_log_handlers():
+    """Remove the log handlers that a test has set up by running a program in this process.
+
+    A handler formats a record's traceback once, for all handlers: one that hides the
+    text of errors would hide it from later tests.
+    """
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    for handler in [one for one in root.handlers if one not in before]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

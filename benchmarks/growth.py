@@ -20,8 +20,8 @@ from benchmarks.big_export import write_big_export
 from benchmarks.figures import ROOT, ChildProcesses, seconds
 from bot.playground.objects import SimulatedChat, User
 from model.artifacts.registry import Registry
-from model.chat.names import VoiceMatcher
-from model.chat.roster import Person
+from model.chat.person import Person
+from model.chat.voice_names import VoiceMatcher
 from model.speaking.engine import share_heap
 from model.speaking.speaker import open_speaker
 from tests.bot.conftest import Stage

@@ -13,7 +13,8 @@ from bot.services.replies import ReplyRequest, load_lines
 from bot.store.database import open_database, upgrade_database
 from bot.store.messages import MessageStore, Place
 from model.chat.conversation import Window
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 CHAT_IDS = tuple(-1000 - number for number in range(8))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from model.artifacts.artifact import Artifact, Card, Decoding, load_artifact, save_card
 from model.chat.conversation import Window
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.chat.words import split_words
 from model.errors import VoiceError
 from model.speaking.speaker import Speaker, open_speaker

@@ -21,7 +21,8 @@ from bot.transport import polling
 from bot.transport.outgoing import Limiter
 from model.artifacts.artifact import Artifact, Card, LearnedChat
 from model.chat.conversation import Window
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.speaking import speaker
 from tests.habits import CHAT_ID, IDS
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from model.chat.conversation import Window
 from model.chat.eligibility import add_voice_header
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 NUMBER = 1234
 ROSTER = Roster(

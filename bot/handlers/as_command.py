@@ -18,8 +18,10 @@ from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, author_id, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import begins_reply, parse_voice_header
-from model.chat.names import ANYONE_WORDS, find_similar_names, fold
-from model.chat.roster import Person, Roster
+from model.chat.names import ANYONE_WORDS, fold
+from model.chat.person import Person
+from model.chat.roster import Roster
+from model.chat.voice_names import find_similar_names
 
 _FIRST_WORD = re.compile(r"[^\s,:]+")
 

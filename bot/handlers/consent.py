@@ -9,7 +9,7 @@ from bot.store.erasure import ErasureQuery
 from bot.store.messages import Ref
 from bot.transport.incoming import after_command, author_id, own_id
 from model.chat.eligibility import parse_voice_header
-from model.chat.roster import DecisionKind
+from model.chat.person import DecisionKind
 
 
 async def store_decision(kind: DecisionKind, message: Message, context: Context) -> None:

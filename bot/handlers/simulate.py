@@ -13,7 +13,8 @@ from bot.handlers.as_command import choose_question
 from bot.handlers.speaking import Speaking, explain_refusal
 from bot.services.replies import TOO_MANY, ReplyRequest
 from bot.transport.incoming import after_command, place_of
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 DEFAULT_TURNS = 5
 MAX_TURNS = 20

@@ -25,7 +25,7 @@ from bot.store.outbox import Turn
 from bot.store.send_log import Part
 from bot.texts.wording import Wording
 from bot.transport.outgoing import pause, typing, typing_seconds
-from model.chat.roster import Person
+from model.chat.person import Person
 from model.errors import VoiceError
 from model.speaking.candidates import MAX_OPENING, OpeningError
 

@@ -11,7 +11,8 @@ from telegram.ext import ExtBot
 from bot.settings import ConsentRule, Settings
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from model.artifacts.artifact import Card
-from model.chat.roster import DecisionKind, Person, Roster, merge_decisions, remove_decisions
+from model.chat.person import DecisionKind, Person
+from model.chat.roster import Roster, merge_decisions, remove_decisions
 
 
 @dataclass(frozen=True, slots=True)

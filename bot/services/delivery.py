@@ -36,7 +36,7 @@ from bot.transport.outgoing import (
 )
 from model.chat.conversation import Message as StoredMessage
 from model.chat.eligibility import add_voice_header
-from model.chat.roster import Person
+from model.chat.person import Person
 
 FIRST_WAIT, MAX_WAIT = 1.0, 30.0
 RETRY_SECONDS = 15 * 60.0

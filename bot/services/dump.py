@@ -22,7 +22,7 @@ from bot.store.groups import Decisions, Groups, StoredDecision
 from model.artifacts.artifact import Card
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
-from model.chat.roster import Decision
+from model.chat.person import Decision
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
 from model.errors import UnderstudyError
 from model.files import write_text

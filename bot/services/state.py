@@ -26,7 +26,8 @@ from bot.store.messages import Place
 from bot.store.update_queue import UpdateQueue
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
-from model.chat.roster import DecisionKind, Roster
+from model.chat.person import DecisionKind
+from model.chat.roster import Roster
 from model.version import VERSION
 
 logger = logging.getLogger(__name__)

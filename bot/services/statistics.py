@@ -9,7 +9,8 @@ from itertools import takewhile
 
 from model.chat.conversation import Message
 from model.chat.eligibility import make_line, target_text
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.chat.words import EMOJI, find_characteristic_words, split_shown_words
 
 MAX_MESSAGES = 20_000

@@ -14,7 +14,7 @@ from bot.errors import StoreError
 from bot.store.changes import announce
 from bot.store.database import Database, Version, open_read_only, read_version
 from bot.store.tables import decisions, groups
-from model.chat.roster import Decision
+from model.chat.person import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from telegram.ext import AIORateLimiter, ExtBot
 from bot.store.inbox import record_wait
 from bot.store.messages import Place
 from model.chat.eligibility import VOICE_EMOJI
-from model.chat.roster import Person
+from model.chat.person import Person
 
 MAX_RETRIES = 5  # before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows a typing action for 5 s

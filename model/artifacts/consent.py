@@ -7,9 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from model.chat.person import Decision, Person
 from model.chat.roster import (
-    Decision,
-    Person,
     Roster,
     apply_decisions,
     decision_from_json,

@@ -8,7 +8,8 @@ from itertools import takewhile
 from model.chat.conversation import Message, Window, context_before
 from model.chat.eligibility import WITHHELD, Line, add_voice_header, make_lines
 from model.chat.names import clean_name
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 TEMPLATE = "Continue writing the following text.\n\n"
 LINE_BREAK = "\r"

@@ -21,7 +21,8 @@ from model.artifacts.registry import (
     receipt_path,
 )
 from model.chat.names import make_printable, make_printable_name
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.command_line import add_commands, make_app
 from model.errors import ArtifactError, describe_error
 from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training

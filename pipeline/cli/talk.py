@@ -21,13 +21,13 @@ from model.chat.names import (
     ANYONE_WORDS,
     clean_name,
     escape_control_characters,
-    find_voice,
     fold,
     make_printable,
     make_printable_lines,
 )
+from model.chat.person import Person
 from model.chat.prompt import LINE_BREAK, format_line, parse_conversations, split_line
-from model.chat.roster import Person
+from model.chat.voice_names import find_voice
 from model.command_line import number
 from model.errors import DatasetError, VoiceError, describe_error
 from model.speaking.speaker import Speaker, open_speaker

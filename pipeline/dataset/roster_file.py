@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.chat.names import ANYONE_WORDS, JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
-from model.chat.roster import Person, Roster, find_unknown_key, roster_from_json
+from model.chat.person import Person
+from model.chat.roster import Roster, find_unknown_key, roster_from_json
 from model.errors import RosterError, describe_error
 from model.files import write_text
 from model.redaction.redact import redact

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ExportError, UnderstudyError
 from model.files import make_folder, write_text
 from pipeline.dataset.roster_file import ROSTER_FILE, write_roster

@@ -10,7 +10,7 @@ from typing import Any
 from model.artifacts.artifact import LearnedChat
 from model.chat.conversation import Window, window_from_json, window_to_json
 from model.chat.names import escape_control_characters
-from model.chat.roster import Imitate
+from model.chat.person import Imitate
 from model.errors import DatasetError, describe_error
 from model.files import write_text
 from pipeline.dataset.split import SPLITS, SessionSpans, SplitName

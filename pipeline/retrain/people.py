@@ -11,7 +11,8 @@ from pathlib import Path
 import orjson
 
 from model.chat.eligibility import parse_voice_header
-from model.chat.roster import Person, Roster, decision_from_json, id_from_json, remove_decisions
+from model.chat.person import Person
+from model.chat.roster import Roster, decision_from_json, id_from_json, remove_decisions
 from model.errors import ExportError, describe_error
 from pipeline.dataset.roster_file import (
     add_people,

@@ -14,7 +14,8 @@ from model.chat.names import (
     make_printable,
     make_printable_name,
 )
-from model.chat.roster import Decision, Imitate, Person, Roster
+from model.chat.person import Decision, Imitate, Person
+from model.chat.roster import Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
     MIN_MESSAGES,

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from model.artifacts.consent import HISTORY_INDEX
+from model.chat.person import Decision, Person
 from model.chat.roster import (
-    Decision,
-    Person,
     Roster,
     decision_from_json,
     decision_to_json,

@@ -9,7 +9,8 @@ from pathlib import Path
 from model.artifacts.artifact import Artifact, load_artifact
 from model.artifacts.registry import Registry, is_version_name
 from model.chat.names import fold
-from model.chat.roster import Person, Roster, exclude_voices
+from model.chat.person import Person
+from model.chat.roster import Roster, exclude_voices
 from model.errors import ArtifactError
 from model.files import write_text
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster

@@ -23,7 +23,8 @@ from bot.transport.polling import (
 )
 from model.artifacts.artifact import Artifact, Card, LearnedChat
 from model.chat.conversation import Window
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ArtifactError, VoiceError
 from tests.bot import postgres_server
 from tests.bot.database_files import find_words

@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from bot.store.database import open_database
 from model.artifacts.artifact import LearnedChat
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from tests.bot.conftest import CARD, FRIENDS, FakeSpeaker, until
 from tests.simulated_telegram import move
 

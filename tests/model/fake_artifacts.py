@@ -2,7 +2,8 @@
 
 from model.artifacts.artifact import Card, LearnedChat, save_card
 from model.chat.conversation import Window
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 ROSTER = Roster(
     (

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header, make_lines
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.joining import (
     FEATURES,
     LOOKBACK_LINES,

@@ -7,12 +7,14 @@ import pytest
 
 from bot.handlers.as_command import parse_anyone_request
 from bot.handlers.simulate import TurnsError, VoiceNameError, parse_simulation
-from model.chat import eligibility, names
+from model.chat import eligibility, voice_names
 from model.chat.conversation import Message, strip_media_word
 from model.chat.eligibility import make_line, parse_voice_header, target_text
-from model.chat.names import clean_name, find_similar_names, fold
+from model.chat.names import clean_name, fold
+from model.chat.person import Person
 from model.chat.quotes import strip_copies, strip_quotes
-from model.chat.roster import Person, Roster
+from model.chat.roster import Roster
+from model.chat.voice_names import find_similar_names
 from model.redaction import redact
 from model.redaction.redact import find_private_parts
 
@@ -175,7 +177,7 @@ def test_only_the_beginning_of_a_very_long_message_is_read(monkeypatch):
 def test_a_rosters_names_are_indexed_once(monkeypatch):
     roster = Roster(tuple(Person(f"Friend {n}", (n,)) for n in range(100)))
     folded = []
-    monkeypatch.setattr(names, "fold", lambda text: folded.append(text) or text)
+    monkeypatch.setattr(voice_names, "fold", lambda text: folded.append(text) or text)
 
     found = [roster.match_voice(f"friend {n}, so?") for n in range(100)]
 

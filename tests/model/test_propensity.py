@@ -11,7 +11,8 @@ from model.artifacts.artifact import load_artifact
 from model.artifacts.registry import Registry
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ArtifactError
 from model.joining import (
     FEATURES,

@@ -10,7 +10,8 @@ from bot.store.database import open_database, prepare_database
 from bot.store.groups import Decisions, StoredDecision
 from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.findings import Severity
 from tests.bot.conftest import FRIENDS
 

@@ -11,7 +11,8 @@ from bot.transport.polling import ALLOWED_UPDATES
 from model.artifacts.artifact import LearnedChat, save_card
 from model.artifacts.registry import Registry
 from model.chat.eligibility import parse_voice_header
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from tests.bot.conftest import FRIENDS, FakeSpeaker, until
 
 ADMIN, CLIMBERS, CHOIR = 7, -1005678, -1009876

@@ -9,7 +9,7 @@ from telegram.ext import ExtBot
 
 from bot.services.dump import dump
 from bot.services.forgetting import expire_messages
-from model.chat.roster import Person
+from model.chat.person import Person
 from tests.bot.conftest import FRIENDS, until
 from tests.bot.database_files import rows
 from tests.bot.group_models.conftest import (

@@ -6,7 +6,7 @@ import pytest
 
 from bot.services.dump import dump
 from bot.services.forgetting import expire_messages
-from model.chat.roster import Person
+from model.chat.person import Person
 from model.errors import ArtifactError
 from tests.bot.conftest import FRIENDS, until
 from tests.bot.database_files import find_words, rows

@@ -3,7 +3,8 @@
 import pytest
 
 from bot.handlers.simulate import SimulationRequest, TurnsError, VoiceNameError, parse_simulation
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 HUGO, SA, ANA = Person("Hugo Silva", (1,)), Person("Hugo Sá", (2,)), Person("Ana", (3,))
 ROSTER = Roster((HUGO, SA, ANA))

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bot.texts import EN
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 VOICES = "Hugo Silva, Hugo Sá, João, 李雷."
 

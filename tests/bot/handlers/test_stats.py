@@ -19,7 +19,8 @@ from bot.store.outbox import Outbox
 from bot.store.send_log import Part
 from bot.texts import EN, LANGUAGES
 from model.chat.conversation import Message
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from tests.bot.conftest import FRIENDS, PEOPLE
 
 MONDAY = datetime(2024, 3, 4, 20, 15, tzinfo=UTC)

@@ -3,7 +3,8 @@
 import pytest
 
 from bot.services.access import Access
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 
 HUGO = Person("Hugo", (7,), imitate="yes")
 

@@ -14,7 +14,8 @@ from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
 from model.chat.eligibility import parse_voice_header
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import GenerationStopped, ServerBusyError, ServerError
 from tests.bot.conftest import FRIENDS, until
 

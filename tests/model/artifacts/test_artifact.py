@@ -15,7 +15,8 @@ from model.artifacts.artifact import (
     save_roster,
 )
 from model.chat.conversation import Window, window_from_json, window_to_json
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ArtifactError
 from tests.model.fake_artifacts import card, make
 

@@ -14,9 +14,8 @@ from model.artifacts.consent import (
     store_imported,
 )
 from model.artifacts.registry import Registry
+from model.chat.person import Decision, Person
 from model.chat.roster import (
-    Decision,
-    Person,
     Roster,
     apply_decisions,
     apply_new_roster,

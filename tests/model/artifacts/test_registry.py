@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from model.artifacts.registry import Registry
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ArtifactError, RosterError
 from tests.model.fake_artifacts import ROSTER, make
 

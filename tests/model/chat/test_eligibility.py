@@ -14,7 +14,8 @@ from model.chat.eligibility import (
     make_lines,
     target_text,
 )
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.redaction.redact import redact
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model.chat import conversation, eligibility, prompt, roster
 from model.chat.conversation import Message, Window
 from model.chat.eligibility import Line
+from model.chat.person import Person
 from model.chat.prompt import (
     TEMPLATE,
     build_context,
@@ -21,7 +22,7 @@ from model.chat.prompt import (
     render_reply,
     speaker_label,
 )
-from model.chat.roster import Person, Roster, clean_name
+from model.chat.roster import Roster, clean_name
 
 
 def parse_speaker(rendered):

@@ -8,8 +8,9 @@ import pytest
 
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header, make_line
+from model.chat.person import Person
 from model.chat.quotes import strip_quotes
-from model.chat.roster import Person, Roster
+from model.chat.roster import Roster
 
 HUGO, EVA, BOT = 1, 2, 9
 PEOPLE = (

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from model.chat.names import clean_name
+from model.chat.person import Person
 from model.chat.roster import (
-    Person,
     Roster,
     apply_new_roster,
     merge_stricter,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from model.artifacts.archive import write_bundle
 from model.artifacts.artifact import LearnedChat, load_artifact
 from model.artifacts.registry import Registry, receipt_path
-from model.chat.roster import Person
+from model.chat.person import Person
 from model.errors import ArtifactError, RosterError
 from pipeline.cli import models
 from pipeline.cli.main import app

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from pipeline.cli import talk as module
 from pipeline.cli.main import app
 from pipeline.cli.talk import (

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from model.chat.conversation import Message, Window
 from model.chat.eligibility import add_voice_header, make_lines, target_text
+from model.chat.person import Person
 from model.chat.prompt import build_context
-from model.chat.roster import Person, Roster
+from model.chat.roster import Roster
 from pipeline.dataset.pairs import pair_sessions
 from tests.pipeline.chats import NOON
 

@@ -1,6 +1,7 @@
 import pytest
 
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from pipeline.dataset.roster_file import find_questions, make_roster
 from pipeline.export.merging import Author
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.chat.conversation import Message, Window
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import DatasetError
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import pair_sessions, select_half

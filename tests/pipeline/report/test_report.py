@@ -15,7 +15,7 @@ import pytest
 
 from model.artifacts.consent import Consent
 from model.chat.names import clean_name
-from model.chat.roster import Decision
+from model.chat.person import Decision
 from model.errors import ArtifactError
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import load_dataset

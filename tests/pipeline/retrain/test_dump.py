@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from model.chat.roster import Decision
+from model.chat.person import Decision
 from model.errors import ExportError
 from pipeline.export.archive import open_exports
 from pipeline.retrain.people import read_dump_notes

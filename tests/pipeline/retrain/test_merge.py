@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from model.chat.eligibility import make_lines
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ExportError
 from pipeline.retrain.history import open_history
 from pipeline.retrain.merge import withhold_text

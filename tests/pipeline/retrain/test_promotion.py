@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from model.artifacts.artifact import LearnedChat
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ArtifactError, BaseError, DatasetError, TrainingError
 from pipeline.evaluation.evaluate import GATE
 from pipeline.versions.erasure import list_datasets

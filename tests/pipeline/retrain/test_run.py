@@ -3,7 +3,8 @@
 import pytest
 
 from model.artifacts.artifact import LearnedChat
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.roster_file import read_roster

@@ -4,7 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from model.chat.roster import Person, Roster
+from model.chat.person import Person
+from model.chat.roster import Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import MIN_MESSAGES, read_roster
 from pipeline.export.merging import Author

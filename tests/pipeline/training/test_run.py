@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from model.artifacts.artifact import Decoding, load_artifact
 from model.artifacts.consent import store_imported
 from model.artifacts.registry import Registry
-from model.chat.roster import Decision, Roster
+from model.chat.person import Decision
+from model.chat.roster import Roster
 from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
 from model.joining import read_propensity

@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, constants
 
 from model.artifacts.archive import MANIFEST
 from model.artifacts.artifact import LearnedChat, load_artifact
-from model.chat.roster import Person
+from model.chat.person import Person
 from model.errors import ArtifactError
 from pipeline.versions import hub
 from tests.leftovers import leave

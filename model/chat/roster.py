@@ -175,16 +175,16 @@ def apply_decisions(roster: Roster, decisions: Mapping[int, Sequence[Decision]])
 
     An `/optout` from any of a person's accounts counts until the same account sends `/optin`. A
     "no" in the roster stays, whatever the person decided. An `/optin` says yes only to the bot, in
-    the chat in which it was sent, so that it makes "ask" of an earlier `/optout`, never "yes".
+    the chat in which it was sent. So after an `/optout`, "yes" is "ask".
     """
     people = []
     for person in roster.people:
         decided = person
         if person.imitate != "no" or person.opted_out:
-            own = (one for number in person.ids for one in decisions.get(number, ()))
+            own = [one for number in person.ids for one in decisions.get(number, ())]
             if opted_out := find_optouts(merge_decisions(person.opted_out, own)):
                 decided = replace(person, imitate="no", opted_out=opted_out)
-            elif person.opted_out:
+            elif person.opted_out or any(one.kind == "optout" for one in own):
                 decided = replace(person, imitate="ask", opted_out=())
         people.append(decided)
     return replace(roster, people=tuple(people))

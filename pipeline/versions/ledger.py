@@ -11,6 +11,7 @@ from model.artifacts.consent import HISTORY_INDEX
 from model.chat.person import Decision, Person
 from model.chat.roster import (
     Roster,
+    apply_decisions,
     decision_from_json,
     decision_to_json,
     find_optouts,
@@ -89,14 +90,18 @@ class ConsentLedger:
     def apply_to(self, roster: Roster) -> Roster:
         """Return a roster that follows people's own decisions.
 
-        An `/optout` overrides the roster: learn and imitate become "no". An `/optin` changes
-        nothing: it counts in the bot, in the group in which it was sent.
+        An `/optout` overrides the roster: learn and imitate become "no". An `/optin` counts in the
+        bot, in the group in which it was sent; here it only cancels an earlier `/optout`, after
+        which "yes" is "ask".
         """
-        people = (
-            replace(person, learn="no", imitate="no") if self._find_optout(person) else person
-            for person in roster.people
+        people = apply_decisions(roster, self.decisions).people
+        followed = (
+            replace(person, learn="no", imitate="no", opted_out=())
+            if self._find_optout(person)
+            else person
+            for person in people
         )
-        return replace(roster, people=tuple(people))
+        return replace(roster, people=tuple(followed))
 
     def keep_excluded(self, person: Person) -> Person:
         """Return a person with `learn = "no"` if an earlier roster excluded them."""

@@ -90,6 +90,13 @@ def test_ask_does_not_become_yes_without_an_optin():
     assert remove_decisions(out).people == (Person("João", (7,), imitate="ask"),)
 
 
+def test_after_an_optout_a_yes_is_ask_wherever_the_model_is_used():
+    friend = Person("João", (7,), imitate="yes")
+
+    assert over(friend, told(7, "optout"), told(7, "optin", 1)).imitate == "ask"
+    assert over(friend, told(7, "optin")).imitate == "yes"
+
+
 def test_a_roster_with_optouts_is_read_back_as_it_was_written():
     out = Roster((over(Person("João", (7,), imitate="yes"), told(7, "optout")),))
 

@@ -128,6 +128,17 @@ def test_only_a_newer_optin_cancels_an_optout(out, hours, speak):
     assert ("Friend 1" in voices(out.registry)) == speak
 
 
+@pytest.mark.parametrize("new", [(), NEW], ids=["the same version", "a new version"])
+def test_an_optin_after_an_optout_does_not_leave_its_group(out, tmp_path, new):
+    files = [chat_of(*new)] if new else []
+
+    out.run(*files, dump(decisions=[decision(1, "optout", 9), decision(1, "optin", 10)]))
+
+    assert len(out.registry.names) == 1 + bool(new)
+    assert out.registry.open().card.roster.find_by_name("Friend 1").imitate == "ask"
+    assert exported(out, tmp_path)[1]["Friend 1"]["imitate"] == "ask"
+
+
 def test_a_roster_file_does_not_cancel_an_optout(out):
     told = call(out.root, "roster", "1", out.root / "roster.toml")
 

@@ -86,9 +86,10 @@ class _Handling:
 class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any]):
     """Handles the jobs of the queue of updates, and tells the inbox which updates have ended.
 
-    The queue decides when (`bot.store.update_queue`): second stages of the same kind run one after
-    another in a chat, other kinds beside them. A job that a kill or a stop interrupts is handled
-    again after the restart; with PostgreSQL, another process may handle it.
+    The queue decides when (`bot.store.update_queue`): in a chat, second stages of the same
+    kind run one after another, those of different kinds at the same time. A job that a kill or a
+    stop interrupts is handled again after the restart; with PostgreSQL, another process may handle
+    it.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in

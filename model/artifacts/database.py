@@ -1,0 +1,163 @@
+"""Open `models.db`: what happened to the models of a folder, and what people decided."""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from model.errors import ArtifactError
+from model.files import PRIVATE_FILE, make_folder
+
+DATABASE = "models.db"
+"""The database's file in a folder of models."""
+
+_FORMAT = 1
+_BUSY = 30.0  # seconds to wait for another process's transaction
+_SCHEMA = f"""
+PRAGMA user_version = {_FORMAT};
+CREATE TABLE versions (name TEXT PRIMARY KEY, added_at TEXT NOT NULL, removed_at TEXT);
+CREATE TABLE promotions (place INTEGER PRIMARY KEY, version TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE receipts (version TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE erasures (dataset TEXT PRIMARY KEY, at TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE facts (
+  source TEXT, place INTEGER, user_id INTEGER NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL,
+  chat_id INTEGER, PRIMARY KEY (source, place)
+) WITHOUT ROWID;
+CREATE TABLE chats (
+  chat_id INTEGER PRIMARY KEY, number INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+  former INTEGER, deleted INTEGER NOT NULL, utc_offsets TEXT NOT NULL, roster TEXT NOT NULL
+);
+CREATE TABLE exports (chat_id INTEGER, sha256 TEXT, PRIMARY KEY (chat_id, sha256)) WITHOUT ROWID;
+CREATE TABLE export_ranges (
+  chat_id INTEGER, first INTEGER, last INTEGER, begin INTEGER, newest INTEGER,
+  PRIMARY KEY (chat_id, first, last, begin, newest)
+) WITHOUT ROWID;
+CREATE TABLE messages (
+  chat_id INTEGER, space TEXT, number INTEGER, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+  author_id INTEGER NOT NULL, name TEXT, text TEXT NOT NULL, reply_space TEXT, reply INTEGER,
+  flags INTEGER NOT NULL, edited INTEGER NOT NULL, PRIMARY KEY (chat_id, space, number)
+) WITHOUT ROWID;
+CREATE TABLE forgotten (
+  chat_id INTEGER, number INTEGER, is_word INTEGER NOT NULL, PRIMARY KEY (chat_id, number)
+) WITHOUT ROWID;
+CREATE TABLE aliases (
+  chat_id INTEGER, bot_number INTEGER, space TEXT NOT NULL, number INTEGER NOT NULL,
+  PRIMARY KEY (chat_id, bot_number)
+) WITHOUT ROWID;
+"""
+
+
+@contextmanager
+def read_database(root: Path) -> Iterator[sqlite3.Connection]:
+    """Open a folder's database for reading; a folder without one has an empty one.
+
+    Raises:
+        ArtifactError: The database is damaged, or cannot be read.
+    """
+    path = root / DATABASE
+    with _explain_errors(path):
+        if not path.exists():
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+                connection.executescript(_SCHEMA)
+                yield connection
+            return
+        with closing(_connect(path)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            yield connection
+
+
+@contextmanager
+def write_database(root: Path) -> Iterator[sqlite3.Connection]:
+    """Open a folder's database, made if missing, in one transaction that ends with the block.
+
+    An error in the block, or a kill, undoes everything that was written. What is deleted is
+    overwritten, and `erase_deleted` removes what the file still has of it.
+
+    Raises:
+        ArtifactError: The database is damaged, in use for too long, or cannot be written.
+    """
+    path = make_folder(root) / DATABASE
+    with _explain_errors(path):
+        if not path.exists():
+            _create(path)
+        with closing(_connect(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+
+def erase_deleted(root: Path) -> None:
+    """Rewrite a folder's database, so that nothing that was deleted is left in its file.
+
+    Raises:
+        ArtifactError: The database is damaged, in use for too long, or the disk is too small.
+    """
+    path = root / DATABASE
+    if path.exists():
+        with _explain_errors(path), closing(_connect(path)) as connection:
+            connection.execute("VACUUM")
+
+
+def stamp_database(root: Path) -> int:
+    """Return a number that changes with each transaction that wrote to a folder's database."""
+    try:
+        return (root / DATABASE).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open an existing database; a file that may not be written is opened for reading.
+
+    Without a write-ahead log, the database is one file that can be copied, and each transaction
+    changes the file's time.
+    """
+    address = f"{path.resolve().as_uri()}?mode=rw"
+    connection = sqlite3.connect(address, timeout=_BUSY, isolation_level=None, uri=True)
+    try:
+        connection.execute("PRAGMA secure_delete = ON")
+        (number,) = connection.execute("PRAGMA user_version").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    if number != _FORMAT:
+        connection.close()
+        raise sqlite3.DatabaseError(f"its format is {number}, not {_FORMAT}")
+    return connection
+
+
+def _create(path: Path) -> None:
+    """Create an empty database; it gets its name when it is complete, so no kill leaves a part."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.touch(PRIVATE_FILE)
+        with closing(sqlite3.connect(temporary)) as connection:
+            connection.executescript(_SCHEMA)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return  # another process was faster
+        except OSError:  # the file system has no links
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explain_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of SQLite as an ArtifactError of one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ArtifactError(f"{path} cannot be used ({error}): try again") from error
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error}), so nobody's consent is known: restore it from a backup, "
+            "or move it away and run `understudy models rebuild`"
+        ) from error

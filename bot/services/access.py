@@ -11,8 +11,9 @@ from telegram.ext import ExtBot
 from bot.settings import ConsentRule, Settings
 from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from model.artifacts.artifact import Card
-from model.chat.person import DecisionKind, Person
-from model.chat.roster import Roster, merge_decisions, remove_decisions
+from model.chat.permissions import Facts, Permission, permissions
+from model.chat.person import Person
+from model.chat.roster import Roster, remove_decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Access:
     """The permissions in a chat: from its model, the settings, and decisions of admins and friends.
 
     `chats`: the chats that the model learned from. A public model may speak in any authorised
-    group. `decisions`: people's own decisions that count in this chat, by user id.
+    group. `permissions`: what people's decisions allow in this chat, by name.
     """
 
     roster: Roster
@@ -28,7 +29,7 @@ class Access:
     admins: frozenset[int]
     consent: ConsentRule
     public: bool = False
-    decisions: Mapping[int, DecisionKind] = field(default_factory=dict)
+    permissions: Mapping[str, Permission] = field(default_factory=dict)
     groups: Mapping[int, Group] = field(default_factory=dict)
 
     def may_speak_in(self, chat_id: int) -> bool:
@@ -79,16 +80,17 @@ class Access:
         An opt-out from any of their accounts always wins. A person who wrote too little has no
         voice.
         """
-        decided = {self.decisions[number] for number in person.ids if number in self.decisions}
-        if "optout" in decided or not person.may_be_target:
+        own = self.permissions.get(person.name)
+        if own is None or own.optouts or not person.may_be_target:
             return False
-        asked = person.imitate == "ask" and self.consent == "roster"
-        return "optin" in decided or person.imitate == "yes" or asked
+        asked = own.imitate == "ask" and self.consent == "roster"
+        return own.has_agreed or own.imitate == "yes" or asked
 
     def may_still_agree(self, person: Person) -> bool:
         """Whether a person has neither agreed nor refused, so that they may still send /optin."""
-        decided = {self.decisions.get(number) for number in person.ids}
-        return person.may_be_target and "optout" not in decided and not self.may_imitate(person)
+        own = self.permissions.get(person.name)
+        has_refused = own is None or bool(own.optouts)
+        return person.may_be_target and not has_refused and not self.may_imitate(person)
 
     def has_agreed(self, author_id: int) -> bool:
         """Whether an author agreed, so that messages may be stored longer than RETENTION_DAYS."""
@@ -139,14 +141,9 @@ def build_access(
         for one in decisions.get(number, ())
         if does_count(one, chat_id, access, is_default=is_default)
     )
-    optouts = (decision for person in card.roster.people for decision in person.opted_out)
-    last = {number: told[-1] for number, told in merge_decisions(optouts, counting).items()}
-    kinds = {number: last[number].kind for number in accounts & last.keys()}
-    # accounts that only another roster knows count for opt-outs, but not for opt-ins
-    for one in last.values():
-        if one.kind == "optout":
-            kinds |= dict.fromkeys(linked.get(one.user_id, frozenset()) & accounts, "optout")
-    return replace(access, decisions=kinds)
+    found = permissions(card.roster.people, Facts().with_source("the bot", counting), linked)
+    names = (person.name for person in roster.people)
+    return replace(access, permissions=dict(zip(names, found, strict=True)))
 
 
 def does_count(decision: StoredDecision, chat_id: int, access: Access, *, is_default: bool) -> bool:

@@ -1,141 +1,151 @@
-"""Read and store a models folder's decisions and exclusions, for every version in it."""
+"""Read and store a models folder's people and their decisions, for every version in it."""
 
+import hashlib
 import json
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
-from model.chat.person import Decision, Person
-from model.chat.roster import (
-    Roster,
-    apply_decisions,
-    decision_from_json,
-    decision_to_json,
-    exclude_voices,
-    find_optouts,
-    id_from_json,
-    merge_decisions,
+from model.artifacts.database import read_database, write_database
+from model.chat.names import make_printable
+from model.chat.permissions import Facts
+from model.chat.person import Decision, DecisionKind, Imitate, Learn, Person
+from model.chat.roster import Roster, roster_from_json, roster_to_json
+from model.errors import RosterError
+
+_OTHER_IDS = """
+WITH RECURSIVE same (chat_id) AS (
+  SELECT value FROM json_each(?)
+  UNION SELECT chats.former FROM chats JOIN same USING (chat_id) WHERE chats.former IS NOT NULL
+  UNION SELECT chats.chat_id FROM chats JOIN same ON chats.former = same.chat_id
 )
-from model.errors import ArtifactError
-from model.files import write_text
-
-HISTORY_INDEX = "index.json"
-"""The file in a chat's history that contains its ledger of decisions."""
-
-_IMPORTED = "consent.json"
-_FORMAT = 1
+SELECT chat_id FROM same
+"""
+_FACTS = "SELECT source, user_id, kind, at, chat_id FROM facts ORDER BY source, place"
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """The decisions that count for a chat, and the ids of people with learn = "no".
-
-    `decisions` are each user's in order: the last one counts.
-    """
-
-    decisions: Mapping[int, Sequence[Decision]] = field(default_factory=dict)
-    withheld: frozenset[int] = frozenset()
-
-    def apply_to(self, roster: Roster) -> Roster:
-        """Return a version's roster without the voices of people who opted out or are withheld."""
-        return apply_decisions(exclude_voices(roster, self.withheld), self.decisions)
-
-    def has_withdrawn(self, person: Person) -> bool:
-        """Whether nothing may be learned from a person's messages, whatever a roster says."""
-        optouts = find_optouts(self.decisions)
-        opted_out = any(decision.user_id in person.ids for decision in optouts)
-        return opted_out or not self.withheld.isdisjoint(person.ids)
-
-
-def read_consent(root: Path, chats: Container[int]) -> Consent:
-    """Return the consent stored in a models folder that counts for these chats.
-
-    An `/optout` counts for all chats, an `/optin` only for the one whose dump contains it.
+def read_facts(root: Path, chats: Iterable[int]) -> Facts:
+    """Return what is stored in a models folder about people, as it counts for these chats.
 
     Raises:
-        ArtifactError: A file is damaged.
+        ArtifactError: The database is damaged.
     """
-    sources, withheld = [read_imported(root)], set[int]()
-    for path in _list_ledgers(root):
-        try:
-            ledger = _read_json(path)["ledger"]
-            told = list(map(decision_from_json, _check_list(ledger["decisions"])))
-            is_own = int(path.parent.name) in chats
-            sources.append([one for one in told if is_own or one.kind == "optout"])
-            for one in _check_list(ledger["withdrawn"]):
-                ids = map(id_from_json, _check_list(one["ids"]))
-                if one["since"] is None:  # otherwise it is the time of an /optout
-                    withheld.update(ids)
-                else:
-                    datetime.fromisoformat(one["since"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(_explain_damage(path)) from error
-    return Consent(merge_decisions(*sources), frozenset(withheld))
+    with read_database(root) as connection:
+        return load_facts(connection, chats, load_people(connection))
 
 
-def read_imported(root: Path) -> list[Decision]:
-    """Return the decisions of imported versions.
+def load_facts(
+    connection: sqlite3.Connection, chats: Iterable[int], people: Iterable[Person] = ()
+) -> Facts:
+    """Return the stored decisions, and the ids with a "no" among `people`.
+
+    An `/optout` counts for all chats, an `/optin` only for the one in which it was sent, also after
+    that became a supergroup.
 
     Raises:
-        ArtifactError: The file is damaged.
+        ArtifactError: A decision is damaged, so that nobody's consent is known.
     """
-    path = root / _IMPORTED
-    if not path.exists():
-        return []
+    own = {number for (number,) in connection.execute(_OTHER_IDS, (json.dumps([*chats]),))}
+    sources: dict[str, list[Decision]] = {}
+    for source, user_id, kind, at, chat_id in connection.execute(_FACTS):
+        one = Decision(user_id, kind, _parse_time(at), chat_id)
+        if kind not in get_args(DecisionKind):
+            raise sqlite3.DatabaseError(f"{kind!r} is no decision")
+        if kind == "optout" or chat_id in own:
+            sources.setdefault(source, []).append(one)
+    no = [person for person in people if person.has_no]
+    withheld = (person for person in no if person.learn == "no")
+    return Facts(
+        sources,
+        not_learned=frozenset(number for person in withheld for number in person.ids),
+        not_imitated=frozenset(number for person in no for number in person.ids),
+    )
+
+
+def _parse_time(text: str) -> datetime:
     try:
-        return [decision_from_json(one) for one in _check_list(_read_json(path)["decisions"])]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(_explain_damage(path)) from error
+        at = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"{text!r} is no time") from error
+    if at.tzinfo is None:
+        raise sqlite3.DatabaseError(f"{text!r} has no time zone")
+    return at
 
 
-def store_imported(root: Path, roster: Roster) -> None:
+def name_source(description: str, decisions: Iterable[Decision]) -> str:
+    """Return the name of a source: its description, and a hash that tells it from others."""
+    told = "".join(f"{one.user_id} {one.kind} {one.at} {one.chat_id}\n" for one in decisions)
+    return f"{description}#{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def describe_source(name: str) -> str:
+    """Return the description in the name of a source."""
+    return name.rpartition("#")[0] or name
+
+
+def store_facts(connection: sqlite3.Connection, facts: Facts) -> None:
+    """Store the sources that are not stored yet."""
+    rows = (
+        (name, place, one.user_id, one.kind, one.at.isoformat(), one.chat_id)
+        for name, told in facts.sources.items()
+        for place, one in enumerate(told)
+    )
+    connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def store_imported(root: Path, roster: Roster, source: str) -> None:
     """Store the `/optout`s of an imported version's roster, for all versions in the folder."""
     optouts = [decision for person in roster.people for decision in person.opted_out]
-    existing = read_imported(root)
-    merged = [one for told in merge_decisions(existing, optouts).values() for one in told]
-    if merged != existing:
-        value = {
-            "format": _FORMAT,
-            "decisions": [decision_to_json(decision) for decision in merged],
-        }
-        write_text(root / _IMPORTED, json.dumps(value, indent=1) + "\n")
+    if optouts:
+        name = name_source(f"the imported model {make_printable(Path(source).name)}", optouts)
+        with write_database(root) as connection:
+            store_facts(connection, Facts().with_source(name, optouts))
 
 
-def stamp_consent(root: Path) -> str:
-    """Return a text that changes whenever the stored consent changes."""
-    stamps = []
-    for path in (*_list_ledgers(root), root / _IMPORTED):
-        try:
-            stamps.append(str(path.stat().st_mtime_ns))
-        except OSError:
-            continue  # it does not exist, or is being replaced
-    return " ".join(stamps)
+def load_people(connection: sqlite3.Connection) -> tuple[Person, ...]:
+    """Return the people of a models folder, as the admin's last roster has them.
 
-
-def _list_ledgers(root: Path) -> list[Path]:
-    return sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
+    Raises:
+        ArtifactError: A person is damaged.
+    """
+    rows = connection.execute("SELECT person FROM people ORDER BY place").fetchall()
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(_explain_damage(path)) from error
-    if not isinstance(value, dict):
-        raise ArtifactError(_explain_damage(path))
-    return value
+        rosters = [roster_from_json({"people": [json.loads(text)]}) for (text,) in rows]
+    except (TypeError, ValueError, RosterError) as error:
+        raise sqlite3.DatabaseError(str(error)) from error
+    return tuple(person for roster in rosters for person in roster.people)
 
 
-def _check_list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError("a list is missing")
-    return value
-
-
-def _explain_damage(path: Path) -> str:
-    return (
-        f"{path} is damaged, so nobody's consent is known: restore it from a backup, "
-        "or move it away and run `understudy retrain` with all exports and dumps again"
+def store_people(connection: sqlite3.Connection, people: Iterable[Person]) -> None:
+    """Replace the people of a models folder."""
+    values = [roster_to_json(Roster((person,)))["people"][0] for person in people]
+    connection.execute("DELETE FROM people")
+    connection.executemany(
+        "INSERT INTO people VALUES (?, ?)",
+        ((place, json.dumps(value, ensure_ascii=False)) for place, value in enumerate(values)),
     )
+
+
+def keep_refusals(people: Iterable[Person], earlier: Iterable[Person]) -> tuple[Person, ...]:
+    """Return people with those of an earlier roster who have a "no" and are not among them.
+
+    Only a person's own entry in a roster can change a "no".
+    """
+    people = tuple(people)
+    ids = {number for person in people for number in person.ids}
+    return (*people, *(one for one in earlier if one.has_no and ids.isdisjoint(one.ids)))
+
+
+def add_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple[Person, ...]:
+    """Return people with each "no" of another roster."""
+    refusals = tuple(refusals)
+    stricter = []
+    for person in people:
+        same = [one for one in (person, *refusals) if not set(one.ids).isdisjoint(person.ids)]
+        learn: Learn = "no" if any(one.learn == "no" for one in same) else "yes"
+        imitate: Imitate = "no" if any(one.imitate == "no" for one in same) else person.imitate
+        stricter.append(replace(person, learn=learn, imitate=imitate))
+    return keep_refusals(stricter, refusals)

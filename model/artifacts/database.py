@@ -25,14 +25,17 @@ CREATE TABLE facts (
   source TEXT, place INTEGER, user_id INTEGER NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL,
   chat_id INTEGER, PRIMARY KEY (source, place)
 ) WITHOUT ROWID;
+CREATE TABLE people (place INTEGER PRIMARY KEY, person TEXT NOT NULL);
 CREATE TABLE chats (
   chat_id INTEGER PRIMARY KEY, number INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
-  former INTEGER, deleted INTEGER NOT NULL, utc_offsets TEXT NOT NULL, roster TEXT NOT NULL
+  former INTEGER, utc_offsets TEXT NOT NULL, understudies TEXT NOT NULL, deleted INTEGER NOT NULL
 );
-CREATE TABLE exports (chat_id INTEGER, sha256 TEXT, PRIMARY KEY (chat_id, sha256)) WITHOUT ROWID;
+CREATE TABLE exports (
+  chat_id INTEGER, place INTEGER, sha256 TEXT NOT NULL, PRIMARY KEY (chat_id, place)
+) WITHOUT ROWID;
 CREATE TABLE export_ranges (
-  chat_id INTEGER, first INTEGER, last INTEGER, begin INTEGER, newest INTEGER,
-  PRIMARY KEY (chat_id, first, last, begin, newest)
+  chat_id INTEGER, place INTEGER, first INTEGER NOT NULL, last INTEGER NOT NULL,
+  begin INTEGER NOT NULL, newest INTEGER NOT NULL, PRIMARY KEY (chat_id, place)
 ) WITHOUT ROWID;
 CREATE TABLE messages (
   chat_id INTEGER, space TEXT, number INTEGER, kind INTEGER NOT NULL, at INTEGER NOT NULL,

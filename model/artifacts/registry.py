@@ -7,9 +7,11 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.artifacts import consent
 from model.artifacts.artifact import Artifact, compute_content_hash, load_artifact, save_roster
+from model.artifacts.consent import read_facts
+from model.artifacts.database import stamp_database
 from model.chat.names import make_printable
+from model.chat.permissions import apply_facts
 from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
@@ -170,7 +172,7 @@ class Registry:
         except OSError:  # a file is being replaced
             return name
         stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
-        return "\n".join((name, *stamps, consent.stamp_consent(self.root)))
+        return "\n".join((name, *stamps, str(stamp_database(self.root))))
 
     def is_current(self, name: str) -> bool:
         """Whether this version is the current one; false if the file `current` is damaged."""
@@ -325,7 +327,7 @@ class Registry:
         roster = artifact.card.roster
         chats = {chat.chat_id for chat in artifact.card.chats}
         for root in sorted(roots):
-            roster = consent.read_consent(root, chats).apply_to(roster)
+            roster = apply_facts(roster, read_facts(root, chats))
         return replace(artifact, card=replace(artifact.card, roster=roster))
 
     def _load(self, name: str) -> Artifact:

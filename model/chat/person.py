@@ -15,11 +15,15 @@ DecisionKind = Literal["optin", "optout"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An `/optin` or `/optout` of a user, with its time."""
+    """An `/optin` or `/optout` of a user, with its time, and the chat in which it counts.
+
+    Without a chat, an `/optin` only cancels an earlier `/optout`.
+    """
 
     user_id: int
     kind: DecisionKind
     at: datetime
+    chat_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,11 @@ class Person:
     def may_be_target(self) -> bool:
         """Whether a model may learn to speak as this person."""
         return self.learn == "yes" and self.imitate != "no" and not self.quiet
+
+    @property
+    def has_no(self) -> bool:
+        """Whether this person may not be learned from, or not be imitated."""
+        return "no" in {self.learn, self.imitate}
 
     @property
     def why_silent(self) -> str:

@@ -1,20 +1,19 @@
 """People of a chat: names, aliases, consent, and the voice that `/as NAME` selects."""
 
 import difflib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, get_args
 
 from model.chat.names import clean_name, fold, make_printable
-from model.chat.person import Decision, DecisionKind, Learn, Person
+from model.chat.person import Decision, DecisionKind, Imitate, Learn, Person
 from model.chat.quotes import CopyLabels
 from model.chat.voice_names import VoiceMatcher
 from model.chat.words import split_shown_words
 from model.errors import RosterError
 
 _ID_LIMIT = 2**63
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,83 +125,13 @@ class Roster:
         return first
 
 
-def merge_decisions(*sources: Iterable[Decision]) -> dict[int, tuple[Decision, ...]]:
-    """Return each user's decisions from all sources in order: the last one counts.
-
-    Each source lists decisions in the order in which they arrived there, whatever their times: a
-    clock may have been wrong. If one source has the last decision of the other and goes on after
-    it, its order counts. Otherwise the later decision counts. If their times are equal, or the
-    `/optin`'s is in the future, the `/optout` counts.
-    """
-    merged: dict[int, tuple[Decision, ...]] = {}
-    for source in sources:
-        told: dict[int, list[Decision]] = {}
-        for decision in source:
-            told.setdefault(decision.user_id, []).append(decision)
-        for user_id, new in told.items():
-            merged[user_id] = _merge_two(merged.get(user_id, ()), new)
-    return merged
-
-
-def _merge_two(known: Sequence[Decision], new: Sequence[Decision]) -> tuple[Decision, ...]:
-    """Return the decisions of one user from two sources in order, each once."""
-    old, fresh = ([(one.kind, one.at) for one in source] for source in (known, new))
-    if not old:
-        return tuple(new)
-    goes_on, is_behind = old[-1] in fresh, fresh[-1] in old
-    if goes_on == is_behind:
-        goes_on = _weigh(known[-1]) <= _weigh(new[-1])
-    if goes_on:
-        return (*(one for one, key in zip(known, old, strict=True) if key not in fresh), *new)
-    return (*(one for one, key in zip(new, fresh, strict=True) if key not in old), *known)
-
-
-def _weigh(decision: Decision) -> tuple[datetime, bool]:
-    """Return a key: of two sources' last decisions, the one with the greater key counts."""
-    is_optout = decision.kind == "optout"
-    is_doubtful = not is_optout and decision.at > datetime.now(UTC)
-    return _NEVER if is_doubtful else decision.at, is_optout
-
-
-def find_optouts(decisions: Mapping[int, Sequence[Decision]]) -> tuple[Decision, ...]:
-    """Return the `/optout`s that count in the result of `merge_decisions`."""
-    last = (told[-1] for told in decisions.values())
-    return tuple(decision for decision in last if decision.kind == "optout")
-
-
-def apply_decisions(roster: Roster, decisions: Mapping[int, Sequence[Decision]]) -> Roster:
-    """Return a roster in which people who sent `/optout` are not voices.
-
-    An `/optout` from any of a person's accounts counts until the same account sends `/optin`. A
-    "no" in the roster stays, whatever the person decided. An `/optin` says yes only to the bot, in
-    the chat in which it was sent. So after an `/optout`, "yes" is "ask".
-    """
-    people = []
-    for person in roster.people:
-        decided = person
-        if person.imitate != "no" or person.opted_out:
-            own = [one for number in person.ids for one in decisions.get(number, ())]
-            if opted_out := find_optouts(merge_decisions(person.opted_out, own)):
-                decided = replace(person, imitate="no", opted_out=opted_out)
-            elif person.opted_out or any(one.kind == "optout" for one in own):
-                decided = replace(person, imitate="ask", opted_out=())
-        people.append(decided)
-    return replace(roster, people=tuple(people))
-
-
 def remove_decisions(roster: Roster) -> Roster:
-    """Return a roster in which people who opted out have imitate = "ask" again."""
+    """Return a roster in which people who opted out have imitate = "ask".
+
+    That is what is left of their "yes" once they agree again.
+    """
     people = (
         replace(person, imitate="ask", opted_out=()) if person.opted_out else person
-        for person in roster.people
-    )
-    return replace(roster, people=tuple(people))
-
-
-def exclude_voices(roster: Roster, ids: Container[int]) -> Roster:
-    """Return a roster in which the people with these ids may not be imitated."""
-    people = (
-        replace(person, imitate="no", opted_out=()) if any(n in ids for n in person.ids) else person
         for person in roster.people
     )
     return replace(roster, people=tuple(people))
@@ -215,13 +144,8 @@ def merge_stricter(existing: Roster, newer: Roster) -> Roster:
         merged = person
         if before := existing.find_by_name(person.name):
             learn: Learn = "no" if "no" in {before.learn, person.learn} else "yes"
-            merged = replace(person, learn=learn).with_names(before.names)
-            if nos := [one for one in (before, person) if one.imitate == "no"]:
-                optouts: tuple[Decision, ...] = ()
-                if all(one.opted_out for one in nos):  # otherwise one "no" is a roster's own
-                    found = find_optouts(merge_decisions(*(one.opted_out for one in nos)))
-                    optouts = tuple(own for own in found if own.user_id in person.ids)
-                merged = replace(merged, imitate="no", opted_out=optouts)
+            imitate: Imitate = "no" if "no" in {before.imitate, person.imitate} else person.imitate
+            merged = replace(person, learn=learn, imitate=imitate).with_names(before.names)
         people.append(merged)
     missing = (person for person in existing.people if not newer.find_by_name(person.name))
     return replace(newer, people=(*people, *missing))
@@ -230,9 +154,8 @@ def merge_stricter(existing: Roster, newer: Roster) -> Roster:
 def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
     """Return a newer roster as the roster of a model that was trained with another one.
 
-    People who are not in `learned` are quiet: the weights do not know their voices. An `/optout`
-    that came with the version stays, whatever the newer roster says, and so do the names that
-    Telegram showed for an id.
+    People who are not in `learned` are quiet: the weights do not know their voices. The names that
+    Telegram showed for an id stay.
 
     Raises:
         RosterError: Somebody is missing, or has another name than in the weights.
@@ -261,8 +184,7 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
         )
         for person in newer.people
     )
-    optouts = merge_decisions(*(person.opted_out for person in trained.people))
-    return apply_decisions(replace(newer, people=tuple(people)), optouts)
+    return replace(newer, people=tuple(people))
 
 
 def roster_to_json(roster: Roster) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from model.artifacts.artifact import CARD
-from model.artifacts.consent import read_consent
+from model.artifacts.consent import read_facts
 from model.artifacts.registry import Registry
 from model.command_line import number
 from model.errors import DatasetError
@@ -78,11 +78,11 @@ def report(
             missing = f"{reason[:1].upper()}{reason[1:]}: this report has no figures of the chat."
             print(f"{missing} Name a copy of the dataset with --data.", file=sys.stderr)
     chats = dataset.chats if dataset else artifact.card.chats if artifact else ()
-    consent = read_consent(models_dir, {chat.chat_id for chat in chats})
+    facts = read_facts(models_dir, (chat.chat_id for chat in chats))
     rosters = [
         one for one in (artifact and artifact.card.roster, dataset and dataset.roster) if one
     ]
-    visible = reduce(and_, (find_visible(roster, consent) for roster in rosters))
+    visible = reduce(and_, (find_visible(roster, facts) for roster in rosters))
     agreed = visible.agreed
     figures = version = None
     if dataset:

@@ -11,7 +11,7 @@ from nltk.tokenize import TweetTokenizer
 from nltk.tokenize.casual import EMOTICON_RE
 from numpy.typing import NDArray
 
-from model.artifacts.consent import Consent
+from model.chat.permissions import Facts, permissions
 from model.chat.roster import Roster
 from model.chat.words import (
     EMOJI,
@@ -104,21 +104,15 @@ class Visible:
         return Visible(agreed, named - agreed)
 
 
-def find_visible(roster: Roster, consent: Consent) -> Visible:
+def find_visible(roster: Roster, facts: Facts) -> Visible:
     """Return who is visible by the roster, or by their own `/optin`.
 
     An `/optout` from any of their accounts hides them.
     """
     agreed, undecided = set[str](), set[str]()
-    for person in consent.apply_to(roster).people:
-        if person.learn == "no" or person.imitate == "no" or consent.has_withdrawn(person):
-            continue
-        decided = [
-            consent.decisions[number][-1] for number in person.ids if number in consent.decisions
-        ]
-        has_agreed = any(one.kind == "optin" for one in decided)
-        own = agreed if person.imitate == "yes" or has_agreed else undecided
-        own.add(person.name)
+    for person, own in zip(roster.people, permissions(roster.people, facts), strict=True):
+        if own.imitate != "no":
+            (agreed if own.imitate == "yes" or own.has_agreed else undecided).add(person.name)
     return Visible(frozenset(agreed), frozenset(undecided))
 
 

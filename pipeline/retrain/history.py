@@ -1,27 +1,31 @@
 """Store the merged history of a chat between retrainings."""
 
-import gzip
-import hashlib
 import json
-import shutil
-import tempfile
+import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
-import orjson
-
-from model.artifacts.consent import HISTORY_INDEX
-from model.chat.names import escape_control_characters
+from model.artifacts.database import erase_deleted, read_database, write_database
 from model.chat.telegram_ids import is_copy_id
-from model.errors import DatasetError
-from model.files import PRIVATE_FILE, make_folder, write_text
 from pipeline.export.entries import Row
-from pipeline.versions.ledger import ConsentLedger, describe_damage, ledger_to_json, read_index
+from pipeline.versions.ledger import Ledger, join_id, load_ledger, split_id, store_ledger
 
-FORMAT = 1
-_SUFFIX = ".jsonl.gz"
-_LEVEL = 6
+_ROWS = """
+SELECT space, number, kind, at, author_id, name, text, reply_space, reply, flags, edited
+FROM messages WHERE chat_id = ? ORDER BY space DESC, number
+"""
+_UPSERT = """
+INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+  (kind, at, author_id, name, text, reply_space, reply, flags, edited) =
+  (excluded.kind, excluded.at, excluded.author_id, excluded.name, excluded.text,
+   excluded.reply_space, excluded.reply, excluded.flags, excluded.edited)
+WHERE (kind, at, author_id, name, text, reply_space, reply, flags, edited) IS NOT
+  (excluded.kind, excluded.at, excluded.author_id, excluded.name, excluded.text,
+   excluded.reply_space, excluded.reply, excluded.flags, excluded.edited)
+"""
+_OF_CHAT = ("messages", "exports", "export_ranges", "forgotten", "aliases", "chats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,128 +68,137 @@ class HistoryHeader:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A chat's stored history; `header` and `file` are None if nothing is stored yet."""
+    """A chat's stored history; `header` is None if nothing is stored yet.
 
-    folder: Path
-    ledger: ConsentLedger
-    header: HistoryHeader | None = None
-    file: Path | None = None
+    `stored_id` is the id under which the messages are stored: a basic group's until its history has
+    been written as its supergroup's.
+    """
+
+    root: Path
+    ledger: Ledger
+    header: HistoryHeader | None
+    stored_id: int
 
     def rows(self, names: dict[str | None, int]) -> Iterator[Row]:
         """Yield the rows; add new names to `names`, which maps them to a spool's numbers.
 
         Raises:
-            DatasetError: The file is damaged.
+            ArtifactError: The database is damaged.
         """
-        if self.header is None or self.file is None:
+        if self.header is None:
             return
-        try:
-            with gzip.open(self.file, "rt", encoding="utf-8") as lines:
-                next(lines)
-                for line in lines:
-                    number, kind, at, author, name, text, reply, flags, edited = orjson.loads(line)
-                    named = names.setdefault(name, len(names))
-                    chat = self.header.chat_id
-                    yield Row(chat, number, kind, at, author, named, text, reply, flags, edited)
-        except (OSError, EOFError, ValueError, StopIteration) as error:
-            raise DatasetError(describe_damage(self.file, error)) from error
-
-
-def history_folder(root: Path, chat_id: int) -> Path:
-    """Return the folder of a chat's history."""
-    return root / "history" / str(chat_id)
+        chat = self.header.chat_id
+        with read_database(self.root) as connection:
+            for space, number, kind, at, author, name, text, *rest in connection.execute(
+                _ROWS, (self.stored_id,)
+            ):
+                reply_space, reply, flags, edited = rest
+                answered = None if reply is None else join_id(reply_space, reply)
+                named = names.setdefault(name, len(names))
+                own = join_id(space, number)
+                yield Row(chat, own, kind, at, author, named, text, answered, flags, edited)
 
 
 def open_history(root: Path, chat_id: int) -> History:
-    """Read a chat's index and header; create nothing.
+    """Read what is stored of a chat, except its messages; create nothing.
 
     Raises:
-        DatasetError: The history is damaged.
+        ArtifactError: The database is damaged.
     """
-    folder = history_folder(root, chat_id)
-    try:
-        name, ledger = read_index(folder / HISTORY_INDEX)
-    except FileNotFoundError:
-        return History(folder, ConsentLedger())
-    file = folder / f"{name}{_SUFFIX}"
-    try:
-        header = _read_header(file, name)
-    except (OSError, KeyError, TypeError, ValueError, StopIteration) as error:
-        raise DatasetError(describe_damage(file, error)) from error
-    return History(folder, ledger, header, file)
+    with read_database(root) as connection:
+        header = _load_header(connection, chat_id)
+        return History(root, load_ledger(connection, chat_id), header, chat_id)
 
 
-def list_histories(root: Path) -> list[History]:
-    """Return the histories in a models folder, without basic groups that became supergroups."""
-    indices = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
-    histories = [open_history(root, int(index.parent.name)) for index in indices]
-    former = {history.header.former for history in histories if history.header}
-    return [
-        history
-        for history in histories
-        if history.header is None or history.header.chat_id not in former
-    ]
+def list_chats(root: Path) -> list[HistoryHeader]:
+    """Return the chats with a history in a models folder.
+
+    Raises:
+        ArtifactError: The database is damaged.
+    """
+    with read_database(root) as connection:
+        ids = connection.execute("SELECT chat_id FROM chats ORDER BY chat_id").fetchall()
+        headers = [_load_header(connection, number) for (number,) in ids]
+        return [header for header in headers if header]
 
 
 def write_history(
     history: History, header: HistoryHeader, rows: Iterable[Row], names: list[str | None]
 ) -> History:
-    """Replace a history, delete what was stored before, and return the new one.
+    """Replace what is stored of a chat, and of the basic group that it was; return the new history.
 
-    `names` are indexed by the rows' name numbers. The same rows always give the same bytes.
+    It is one transaction: a kill leaves everything as it was. `names` are indexed by the rows' name
+    numbers. What was deleted or changed is overwritten in the file.
     """
-    folder = make_folder(history.folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as temporary:
-        fresh = Path(temporary) / "history"
-        fresh.touch(PRIVATE_FILE)
-        with fresh.open("wb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed:
-            packed.write(orjson.dumps({"format": FORMAT, **asdict(header)}) + b"\n")
-            for _, number, kind, at, author, name, *rest in rows:
-                packed.write(orjson.dumps([number, kind, at, author, names[name], *rest]) + b"\n")
-        file_name = _hash_file(fresh)
-        file = folder / f"{file_name}{_SUFFIX}"
-        fresh.replace(file)
-    index = {"format": FORMAT, "history": file_name, "ledger": ledger_to_json(history.ledger)}
-    text = json.dumps(index, ensure_ascii=False, indent=1)
-    write_text(folder / HISTORY_INDEX, escape_control_characters(text) + "\n")
-    written = History(folder, history.ledger, header, file)
-    delete_stale_files(written)
-    return written
+    chat, ledger = header.chat_id, history.ledger
+    kept: set[tuple[str, int]] = set()
+
+    def values() -> Iterator[tuple[object, ...]]:
+        for _, number, kind, at, author, name, text, reply, flags, edited in rows:
+            own = split_id(number)
+            kept.add(own)
+            answered = (None, None) if reply is None else split_id(reply)
+            yield chat, *own, kind, at, author, names[name], text, *answered, flags, edited
+
+    with write_database(history.root) as connection:
+        (before,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+        connection.executemany(_UPSERT, values())
+        changed = connection.total_changes
+        (now,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+        stored = connection.execute("SELECT space, number FROM messages WHERE chat_id = ?", (chat,))
+        gone = [own for own in stored if own not in kept]
+        connection.executemany(
+            "DELETE FROM messages WHERE chat_id = ? AND space = ? AND number = ?",
+            ((chat, *own) for own in gone),
+        )
+        for table in _OF_CHAT:
+            query = f"DELETE FROM {table} WHERE chat_id = ?"  # noqa: S608  a constant
+            connection.execute(query, (header.former,))
+        _store_header(connection, header, ledger)
+        store_ledger(connection, chat, ledger)
+    if gone or changed > now - before or header.former:
+        erase_deleted(history.root)
+    return History(history.root, ledger, header, chat)
 
 
-def delete_stale_files(history: History) -> None:
-    """Delete other files in a history's folder, and the history of the former basic group."""
-    if history.header and history.header.former:
-        former = history.folder.with_name(str(history.header.former))
-        (former / HISTORY_INDEX).unlink(missing_ok=True)  # first: without it the rest is unused
-        if former.is_dir():
-            shutil.rmtree(former)
-    for path in history.folder.iterdir() if history.folder.is_dir() else ():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path != history.file and path.name != HISTORY_INDEX:
-            path.unlink()
-
-
-def _read_header(file: Path, name: str) -> HistoryHeader:
-    if _hash_file(file) != name:
-        raise ValueError("its content does not match its name")
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        value = json.loads(next(lines))
-    if value["format"] != FORMAT:
-        raise ValueError(f"its format is {value['format']}")
+def _load_header(connection: sqlite3.Connection, chat_id: int) -> HistoryHeader | None:
+    query = "SELECT number, name, kind, former, utc_offsets FROM chats WHERE chat_id = ?"
+    if (row := connection.execute(query, (chat_id,)).fetchone()) is None:
+        return None
+    number, name, kind, former, utc_offsets = row
+    query = "SELECT first, last, begin, newest FROM export_ranges WHERE chat_id = ? ORDER BY place"
+    ranges = connection.execute(query, (chat_id,)).fetchall()
+    query = "SELECT sha256 FROM exports WHERE chat_id = ? ORDER BY place"
+    exports = connection.execute(query, (chat_id,)).fetchall()
     return HistoryHeader(
-        value["chat_id"],
-        value["number"],
-        value["name"],
-        value["kind"],
-        tuple(ExportRange(**one) for one in value["ranges"]),
-        tuple(value["exports"]),
-        value.get("former"),
-        tuple((day, minutes) for day, minutes in value.get("utc_offsets", ())),
+        chat_id,
+        number,
+        name,
+        kind,
+        tuple(ExportRange(*one) for one in ranges),
+        tuple(sha256 for (sha256,) in exports),
+        former,
+        tuple((day, minutes) for day, minutes in json.loads(utc_offsets)),
     )
 
 
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _store_header(connection: sqlite3.Connection, header: HistoryHeader, ledger: Ledger) -> None:
+    chat = header.chat_id
+    connection.execute(
+        "INSERT OR REPLACE INTO chats VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            chat, header.number, header.name, header.kind, header.former,
+            json.dumps(header.utc_offsets), json.dumps(sorted(ledger.understudies)),
+            ledger.deleted,
+        ),
+    )  # fmt: skip
+    connection.execute("DELETE FROM exports WHERE chat_id = ?", (chat,))
+    connection.executemany(
+        "INSERT INTO exports VALUES (?, ?, ?)",
+        ((chat, place, sha256) for place, sha256 in enumerate(header.exports)),
+    )
+    connection.execute("DELETE FROM export_ranges WHERE chat_id = ?", (chat,))
+    connection.executemany(
+        "INSERT INTO export_ranges VALUES (?, ?, ?, ?, ?, ?)",
+        ((chat, place, *astuple(one)) for place, one in enumerate(header.ranges)),
+    )

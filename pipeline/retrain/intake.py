@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Artifact, LearnedChat
-from model.artifacts.consent import read_imported
 from model.artifacts.registry import GROUPS, Registry, receipt_path
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
@@ -22,7 +21,7 @@ from pipeline.dataset.split import SPLITS
 from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import read_summary
 from pipeline.export.archive import export_files, read_chat_headings
-from pipeline.retrain.history import list_histories, write_history
+from pipeline.retrain.history import list_chats, write_history
 from pipeline.retrain.merge import (
     MergedChat,
     current_forgotten_ids,
@@ -36,7 +35,6 @@ from pipeline.terminal import print_indented
 from pipeline.versions.erasure import contains_words_of, delete_dataset, list_datasets
 from pipeline.versions.ledger import DumpNotes
 from pipeline.versions.lineage import (
-    disable_excluded_people,
     explain_withdrawn_words,
     find_dataset,
     record_erasure,
@@ -115,7 +113,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     except ArtifactError as error:
         problem = str(error)
     if found is None:
-        stored = [history.header for history in list_histories(registry.root) if history.header]
+        stored = list_chats(registry.root)
         chat = LearnedChat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
         return CurrentVersion(chat=chat, problem=problem, name=name)
     record = _load_training_record(registry.root, found)
@@ -155,7 +153,7 @@ def _find_chats(folder: Path) -> set[int]:
     """Return the ids of a folder's chat, before and after it became a supergroup."""
     try:
         chat = load_current_version(Registry(folder)).chat
-        former = {one.header.former for one in list_histories(folder) if one.header}
+        former = {one.former for one in list_chats(folder)}
     except (UnderstudyError, OSError):
         return set()  # the bot and `understudy-bot check` report it
     return {number for number in (chat.chat_id if chat else None, *former) if number is not None}
@@ -193,7 +191,6 @@ def update_history(
     check_damage(merged.chat, skip_damaged=request.skip_damaged)
     _confirm_shorter_export(merged, dependencies)
     file = request.roster or request.root / ROSTER_FILE
-    merged.ledger = merged.ledger.add_decisions(read_imported(request.root))
     people = update_people(
         merged,
         file,
@@ -204,7 +201,6 @@ def update_history(
     withhold_text(merged, people.roster)
     removed_pairs = _read_removed_pairs(request.root, current, merged)
     dependencies.watch.begin("erase")
-    disable_excluded_people(Registry(request.root), people.written)
     if erased := _erase(request.root, people.roster, merged):
         print_indented(erased, dependencies.watch.console)
     dependencies.watch.begin("keep")

@@ -24,21 +24,8 @@ from pipeline.dataset.build import file_sha256
 from pipeline.export.archive import Archive, ExportedChat, open_exports
 from pipeline.export.entries import EntryKind, Row, list_offset_changes
 from pipeline.export.merging import Spool
-from pipeline.retrain.history import (
-    ExportRange,
-    History,
-    HistoryHeader,
-    history_folder,
-    list_histories,
-    open_history,
-)
-from pipeline.versions.ledger import ConsentLedger, DumpNotes
-
-BOT_ID_OFFSET = 2**40
-"""Added to the message ids that the bot uses for a basic group; Telegram's own are below 2^31.
-
-The bot and the account that exports number a basic group's messages differently.
-"""
+from pipeline.retrain.history import ExportRange, History, HistoryHeader, list_chats, open_history
+from pipeline.versions.ledger import BOT_ID_OFFSET, DumpNotes, Ledger, has_bot_id
 
 _BASIC_GROUP = "private_group"
 _SAME_CHAT_SHARE = 0.9
@@ -83,7 +70,7 @@ class MergedChat:
     spool: Spool
     history: History
     chat: ExportedChat
-    ledger: ConsentLedger
+    ledger: Ledger
     ranges: list[ExportRange]
     edits: dict[int, int]
     stored: int = 0
@@ -172,7 +159,7 @@ def merge_chat(
 
     Raises:
         ExportError: A file is of another chat, or is not an export.
-        DatasetError: The stored history is damaged.
+        ArtifactError: The stored history is damaged.
     """
     with closing(Spool()) as spool:
         merged: MergedChat | None = None
@@ -236,9 +223,9 @@ def withhold_text(merged: MergedChat, roster: Roster) -> None:
 def find_successor(root: Path, chat: LearnedChat) -> LearnedChat:
     """Return the supergroup that a chat became in an earlier retraining, or the chat itself."""
     if not _is_supergroup(chat.chat_id):
-        for history in list_histories(root):
-            if history.header and history.header.former == chat.chat_id:
-                return LearnedChat(history.header.chat_id, history.header.name)
+        for stored in list_chats(root):
+            if stored.former == chat.chat_id:
+                return LearnedChat(stored.chat_id, stored.name)
     return chat
 
 
@@ -256,7 +243,7 @@ def find_migration(root: Path, found: Archive, expected: LearnedChat) -> Migrati
             if entry.is_message and entry.number < 0  # from when it was a basic group
         }
         if offset := _find_id_offset(history, exported):
-            return _migrate(root, history, history.header, chat, offset)
+            return _migrate(history, history.header, chat, offset)
     return None
 
 
@@ -264,7 +251,7 @@ def current_id(merged: MergedChat, chat_id: int, number: int) -> int:
     """Return the current id of a message of this chat, or of the basic group that it was."""
     aliases, was_group = merged.ledger.aliases, chat_id != merged.chat.chat_id
     shifted = number - MIGRATION_OFFSET if was_group else number
-    if _has_bot_id(number):
+    if has_bot_id(number):
         return aliases.get(shifted - BOT_ID_OFFSET, shifted)
     # The basic group's history may have another account's message ids.
     return aliases.get(shifted + BOT_ID_OFFSET, shifted) if was_group else shifted
@@ -415,11 +402,6 @@ def _describe_file(
     return MergedFile(file, file_sha256(file), counts.messages, stored, counts.first, counts.last)
 
 
-def _has_bot_id(number: int) -> bool:
-    """Whether an id includes `BOT_ID_OFFSET`; the bot's id may be negative."""
-    return number > BOT_ID_OFFSET // 2
-
-
 def _is_bot_numbered(kind: str, number: int) -> bool:
     """Whether only the bot uses this id, in a dump of a chat of this kind."""
     return kind == _BASIC_GROUP or number < 0
@@ -430,13 +412,13 @@ def _match_bot_ids(merged: MergedChat) -> None:
 
     Two messages match if they have the same author and second.
     """
-    with_bot_id = [one for one in merged.entries() if _has_bot_id(one.number)]
+    with_bot_id = [one for one in merged.entries() if has_bot_id(one.number)]
     if not with_bot_id:
         return
     exported: dict[tuple[int, int], list[Row]] = defaultdict(list)
     earliest = min(one.at for one in with_bot_id)
     for entry in merged.entries():
-        if entry.is_message and entry.at >= earliest and not _has_bot_id(entry.number):
+        if entry.is_message and entry.at >= earliest and not has_bot_id(entry.number):
             exported[entry.author, entry.at].append(entry)
     aliases, obsolete, edited = dict(merged.ledger.aliases), [], []
     for one in with_bot_id:
@@ -488,7 +470,7 @@ def _delete_forgotten(merged: MergedChat) -> None:
             merged.delete([number])
         elif number not in aliases and BOT_ID_OFFSET + number not in merged.edits:
             merged.unidentified += 1
-        elif _has_bot_id(stored):
+        elif has_bot_id(stored):
             aliases[number] = stored
             emptied.add(stored)
         else:
@@ -534,7 +516,7 @@ def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -
     def are_most(hits: list[bool]) -> bool:
         return bool(hits) and sum(hits) >= _SAME_CHAT_SHARE * len(hits)
 
-    own = {number: one for number, one in stored.items() if not _has_bot_id(number)}
+    own = {number: one for number, one in stored.items() if not has_bot_id(number)}
     if are_most([exported.get(number - MIGRATION_OFFSET) == one for number, one in own.items()]):
         return -MIGRATION_OFFSET
     present = set(exported.values())
@@ -543,11 +525,9 @@ def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -
     return None
 
 
-def _migrate(
-    root: Path, history: History, header: HistoryHeader, chat: ExportedChat, offset: int
-) -> Migration:
+def _migrate(history: History, header: HistoryHeader, chat: ExportedChat, offset: int) -> Migration:
     def renumber(number: int) -> int:
-        return number - MIGRATION_OFFSET if _has_bot_id(number) else number + offset
+        return number - MIGRATION_OFFSET if has_bot_id(number) else number + offset
 
     def shift(numbers: frozenset[int]) -> frozenset[int]:
         return frozenset(number - MIGRATION_OFFSET for number in numbers)
@@ -573,5 +553,4 @@ def _migrate(
         former=header.chat_id,
         utc_offsets=header.utc_offsets,
     )
-    folder = history_folder(root, chat.chat_id)
-    return Migration(chat, replace(history, folder=folder, ledger=ledger, header=moved), renumber)
+    return Migration(chat, replace(history, ledger=ledger, header=moved), renumber)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import orjson
 
+from model.artifacts.consent import keep_refusals
 from model.chat.eligibility import parse_voice_header
+from model.chat.permissions import apply_to_training
 from model.chat.person import Person
 from model.chat.roster import Roster, decision_from_json, id_from_json, remove_decisions
 from model.errors import ExportError, describe_error
@@ -46,13 +48,12 @@ _EXCLUDED = (
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A chat's roster with everyone's decisions applied, and the roster as the admin wrote it.
+    """A chat's roster with everyone's decisions applied.
 
     `is_new` is true if the roster file was created in this run.
     """
 
     roster: Roster
-    written: Roster
     newcomers: tuple[Person, ...]
     is_new: bool
 
@@ -70,11 +71,13 @@ def read_dump_notes(file: Path) -> DumpNotes | None:
         written_at = datetime.fromisoformat(str(value["written_at"]))
         if written_at.tzinfo is None:
             written_at = written_at.replace(tzinfo=UTC)
+        chat_id = id_from_json(value["chat_id"])
+        told = map(decision_from_json, value["decisions"])
         return DumpNotes(
             file=file,
-            chat_id=id_from_json(value["chat_id"]),
+            chat_id=chat_id,
             written_at=written_at.astimezone(UTC),
-            decisions=tuple(map(decision_from_json, value["decisions"])),
+            decisions=tuple(replace(one, chat_id=chat_id) for one in told),
             forgotten=tuple(map(id_from_json, value["forgotten"])),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -122,10 +125,11 @@ def update_people(
         )
         add_people(file, newcomers, _write_questions(newcomers, authors))
         written = replace(existing, people=(*existing.people, *newcomers), bots=found.bots)
-    decided = mark_quiet(merged.ledger.apply_to(written), authors, min_messages)
-    merged.ledger = replace(merged.ledger, understudies=decided.understudies)
-    merged.ledger = merged.ledger.record_withdrawals(decided)
-    return People(decided, written, newcomers, is_new=existing is None)
+    ledger = merged.ledger
+    decided = mark_quiet(apply_to_training(written, ledger.facts), authors, min_messages)
+    people = keep_refusals(written.people, ledger.people)
+    merged.ledger = replace(ledger, people=people, understudies=decided.understudies)
+    return People(decided, newcomers, is_new=existing is None)
 
 
 def _is_dump(file: Path) -> bool:

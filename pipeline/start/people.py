@@ -14,7 +14,7 @@ from model.chat.names import (
     make_printable,
     make_printable_name,
 )
-from model.chat.person import Decision, Imitate, Person
+from model.chat.person import Imitate, Person
 from model.chat.roster import Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
@@ -166,10 +166,6 @@ def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
     aliases = dict.fromkeys(name for person in same for name in (person.name, *person.aliases))
     answers = {person.imitate for person in same}
     imitate = next(answer for answer in _STRICTEST if answer in answers)
-    refusals = [person for person in same if person.imitate == "no"]
-    optouts: tuple[Decision, ...] = ()
-    if all(person.opted_out for person in refusals):  # otherwise the roster itself says "no"
-        optouts = tuple(decision for person in refusals for decision in person.opted_out)
     merged = replace(
         first,
         ids=tuple(dict.fromkeys(number for person in same for number in person.ids)),
@@ -177,7 +173,6 @@ def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
         aliases=tuple(name for name in aliases if fold(name) != fold(first.name)),
         learn="no" if any(person.learn == "no" for person in same) else "yes",
         imitate=imitate,
-        opted_out=optouts,
     )
     gone = {other.name for other in others}
     people = (merged if person.name == first.name else person for person in roster.people)
@@ -363,7 +358,7 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
         if answer == _EXCLUDED:
             return replace(person, learn="no", imitate="no")
         if answer in keys:
-            return replace(person, learn="yes", imitate=keys[answer], opted_out=())
+            return replace(person, learn="yes", imitate=keys[answer])
         asker.say("Type y, -, n or x, or only Enter.", "yellow")
 
 

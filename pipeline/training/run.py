@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from model.artifacts.artifact import Artifact, Card, Decoding, save_card
-from model.artifacts.consent import read_consent
+from model.artifacts.consent import read_facts
 from model.artifacts.registry import NEW_PREFIX, Registry
+from model.chat.permissions import permissions
 from model.chat.prompt import format_line
 from model.errors import DatasetError, TrainingError
 from model.files import locked, make_folder, make_private
@@ -115,9 +116,10 @@ def train(
         DatasetError: It contains messages of a person who opted out.
         TrainingError: See `make_version`.
     """
-    consent = read_consent(registry.root, {chat.chat_id for chat in dataset.chats})
-    people = (person for person in dataset.roster.people if person.learn == "yes")
-    if names := [person.name for person in people if consent.has_withdrawn(person)]:
+    people = [person for person in dataset.roster.people if person.learn == "yes"]
+    facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))
+    found = zip(people, permissions(people, facts), strict=True)
+    if names := [person.name for person, own in found if own.learn == "no"]:
         raise DatasetError(
             f"{dataset.folder} contains messages of {', '.join(names)}, who withdrew: set learn = "
             '"no" for them in its roster.toml and build it again'

@@ -1,23 +1,23 @@
-"""Store the consent decisions and forgotten messages of a chat between retrainings."""
+"""What is known of a chat between retrainings: people's decisions and forgotten messages."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from model.artifacts.consent import HISTORY_INDEX
+from model.artifacts.consent import load_facts, load_people, name_source, store_facts, store_people
+from model.artifacts.database import read_database
+from model.chat.permissions import Facts, permissions
 from model.chat.person import Decision, Person
-from model.chat.roster import (
-    Roster,
-    apply_decisions,
-    decision_from_json,
-    decision_to_json,
-    find_optouts,
-    merge_decisions,
-)
-from model.errors import DatasetError, describe_error
+from model.chat.telegram_ids import is_copy_id
+
+BOT_ID_OFFSET = 2**40
+"""Added to the message ids that the bot uses for a basic group; Telegram's own are below 2^31.
+
+The bot and the account that exports number a basic group's messages differently.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,157 +48,122 @@ class WithdrawnPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsentLedger:
-    """Each user's decisions, forgotten messages, the bot's ids, and people who withdrew.
+class Ledger:
+    """People's decisions, forgotten messages, and the bot's ids.
 
-    Of a user's decisions the last one counts. All are kept, because they show which of two dumps
-    is older.
-
-    `deleted` counts the messages that were deleted in Telegram after they were stored. `aliases`
-    maps the ids that the bot gave to a basic group's messages to the ids in exports.
-    `forgotten_words` are the forgotten ids that belong to people's messages. The other forgotten
-    ids belong to the bot's own messages, or to messages that are in no export and no dump.
+    `people` are those of the models folder, as in the admin's last roster; `facts` holds what they
+    decided themselves. `deleted` counts the messages that were deleted in Telegram after they were
+    stored. `aliases` maps the ids that the bot gave to a basic group's messages to the ids in
+    exports. `forgotten_words` are the forgotten ids that belong to people's messages. The other
+    forgotten ids belong to the bot's own messages, or to messages that are in no export and no
+    dump.
     """
 
-    decisions: Mapping[int, Sequence[Decision]] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
+    people: tuple[Person, ...] = ()
     forgotten: frozenset[int] = frozenset()
     understudies: frozenset[int] = frozenset()
-    withdrawn: tuple[WithdrawnPerson, ...] = ()
     deleted: int = 0
     aliases: Mapping[int, int] = field(default_factory=dict)
     forgotten_words: frozenset[int] = frozenset()
 
     @property
+    def withdrawn(self) -> list[WithdrawnPerson]:
+        """Return the people whose messages must not be used."""
+        return [
+            WithdrawnPerson(
+                person.name, person.ids, found.optouts[-1].at if found.optouts else None
+            )
+            for person, found in zip(self.people, permissions(self.people, self.facts), strict=True)
+            if found.learn == "no"
+        ]
+
+    @property
     def opted_out(self) -> frozenset[int]:
-        """Return the ids of users whose last decision is `/optout`."""
-        return frozenset(decision.user_id for decision in find_optouts(self.decisions))
+        """Return the ids of users whose `/optout` counts."""
+        users = {one.user_id for told in self.facts.sources.values() for one in told}
+        accounts = [Person("x", (number,)) for number in users]
+        found = zip(accounts, permissions(accounts, self.facts), strict=True)
+        return frozenset(account.ids[0] for account, own in found if own.optouts)
 
-    def add_dumps(self, dumps: Iterable[DumpNotes]) -> "ConsentLedger":
+    def add_dumps(self, dumps: Iterable[DumpNotes]) -> "Ledger":
         """Return this ledger with the decisions and forgotten messages of dumps."""
-        dumps = list(dumps)
-        forgotten = self.forgotten.union(*(dump.forgotten for dump in dumps))
-        updated = self.add_decisions(*(dump.decisions for dump in dumps))
-        return replace(updated, forgotten=forgotten)
-
-    def add_decisions(self, *sources: Iterable[Decision]) -> "ConsentLedger":
-        """Return this ledger with the decisions of more sources."""
-        return replace(self, decisions=merge_decisions(self._list_decisions(), *sources))
-
-    def _list_decisions(self) -> list[Decision]:
-        return [decision for told in self.decisions.values() for decision in told]
-
-    def apply_to(self, roster: Roster) -> Roster:
-        """Return a roster that follows people's own decisions.
-
-        An `/optout` overrides the roster: learn and imitate become "no". An `/optin` counts in the
-        bot, in the group in which it was sent; here it only cancels an earlier `/optout`, after
-        which "yes" is "ask".
-        """
-        people = apply_decisions(roster, self.decisions).people
-        followed = (
-            replace(person, learn="no", imitate="no", opted_out=())
-            if self._find_optout(person)
-            else person
-            for person in people
-        )
-        return replace(roster, people=tuple(followed))
+        facts, forgotten = self.facts, self.forgotten
+        for dump in dumps:
+            description = f"the dump of {dump.written_at:%Y-%m-%d}"
+            facts = facts.with_source(name_source(description, dump.decisions), dump.decisions)
+            forgotten = forgotten.union(dump.forgotten)
+        return replace(self, facts=facts, forgotten=forgotten)
 
     def keep_excluded(self, person: Person) -> Person:
         """Return a person with `learn = "no"` if an earlier roster excluded them."""
-        excluded = (withdrawal.ids for withdrawal in self.withdrawn if withdrawal.since is None)
+        excluded = (one.ids for one in self.people if one.learn == "no")
         if any(not set(ids).isdisjoint(person.ids) for ids in excluded):
             return replace(person, learn="no")
         return person
 
-    def record_withdrawals(self, roster: Roster) -> "ConsentLedger":
-        """Return this ledger with everyone whom the roster does not allow to learn from."""
-        withdrawn = []
-        for person in roster.people:
-            if person.learn == "no":
-                optout = self._find_optout(person)
-                since = optout.at if optout else None
-                withdrawn.append(WithdrawnPerson(person.name, person.ids, since))
-        return replace(self, withdrawn=tuple(withdrawn))
-
-    def _find_optout(self, person: Person) -> Decision | None:
-        """Return the latest `/optout` of a person's accounts that counts, or None."""
-        own = (one for one in find_optouts(self.decisions) if one.user_id in person.ids)
-        return max(own, key=lambda one: one.at, default=None)
-
 
 def load_withdrawn(root: Path) -> list[WithdrawnPerson]:
-    """Return the people who withdrew in any chat of a models folder.
+    """Return the people of a models folder whose messages must not be used.
 
     Raises:
-        DatasetError: A ledger is damaged.
+        ArtifactError: The database is damaged.
     """
-    indices = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
-    return [withdrawal for index in indices for withdrawal in read_index(index)[1].withdrawn]
+    with read_database(root) as connection:
+        chats = [number for (number,) in connection.execute("SELECT chat_id FROM chats")]
+        return Ledger(load_facts(connection, chats), load_people(connection)).withdrawn
 
 
-def read_index(path: Path) -> tuple[str, ConsentLedger]:
-    """Return the name of a chat's history file, and the chat's ledger.
-
-    Raises:
-        FileNotFoundError: There is no index.
-        DatasetError: The index is damaged.
-    """
-    try:
-        value = json.loads(path.read_text("utf-8"))
-        return str(value["history"]), ledger_from_json(value["ledger"])
-    except FileNotFoundError:
-        raise
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(describe_damage(path, error)) from error
+def has_bot_id(number: int) -> bool:
+    """Whether an id includes `BOT_ID_OFFSET`; the bot's id may be negative."""
+    return number > BOT_ID_OFFSET // 2
 
 
-def describe_damage(path: Path, error: Exception) -> str:
-    """Return the error message for a damaged file of a history."""
-    return (
-        f"{path} is damaged ({describe_error(error)}): restore it from a backup, or move "
-        f"{path.parent} away and give all exports and dumps again"
+def split_id(number: int) -> tuple[str, int]:
+    """Return who numbered a message, "bot" or "export", and its number there."""
+    if has_bot_id(number) and not is_copy_id(number):
+        return "bot", number - BOT_ID_OFFSET
+    return "export", number
+
+
+def join_id(space: str, number: int) -> int:
+    """Return the id that `split_id` divided."""
+    return number + BOT_ID_OFFSET if space == "bot" else number
+
+
+def load_ledger(connection: sqlite3.Connection, chat_id: int) -> Ledger:
+    """Return what is known of a chat."""
+    chat = connection.execute(
+        "SELECT understudies, deleted FROM chats WHERE chat_id = ?", (chat_id,)
+    ).fetchone()
+    forgotten = connection.execute(
+        "SELECT number, is_word FROM forgotten WHERE chat_id = ?", (chat_id,)
+    ).fetchall()
+    aliases = connection.execute(
+        "SELECT bot_number, space, number FROM aliases WHERE chat_id = ?", (chat_id,)
+    )
+    return Ledger(
+        load_facts(connection, [chat_id]),
+        load_people(connection),
+        forgotten=frozenset(number for number, _ in forgotten),
+        understudies=frozenset(json.loads(chat[0])) if chat else frozenset(),
+        deleted=chat[1] if chat else 0,
+        aliases={bots: join_id(space, number) for bots, space, number in aliases},
+        forgotten_words=frozenset(number for number, is_word in forgotten if is_word),
     )
 
 
-def ledger_to_json(ledger: ConsentLedger) -> dict[str, Any]:
-    """Return a ledger as JSON values."""
-    return {
-        "decisions": [
-            decision_to_json(decision) for told in ledger.decisions.values() for decision in told
-        ],
-        "forgotten": sorted(ledger.forgotten),
-        "deleted": ledger.deleted,
-        "understudies": sorted(ledger.understudies),
-        "withdrawn": [
-            {
-                "name": withdrawal.name,
-                "ids": list(withdrawal.ids),
-                "since": withdrawal.since.isoformat() if withdrawal.since else None,
-            }
-            for withdrawal in ledger.withdrawn
-        ],
-        "aliases": sorted(ledger.aliases.items()),
-        "forgotten_words": sorted(ledger.forgotten_words),
-    }
-
-
-def ledger_from_json(value: Mapping[str, Any]) -> ConsentLedger:
-    """Return the ledger that `ledger_to_json` stored."""
-    decisions = map(decision_from_json, value["decisions"])
-    withdrawn = (
-        WithdrawnPerson(
-            one["name"],
-            tuple(one["ids"]),
-            datetime.fromisoformat(one["since"]) if one["since"] else None,
-        )
-        for one in value["withdrawn"]
+def store_ledger(connection: sqlite3.Connection, chat_id: int, ledger: Ledger) -> None:
+    """Store what is known of a chat, except what its row in `chats` holds."""
+    store_facts(connection, ledger.facts)
+    store_people(connection, ledger.people)
+    connection.execute("DELETE FROM forgotten WHERE chat_id = ?", (chat_id,))
+    connection.executemany(
+        "INSERT INTO forgotten VALUES (?, ?, ?)",
+        ((chat_id, number, number in ledger.forgotten_words) for number in ledger.forgotten),
     )
-    return ConsentLedger(
-        decisions=merge_decisions(decisions),
-        forgotten=frozenset(value["forgotten"]),
-        understudies=frozenset(value["understudies"]),
-        withdrawn=tuple(withdrawn),
-        deleted=value.get("deleted", 0),
-        aliases=dict(map(tuple, value["aliases"])),
-        forgotten_words=frozenset(value.get("forgotten_words", ())),
+    connection.execute("DELETE FROM aliases WHERE chat_id = ?", (chat_id,))
+    connection.executemany(
+        "INSERT INTO aliases VALUES (?, ?, ?, ?)",
+        ((chat_id, bots, *split_id(number)) for bots, number in ledger.aliases.items()),
     )

@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model.artifacts.artifact import Artifact, load_artifact
+from model.artifacts.consent import add_refusals, load_people, store_people
+from model.artifacts.database import write_database
 from model.artifacts.registry import Registry, is_version_name
 from model.chat.names import fold
 from model.chat.person import Person
-from model.chat.roster import Roster, exclude_voices
 from model.errors import ArtifactError
 from model.files import write_text
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
-from pipeline.versions.ledger import ConsentLedger, load_withdrawn
+from pipeline.versions.ledger import Ledger, load_withdrawn
 from pipeline.versions.receipt import read_receipt
 
 DATASETS = "datasets"
@@ -27,7 +28,7 @@ def find_withdrawn_by_version(registry: Registry) -> dict[str, list[str]]:
     The oldest version comes first.
 
     Raises:
-        DatasetError: A ledger is damaged.
+        ArtifactError: The database is damaged.
     """
     names: dict[str, list[str]] = {}
     for person in load_withdrawn(registry.root):
@@ -41,7 +42,7 @@ def find_versions_trained_on(registry: Registry, ids: Collection[int], name: str
     return [one for one in registry.names if _has_learned(registry, one, ids, name)]
 
 
-def explain_withdrawn_words(registry: Registry, version: str, ledger: ConsentLedger) -> str | None:
+def explain_withdrawn_words(registry: Registry, version: str, ledger: Ledger) -> str | None:
     """Return which withdrawn words a version has learned, as a predicate; None if there are none.
 
     Receipts do not say which messages a version was trained on. So every message that was forgotten
@@ -60,7 +61,7 @@ def explain_withdrawn_words(registry: Registry, version: str, ledger: ConsentLed
     return None
 
 
-def explain_why_not_continue(registry: Registry, version: str, ledger: ConsentLedger) -> str | None:
+def explain_why_not_continue(registry: Registry, version: str, ledger: Ledger) -> str | None:
     """Return why training must not continue from a version, or None if it may.
 
     Every message that was deleted or forgotten since counts as learned, even the bot's own.
@@ -117,26 +118,10 @@ def apply_roster_file(registry: Registry) -> None:
         RosterError: The roster cannot be read.
     """
     file = registry.root / ROSTER_FILE
-    if file.is_file():
-        disable_excluded_people(registry, read_roster(file))
-
-
-def disable_excluded_people(registry: Registry, roster: Roster) -> None:
-    """Disable the voices of people with a "no" in the roster, in every version.
-
-    `roster` is the admin's own, without people's decisions. Each `/optout` is in the ledger, which
-    applies to every version when it is opened; an `/optin` cancels it without retraining.
-    """
-    excluded = {
-        number
-        for person in roster.people
-        if "no" in {person.learn, person.imitate}
-        for number in person.ids
-    }
-    for artifact in load_usable_versions(registry):
-        stored = artifact.card.roster
-        if (updated := exclude_voices(stored, excluded)) != stored:
-            registry.change_roster(artifact.path.name, updated)
+    refusals = [one for one in read_roster(file).people if one.has_no] if file.is_file() else []
+    if refusals:
+        with write_database(registry.root) as connection:
+            store_people(connection, add_refusals(load_people(connection), refusals))
 
 
 def find_dataset(artifact: Artifact) -> str | None:

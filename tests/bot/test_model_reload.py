@@ -1,7 +1,6 @@
 """Another version comes to serve while the bot runs, with a real registry."""
 
 import asyncio
-import json
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,11 +14,12 @@ from bot.transport.polling import (
     ALLOWED_UPDATES,
 )
 from model.artifacts.artifact import Artifact, save_card
+from model.artifacts.consent import store_facts
+from model.artifacts.database import write_database
 from model.artifacts.registry import Registry, receipt_path
 from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Roster
 from model.errors import ArtifactError
-from model.files import write_text
 from tests.bot.conftest import FRIENDS, FakeSpeaker, until
 
 ADMIN = 7
@@ -289,7 +289,7 @@ async def test_an_optout_that_a_retraining_read_holds_until_a_newer_optin(
     hugo = stage.telegram.user(11, "Hugo Silva")
     async with reloading() as app:
         state = app.bot_data["state"]
-        tell_ledger(registry.root, 11, "optout")
+        store_decision(registry.root, 11, "optout")
         await until(lambda: "Hugo Silva" not in voices(state))
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
         await stage.answer(group, hugo, "/optin")
@@ -306,7 +306,7 @@ async def test_an_optin_older_than_an_optout_of_another_machine_lifts_nothing(
     async with reloading() as app:
         state = app.bot_data["state"]
         await stage.answer(group, hugo, "/optin")
-        tell_ledger(registry.root, 11, "optout", hours=1)
+        store_decision(registry.root, 11, "optout", hours=1)
         await until(lambda: "Hugo Silva" not in voices(state))
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
 
@@ -317,14 +317,11 @@ def voices(state):
     return [person.name for person in state.access_in(FRIENDS).voices]
 
 
-def tell_ledger(root, user, said, hours=-1):
-    """Write a ledger as a retraining keeps it, its decision so many hours from now."""
-    at = datetime.now(UTC) + timedelta(hours=hours)
-    told = {"user_id": user, "decision": said, "at": at.isoformat()}
-    folder = root / "history" / "-1"
-    folder.mkdir(parents=True)
-    value = {"history": "x", "ledger": {"decisions": [told], "withdrawn": []}}
-    write_text(folder / "index.json", json.dumps(value))
+def store_decision(root, user, kind, hours=-1):
+    """Store a decision as a retraining does, its time so many hours from now."""
+    one = Decision(user, kind, datetime.now(UTC) + timedelta(hours=hours), -1)
+    with write_database(root) as connection:
+        store_facts(connection, Facts().with_source("the dump of another bot", [one]))
 
 
 @pytest.mark.parametrize(

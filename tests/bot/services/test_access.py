@@ -3,6 +3,7 @@
 import pytest
 
 from bot.services.access import Access
+from model.chat.permissions import Facts, permissions
 from model.chat.person import Person
 from model.chat.roster import Roster
 
@@ -10,7 +11,11 @@ HUGO = Person("Hugo", (7,), imitate="yes")
 
 
 def access(*people, consent="ask"):
-    return Access(Roster(people), frozenset({-5}), frozenset({7}), consent)
+    allowed = zip(people, permissions(people, Facts()), strict=True)
+    return Access(
+        Roster(people), frozenset({-5}), frozenset({7}), consent,
+        permissions={person.name: own for person, own in allowed},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,27 @@
 """Decisions that people sent to the bot apply to every version in a folder of models."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from model.artifacts.consent import (
-    Consent,
-    read_consent,
-    read_imported,
-    stamp_consent,
+    name_source,
+    read_facts,
+    store_facts,
     store_imported,
+    store_people,
 )
+from model.artifacts.database import DATABASE, stamp_database, write_database
 from model.artifacts.registry import Registry
+from model.chat.permissions import Facts, apply_facts, permissions
 from model.chat.person import Decision, Person
 from model.chat.roster import (
     Roster,
-    apply_decisions,
     apply_new_roster,
-    merge_decisions,
     merge_stricter,
     remove_decisions,
     roster_from_json,
@@ -37,19 +39,24 @@ def told(user, said, hours=0):
 
 def over(person, *decisions):
     """Return a person with these decisions applied."""
-    return apply_decisions(Roster((person,)), merge_decisions(decisions)).people[0]
+    return apply_facts(Roster((person,)), Facts().with_source("a dump", decisions)).people[0]
 
 
-def ledger(root, *decisions, withdrawn=(), chat=-5):
-    """Write a ledger as a retraining stores it."""
-    told = [
-        {"user_id": one.user_id, "decision": one.kind, "at": one.at.isoformat()}
-        for one in decisions
-    ]
-    folder = root / "history" / str(chat)
-    folder.mkdir(parents=True, exist_ok=True)
-    value = {"history": "x", "ledger": {"decisions": told, "withdrawn": list(withdrawn)}}
-    (folder / "index.json").write_text(json.dumps(value))
+def store(root, *decisions, people=(), chat=-5):
+    """Store decisions and people as a retraining does."""
+    told = [replace(one, chat_id=chat) for one in decisions]
+    with write_database(root) as connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO chats VALUES (?, 5, 'Friends', '', NULL, '[]', '[]', 0)", (chat,)
+        )
+        store_facts(connection, Facts().with_source(name_source("a dump", told), told))
+        store_people(connection, people)
+
+
+def find_decision(facts, user):
+    """Return the decision of a user that counts."""
+    (own,) = permissions([Person("somebody", (user,))], facts)
+    return "optout" if own.optouts else "optin" if own.has_agreed else None
 
 
 @pytest.mark.parametrize("imitate", ["yes", "ask"])
@@ -123,23 +130,22 @@ def test_a_forged_decision_in_a_roster_is_refused(forged):
         roster_from_json({"people": [person]})
 
 
-def test_a_newer_roster_does_not_cancel_a_versions_optout():
-    friend = Person("João", (7,), imitate="yes")
-    out = over(friend, told(7, "optout"))
-
-    assert apply_new_roster(Roster((out,)), Roster((friend,)), ["João"]).people == (out,)
-
-
 @pytest.mark.parametrize("newer", ["yes", "ask", "no"])
 def test_every_no_in_either_roster_stays(newer):
     no, friend = Person("João", (7,), imitate="no"), Person("João", (7,), imitate=newer)
-    out = over(Person("João", (7,), imitate="yes"), told(7, "optout"))
 
     for pair in ((no, friend), (friend, no)):
         assert merge_stricter(*(Roster((one,)) for one in pair)).people[0] == no
-    assert merge_stricter(Roster((out,)), Roster((friend,))).people[0] == (
-        no if newer == "no" else out
-    )
+
+
+def test_a_newer_roster_does_not_cancel_an_imported_optout(tmp_path):
+    friend = Person("João", (7,), imitate="yes")
+    out = over(friend, told(7, "optout"))
+    store_imported(tmp_path, Roster((out,)), "joao.zip")
+
+    newer = apply_new_roster(Roster((friend,)), Roster((friend,)), ["João"])
+
+    assert apply_facts(newer, read_facts(tmp_path, [-5])).people == (out,)
 
 
 OUT, IN = told(7, "optout"), told(7, "optin", 1)
@@ -172,44 +178,58 @@ FUTURE = Decision(7, "optin", datetime.now(UTC) + timedelta(days=3))
     ],
 )  # fmt: skip
 def test_the_order_of_arrival_counts_and_times_only_between_sources(sources, last):
-    assert merge_decisions(*sources)[7][-1] == last
+    facts = Facts({str(number): source for number, source in enumerate(sources)})
+
+    assert find_decision(facts, 7) == last.kind
 
 
-def test_an_optin_counts_only_for_the_chat_of_its_ledger(tmp_path):
-    ledger(tmp_path, OUT, told(8, "optin"))
-    ledger(tmp_path, OUT, IN, chat=-6)
-    store_imported(tmp_path, Roster((over(Person("Zé", (9,)), told(9, "optout")),)))
+def test_an_optin_counts_only_for_the_chat_in_which_it_was_sent(tmp_path):
+    store(tmp_path, OUT, told(8, "optin"))
+    store(tmp_path, OUT, IN, chat=-6)
+    store_imported(tmp_path, Roster((over(Person("Zé", (9,)), told(9, "optout")),)), "zé.zip")
 
-    found = {chat: read_consent(tmp_path, {chat}).decisions for chat in (-5, -6)}
+    found = {chat: read_facts(tmp_path, [chat]) for chat in (-5, -6)}
 
     assert {
-        chat: {user: told[-1].kind for user, told in decisions.items()}
-        for chat, decisions in found.items()
-    } == {-5: {7: "optout", 8: "optin", 9: "optout"}, -6: {7: "optin", 9: "optout"}}
+        chat: {user: find_decision(facts, user) for user in (7, 8, 9)}
+        for chat, facts in found.items()
+    } == {-5: {7: "optout", 8: "optin", 9: "optout"}, -6: {7: "optin", 8: None, 9: "optout"}}
+
+
+@pytest.mark.parametrize("asked", [-5, -105], ids=["before", "after"])
+@pytest.mark.parametrize("sent", [-5, -105], ids=["sent before", "sent after"])
+def test_an_optin_counts_before_and_after_its_group_became_a_supergroup(tmp_path, sent, asked):
+    store(tmp_path, told(8, "optin"), chat=sent)
+    with write_database(tmp_path) as connection:
+        connection.execute("DELETE FROM chats")
+        connection.execute("INSERT INTO chats VALUES (-105, 105, 'Friends', '', -5, '[]', '[]', 0)")
+
+    assert find_decision(read_facts(tmp_path, [asked]), 8) == "optin"
 
 
 def test_imported_optouts_are_stored_once_and_readable_only_by_the_owner(tmp_path):
     out = Roster((over(Person("Zé", (9,)), told(9, "optout")),))
 
-    store_imported(tmp_path, out)
-    store_imported(tmp_path, out)
+    store_imported(tmp_path, out, "models/zé.zip")
+    store_imported(tmp_path, out, "models/zé.zip")
 
-    assert read_imported(tmp_path) == [told(9, "optout")]
-    assert (tmp_path / "consent.json").stat().st_mode & 0o077 == 0
+    ((name, decisions),) = read_facts(tmp_path, ()).sources.items()
+    assert (name.split("#")[0], decisions) == ("the imported model zé.zip", [told(9, "optout")])
+    assert (tmp_path / DATABASE).stat().st_mode & 0o077 == 0
 
 
 def test_an_import_without_optouts_creates_no_file(tmp_path):
-    store_imported(tmp_path, ROSTER)
+    store_imported(tmp_path, ROSTER, "hugo.zip")
 
     assert list(tmp_path.iterdir()) == []
-    assert read_consent(tmp_path, ()) == Consent()
+    assert read_facts(tmp_path, ()) == Facts()
 
 
 @pytest.mark.parametrize("by", ["number", "current", "folder", "another folder's registry"])
 def test_every_way_to_open_a_version_applies_optouts(tmp_path, by):
     registry = Registry(tmp_path / "models")
     name = registry.promote(registry.add(make(tmp_path / "made")))
-    ledger(registry.root, told(7, "optout"))
+    store(registry.root, told(7, "optout"))
     folder = str(registry.root / "versions" / name)
 
     opened = {
@@ -223,11 +243,11 @@ def test_every_way_to_open_a_version_applies_optouts(tmp_path, by):
     assert opened.card.learned == ("João", "李雷")
 
 
-def test_a_withheld_person_is_not_a_voice_in_any_version(tmp_path):
+@pytest.mark.parametrize("refusal", [{"learn": "no"}, {"imitate": "no"}])
+def test_whoever_the_folders_roster_excludes_is_not_a_voice_in_any_version(tmp_path, refusal):
     registry = Registry(tmp_path / "models")
     registry.add(make(tmp_path / "made"))
-    out = {"name": "João", "ids": [7], "since": None}
-    ledger(registry.root, withdrawn=[out])
+    store(registry.root, told(7, "optin"), people=[Person("João again", (7, 70), **refusal)])
 
     person = registry.open("1").card.roster.find_by_name("João")
 
@@ -237,31 +257,42 @@ def test_a_withheld_person_is_not_a_voice_in_any_version(tmp_path):
 def test_the_folders_state_changes_with_the_stored_consent(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.promote(registry.add(make(tmp_path / "made")))
-    before = registry.fingerprint(), stamp_consent(registry.root)
+    before = registry.fingerprint(), stamp_database(registry.root)
 
-    ledger(registry.root, told(7, "optout"))
+    store(registry.root, told(7, "optout"))
 
     assert registry.fingerprint() != before[0]
-    assert stamp_consent(registry.root) != before[1]
+    assert stamp_database(registry.root) != before[1]
 
 
 @pytest.mark.parametrize(
-    "text",
+    "harm",
     [
-        *("", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}'),
-        *('{"ledger": {"decisions": {}, "withdrawn": []}}', '{"ledger": {"decisions": []}}'),
-        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": ["3"]}]}}',
-        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": "3"}]}}',
-        '{"ledger": {"decisions": [], "withdrawn": [{"since": 7, "ids": [3]}]}}',
+        "UPDATE facts SET kind = 'perhaps'", "UPDATE facts SET at = 'yesterday'",
+        "UPDATE facts SET at = '2024-03-01T12:00:00'", "UPDATE people SET person = '{'",
+        "UPDATE people SET person = '7'", "UPDATE people SET person = '{}'", "DROP TABLE facts",
+        "PRAGMA user_version = 9",
     ],
-)
-def test_no_version_can_be_opened_with_a_damaged_ledger(tmp_path, text):
+)  # fmt: skip
+def test_no_version_can_be_opened_with_a_damaged_record_of_decisions(tmp_path, harm):
     registry = Registry(tmp_path / "models")
     registry.add(make(tmp_path / "made"))
-    ledger(registry.root)
-    (registry.root / "history" / "-5" / "index.json").write_text(text)
+    store(registry.root, told(7, "optout"), people=[Person("João", (7,))])
+    with closing(sqlite3.connect(registry.root / DATABASE)) as connection:
+        connection.execute(harm)
+        connection.commit()
 
-    with pytest.raises(ArtifactError, match="index.json is damaged") as caught:
+    with pytest.raises(ArtifactError, match="models.db") as caught:
         registry.open("1")
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"words" * 2000, b"SQLite format 3\0"])
+def test_no_version_can_be_opened_with_another_file_in_the_databases_place(tmp_path, content):
+    registry = Registry(tmp_path / "models")
+    registry.add(make(tmp_path / "made"))
+    (registry.root / DATABASE).write_bytes(content)
+
+    with pytest.raises(ArtifactError, match="models.db is damaged .* nobody's consent is known"):
+        registry.open("1")

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from model.artifacts.consent import Consent
 from model.chat.names import clean_name
+from model.chat.permissions import Facts
 from model.chat.person import Decision
 from model.errors import ArtifactError
 from pipeline.dataset.build import build
@@ -73,12 +73,12 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def agreed(dataset):
-    return find_visible(dataset.roster, Consent()).agreed
+    return find_visible(dataset.roster, Facts()).agreed
 
 
 @pytest.fixture(scope="module")
 def figures(dataset):
-    return compute_figures(dataset, find_visible(dataset.roster, Consent()))
+    return compute_figures(dataset, find_visible(dataset.roster, Facts()))
 
 
 class Page(HTMLParser):
@@ -184,7 +184,7 @@ def test_turns_answer_the_person_before_and_replies_their_addressee(tmp_path):
     build([export], tmp_path / "dataset", small())
     dataset = load_dataset(tmp_path / "dataset")
 
-    replies = compute_figures(dataset, find_visible(dataset.roster, Consent())).replies
+    replies = compute_figures(dataset, find_visible(dataset.roster, Facts())).replies
 
     sessions = sum(part.sessions for part in dataset.summary.splits)
     expected = {("2", "1"), ("1", "2"), ("3", "1"), ("2", "3")}

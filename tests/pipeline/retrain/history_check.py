@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from model.chat.permissions import apply_to_training
 from pipeline.dataset.pairs import BuildOptions, ChatMessages, pair_sessions
 from pipeline.dataset.roster_file import read_roster
 from pipeline.export.archive import open_exports
@@ -31,7 +32,8 @@ def history_and_export(root, whole_export, **choices):
         nothing = write(root.parent / "empty", dump(**about))
         with merge_chat(root, [], [read_dump_notes(nothing)], None) as merged:
             roster = replace(
-                merged.ledger.apply_to(roster), understudies=merged.ledger.understudies
+                apply_to_training(roster, merged.ledger.facts),
+                understudies=merged.ledger.understudies,
             )
             kept = _held(merged.spool, merged.chat, roster, choices)
         return kept, _held(archive.spool, one, roster, choices)

@@ -1,6 +1,7 @@
 """Merging by itself: without people, training and judging."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 from pipeline.export.archive import export_files
 from pipeline.retrain.history import write_history
@@ -25,8 +26,7 @@ def merging(root, files, expected=None):
 
 def remember(merged):
     """Keep what was merged, as a retraining does, and return the history."""
-    history = merged.history
-    kept = type(history)(history.folder, merged.ledger, history.header, history.file)
+    kept = replace(merged.history, ledger=merged.ledger)
     return write_history(
         kept, merged.header, merged.spool.rows(merged.chat.chat_id), list(merged.spool.names)
     )

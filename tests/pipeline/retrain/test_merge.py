@@ -1,10 +1,12 @@
 """One chat of what was kept, fresh exports and the bot's dumps."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from model.chat.eligibility import make_lines
+from model.chat.permissions import apply_to_training
 from model.chat.person import Person
 from model.chat.roster import Roster
 from model.errors import ExportError
@@ -224,14 +226,14 @@ def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):
     with merging(tmp_path, files) as merged:
         remember(merged)
 
-    kept = open_history(tmp_path, CHAT).ledger
     people = (Person("A", (1,), imitate="yes"), Person("B", (2,)), Person("C", (3,)))
-    roster = kept.apply_to(Roster(people))
+    kept = replace(open_history(tmp_path, CHAT).ledger, people=people)
+    roster = apply_to_training(Roster(people), kept.facts)
 
     assert [(p.learn, p.imitate) for p in roster.people] == [
         ("no", "no"), ("no", "no"), ("yes", "ask"),
     ]  # fmt: skip
-    assert [(one.name, one.since) for one in kept.record_withdrawals(roster).withdrawn] == [
+    assert [(one.name, one.since) for one in kept.withdrawn] == [
         ("A", NOON + timedelta(hours=9)), ("B", NOON + timedelta(hours=7)),
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What the bot heard and an export shows by other ids: in a basic group, or of its time as one."""
 
-from pipeline.retrain.merge import BOT_ID_OFFSET
+from pipeline.versions.ledger import BOT_ID_OFFSET
 from tests.pipeline.chats import NOON, chat, entry
 from tests.pipeline.retrain.basic_group import GROUP, moved
 from tests.pipeline.retrain.dumps import dump

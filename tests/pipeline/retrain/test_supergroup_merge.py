@@ -3,9 +3,11 @@
 import pytest
 
 from model.artifacts.artifact import LearnedChat
+from model.artifacts.database import read_database
 from model.errors import ExportError
-from pipeline.retrain.history import history_folder, list_histories, open_history
-from pipeline.retrain.merge import BOT_ID_OFFSET, find_successor
+from pipeline.retrain.history import list_chats, open_history
+from pipeline.retrain.merge import find_successor
+from pipeline.versions.ledger import BOT_ID_OFFSET
 from tests.pipeline.chats import account, chat, entry
 from tests.pipeline.retrain.basic_group import BASIC, GROUP, SHIFT, moved
 from tests.pipeline.retrain.dumps import decision, dump
@@ -45,15 +47,18 @@ def test_what_the_export_does_not_reach_stays_under_the_supergroup_s_ids(basic, 
         assert said(merged) == [*BEFORE, *AFTER]
 
 
-def test_it_is_kept_under_the_supergroup_s_id_and_the_group_s_folder_goes(basic, put):
+def test_it_is_kept_under_the_supergroup_s_id_only(basic, put):
     with merging(basic, put(chat(*moved(OLD), *NEW)), BASIC) as merged:
-        assert history_folder(basic, -5).is_dir()
+        assert [one.chat_id for one in list_chats(basic)] == [-5]
         kept = remember(merged)
 
-    assert [history.header.chat_id for history in list_histories(basic)] == [CHAT]
+    assert [one.chat_id for one in list_chats(basic)] == [CHAT]
     assert len(kept.header.exports) == 2
     assert kept.header.former == -5
-    assert not history_folder(basic, -5).exists()
+    with read_database(basic) as connection:
+        for table in ("messages", "forgotten", "aliases", "exports", "export_ranges"):
+            query = f"SELECT DISTINCT chat_id FROM {table}"
+            assert connection.execute(query).fetchall() in ([], [(CHAT,)])
     assert find_successor(basic, BASIC) == LearnedChat(CHAT, "Friends")
 
 
@@ -129,7 +134,7 @@ def test_a_supergroup_that_has_a_history_of_its_own_keeps_it(basic, put):
         merging(basic, put(chat(*moved(OLD), *NEW)), BASIC),
     ):
         pytest.fail("it was read")
-    assert 2 in open_history(basic, CHAT).ledger.decisions
+    assert open_history(basic, CHAT).ledger.opted_out == {2}
 
 
 def test_of_a_whole_account_the_supergroup_is_found(basic, put):

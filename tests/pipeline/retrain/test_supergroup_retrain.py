@@ -1,7 +1,6 @@
 """Retraining on a basic group, and then on the supergroup that it became."""
 
 from io import StringIO
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.console import Console
 from model.artifacts.artifact import LearnedChat
 from pipeline.dataset.review import write_removed
 from pipeline.dataset.storage import REMOVED, load_dataset
-from pipeline.retrain.history import open_history
+from pipeline.retrain.history import list_chats, open_history
 from pipeline.terminal import Watch
 from pipeline.versions.erasure import list_datasets
 from tests.pipeline.chats import chat, conversation
@@ -60,31 +59,22 @@ def test_where_nothing_is_trained_later_runs_go_on_with_the_supergroup(first):
     assert open_history(first.root, CHAT).header.former == -5
 
 
-def kill(*_):
-    raise Killed
-
-
-@pytest.mark.parametrize(
-    ("name", "killing"),
-    [("delete_stale_files", kill), ("shutil", SimpleNamespace(rmtree=kill))],
-    ids=["before", "within"],
-)
-def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
-    first, name, killing, monkeypatch
-):
+def test_killed_while_the_history_is_written_the_next_run_is_clean(first, monkeypatch):
     files = first.put(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
 
+    def kill(*_):
+        raise Killed
+
     with monkeypatch.context() as patched:
-        patched.setattr(f"pipeline.retrain.history.{name}", killing)
+        patched.setattr("pipeline.retrain.history.store_ledger", kill)
         with pytest.raises(Killed):
             first.run(*files)
-    left = sorted(path.name for path in (first.root / "history").iterdir())
+    assert [one.chat_id for one in list_chats(first.root)] == [-5]
     result = first.run(*files)
 
-    assert left == [str(CHAT), "-5"]
     assert result.message.endswith("is now the current version, with 300 new messages")
     assert first.receipt(2)["messages"] == len(SUPER)
-    assert [path.name for path in (first.root / "history").iterdir()] == [str(CHAT)]
+    assert [one.chat_id for one in list_chats(first.root)] == [CHAT]
 
 
 @pytest.mark.parametrize("by", [0, 70], ids=["the same account", "another account"])

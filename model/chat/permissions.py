@@ -34,7 +34,7 @@ class Permission:
     """What may be done with a person's messages.
 
     `optouts` are the `/optout`s that count, the latest one last, and `source` is where that one is
-    from. `is_excluded` says that a roster has a "no" to imitating, or to learning, of its own.
+    from. `is_excluded` says that a roster says "no" to imitating them, whatever they decided.
     `has_agreed` says that an `/optin` counts, in the chats that the facts are for.
     """
 
@@ -112,7 +112,7 @@ def _permit(
     )
     is_withheld = person.learn == "no" or not facts.not_learned.isdisjoint(person.ids)
     has_no = person.imitate == "no" and not person.opted_out
-    is_excluded = is_withheld or has_no or not facts.not_imitated.isdisjoint(person.ids)
+    is_excluded = has_no or not facts.not_imitated.isdisjoint(person.ids)
     is_yes = person.imitate == "yes" and not has_opted_out
     may_ask: Imitate = "yes" if is_yes else "ask"
     is_silent = is_excluded or bool(optouts)
@@ -122,7 +122,9 @@ def _permit(
         optouts=tuple(one for _, one in optouts),
         source=optouts[-1][0] if optouts else "",
         is_excluded=is_excluded,
-        has_agreed=not is_silent and any(one.kind == "optin" for _, one in last),
+        has_agreed=not is_silent
+        and not is_withheld
+        and any(one.kind == "optin" for _, one in last),
     )
 
 

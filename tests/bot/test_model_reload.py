@@ -18,6 +18,8 @@ from model.artifacts.consent import store_facts
 from model.artifacts.database import write_database
 from model.artifacts.registry import Registry, receipt_path
 from model.chat.eligibility import parse_voice_header
+from model.chat.permissions import Facts
+from model.chat.person import Decision
 from model.chat.roster import Roster
 from model.errors import ArtifactError
 from tests.bot.conftest import FRIENDS, FakeSpeaker, until

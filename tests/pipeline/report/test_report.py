@@ -315,16 +315,16 @@ def test_the_training_curve_has_both_losses_and_the_kept_step():
 )
 def test_peoples_own_decisions_count(dataset, decisions, agreed, undecided):
     now = datetime.now(UTC)
-    consent = Consent({who: (Decision(who, kind, now),) for who, kind in decisions.items()})
+    told = [Decision(who, kind, now) for who, kind in decisions.items()]
 
-    visible = find_visible(dataset.roster, consent)
+    visible = find_visible(dataset.roster, Facts().with_source("a dump", told))
 
     assert visible.agreed == {NAMES[who] for who in agreed}
     assert visible.undecided == {NAMES[who] for who in undecided}
 
 
 def test_a_withheld_person_is_never_shown(dataset):
-    assert find_visible(dataset.roster, Consent(withheld=frozenset({2, 3}))) == Visible(
+    assert find_visible(dataset.roster, Facts(not_imitated=frozenset({2, 3}))) == Visible(
         frozenset({NAMES[1]})
     )
 

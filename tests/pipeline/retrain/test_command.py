@@ -236,7 +236,7 @@ class TestGroupFolders:
 
     def test_a_chat_of_nobody_never_becomes_the_default_models(self, running, call, with_group):
         with_group("climbers", 88)
-        for folder in ("versions", "history", "current"):
+        for folder in ("versions", "models.db", "current"):
             running.root.joinpath(folder).rename(running.folder / f"old {folder}")
         (other,) = running.put(chat(*conversation(2), id=66))
 
@@ -259,7 +259,7 @@ class TestGroupFolders:
     ):
         broken, own = with_group("choir", 77), with_group("climbers", 88)
         (broken / "current").write_text("0099-abcdef01\n")
-        (broken / "history").write_text("no folder")
+        (broken / "models.db").write_text("no database")
         (theirs,) = running.put(chat(*conversation(2), id=88))
 
         call(theirs, "--no-live-bot")

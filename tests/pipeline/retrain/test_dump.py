@@ -21,7 +21,7 @@ def test_a_dump_is_told_and_read_in_any_layout(tmp_path, layout):
 
     assert notes.chat_id == -(10**12 + 77)
     assert notes.written_at == NOON + timedelta(hours=1_000)
-    assert notes.decisions == (Decision(2, "optout", NOON + timedelta(hours=5)),)
+    assert notes.decisions == (Decision(2, "optout", NOON + timedelta(hours=5), notes.chat_id),)
     assert notes.forgotten == (3, 4)
 
 

@@ -38,12 +38,13 @@ def test_the_same_export_twice_brings_nothing(tmp_path, put):
     (file,) = put(chat(*ANNA, *LATER))
     with merging(tmp_path, [file]) as merged:
         first = remember(merged)
+        rows = list(first.rows({}))
 
     with merging(tmp_path, [file]) as merged:
         second = remember(merged)
 
     assert merged.files[0].stored == merged.files[0].messages == 8
-    assert second.file == first.file
+    assert list(second.rows({})) == rows
     assert second.header.ranges == first.header.ranges
 
 

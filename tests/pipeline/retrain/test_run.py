@@ -8,6 +8,7 @@ from model.chat.roster import Roster
 from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.roster_file import read_roster
+from pipeline.retrain.history import list_chats
 from pipeline.training.checkpoints import STATE
 from pipeline.training.run import work_folder
 from tests.model.fake_artifacts import make
@@ -45,7 +46,7 @@ def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(ru
     with pytest.raises(ExportError, match="is of Other, not of Friends"):
         runner.run(chat(*OLD, id=66, name="Other"))
 
-    assert len(list((runner.root / "history").iterdir())) == 1
+    assert [one.name for one in list_chats(runner.root)] == ["Friends"]
 
 
 def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_behind(runner):
@@ -53,7 +54,7 @@ def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_
         runner.run(chat(*OLD), dump(*NEW, name="Work", id=8))
 
     assert not list(runner.root.rglob("roster.toml"))
-    assert not (runner.root / "history").exists()
+    assert list_chats(runner.root) == []
 
 
 def test_the_demo_s_version_is_no_version_of_one_s_own_group(runner, tmp_path):

@@ -227,7 +227,11 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         if job.stage != "receive":
             return await self.inbox.begin(job.update_id, stages_before=1)
         try:
-            return await self.inbox.begin(job.update_id, self.select_stored(update))
+            received = self.select_stored(update)
+            has_begun = await self.inbox.begin(job.update_id, received)
+            if has_begun and received and received.names:
+                await self.state.load_names()
+            return has_begun
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  reported as a handler's

@@ -229,9 +229,6 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         try:
             received = self.select_stored(update)
             has_begun = await self.inbox.begin(job.update_id, received)
-            if has_begun and received and received.names:
-                await self.state.load_names()
-            return has_begun
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  reported as a handler's
@@ -239,6 +236,9 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
                 await self.process_error(update, error)
                 await self.state.queue.close(job.update_id)
             return False
+        if has_begun and received and received.names:
+            await self.state.load_names()
+        return has_begun
 
     async def _note_interruption(self, number: int) -> None:
         """Record that an interrupted update was not working: its end is not a crash."""

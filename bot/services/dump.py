@@ -22,12 +22,7 @@ from bot.store.groups import Decisions, Groups, StoredDecision
 from bot.store.names import Names
 from model.artifacts.artifact import Card
 from model.artifacts.registry import Registry
-from model.chat.eligibility import (
-    WITHHELD,
-    add_voice_header,
-    parse_voice_header,
-    strip_other_authors,
-)
+from model.chat.eligibility import add_voice_header, parse_voice_header, strip_other_authors
 from model.chat.names import make_printable_name
 from model.chat.person import Decision
 from model.chat.roster import Roster
@@ -96,9 +91,9 @@ def _strip_copies(kept: StoredMessage, roster: Roster) -> StoredMessage:
     """Return a message without quotes and copies of excluded people's words."""
     message = kept.message
     is_own = message.author_id in roster.understudies
-    voice, words = is_own and parse_voice_header(message.text) or ("", message.text)
+    voice, words = (is_own and parse_voice_header(message.text)) or ("", message.text)
     words = strip_other_authors(words, roster)
-    text = add_voice_header(voice, words or WITHHELD) if voice else words
+    text = add_voice_header(voice, words) if voice else words
     return replace(kept, message=replace(message, text=text))
 
 
@@ -257,15 +252,14 @@ async def _collect_dump(
     if (old := earlier.get(chat_id)) is not None:
         kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
-    excludes = bool(access.roster.excluded_ids)
+    kept = [item for item in kept if _is_dumped(item, access)]
+    if access.roster.excluded_ids:
+        own = (_strip_copies(item, access.roster) for item in kept)
+        kept = [item for item in own if item.message.text]
     return Dump(
         chat_id,
         names.get(chat_id),
-        [
-            _strip_copies(item, access.roster) if excludes else item
-            for item in kept
-            if _is_dumped(item, access)
-        ],
+        kept,
         _add_accounts((one for one in decisions if permissions.counts(one, chat_id)), permissions),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),

@@ -16,7 +16,8 @@ CHANNEL = "understudy_changes"
 def announce(connection: Connection, kind: ChangeKind, number: int) -> None:
     """Tell the other processes about a change when this transaction is committed.
 
-    `number` is a chat's id, a user's for a decision, and 0 for names. An SQLite file has no other processes.
+    `number` is a chat's id, a user's for a decision, and 0 for names. An SQLite file has no other
+    processes.
     """
     if connection.dialect.name == POSTGRES:
         connection.execute(select(func.pg_notify(CHANNEL, f"{kind}:{number}")))

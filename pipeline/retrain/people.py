@@ -96,8 +96,8 @@ def update_people(
     """Return the people of a chat; create the roster file, or add new people to it.
 
     Without a file, the roster is the one that the current model was `trained` with, the first
-    existing file of `beside`, or everyone who wrote. The ledger records who is excluded. `names` are
-    those that dumps show for user ids, the latest last.
+    existing file of `beside`, or everyone who wrote. The ledger records who is excluded.
+    `names` are those that dumps show for user ids, the latest last.
 
     Raises:
         RosterError: A roster is invalid.

@@ -22,7 +22,12 @@ from bot.store.groups import Decisions, Groups, StoredDecision
 from bot.store.names import Names
 from model.artifacts.artifact import Card
 from model.artifacts.registry import Registry
-from model.chat.eligibility import add_voice_header, parse_voice_header, strip_other_authors
+from model.chat.eligibility import (
+    WITHHELD,
+    add_voice_header,
+    parse_voice_header,
+    strip_other_authors,
+)
 from model.chat.names import make_printable_name
 from model.chat.person import Decision
 from model.chat.roster import Roster
@@ -92,7 +97,8 @@ def _strip_copies(kept: StoredMessage, roster: Roster) -> StoredMessage:
     message = kept.message
     is_own = message.author_id in roster.understudies
     voice, words = (is_own and parse_voice_header(message.text)) or ("", message.text)
-    words = strip_other_authors(words, roster)
+    is_withheld = voice and roster.is_withheld_name(voice)
+    words = WITHHELD if is_withheld else strip_other_authors(words, roster)
     text = add_voice_header(voice, words) if voice else words
     return replace(kept, message=replace(message, text=text))
 

@@ -227,7 +227,8 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         if job.stage != "receive":
             return await self.inbox.begin(job.update_id, stages_before=1)
         try:
-            return await self.inbox.begin(job.update_id, self.select_stored(update))
+            received = self.select_stored(update)
+            has_begun = await self.inbox.begin(job.update_id, received)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  reported as a handler's
@@ -235,6 +236,9 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
                 await self.process_error(update, error)
                 await self.state.queue.close(job.update_id)
             return False
+        if has_begun and received and received.names:
+            await self.state.load_names()
+        return has_begun
 
     async def _note_interruption(self, number: int) -> None:
         """Record that an interrupted update was not working: its end is not a crash."""

@@ -83,6 +83,7 @@ def _start_cleaning(state: BotState, leads: asyncio.Event) -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
         await state.store.inbox.drop_before(old)
         await state.store.outbox.release_before(old)
+        await state.delete_strangers_names()
 
     async def enforce_retention() -> None:
         await expire_messages(state, datetime.now(UTC))

@@ -23,7 +23,8 @@ async def heard(chat, database):
     async with open_database(f"sqlite+aiosqlite:///{database}") as engine:
         store = MessageStore(engine)
         access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
-        state = SimpleNamespace(may_speak_in=access.may_speak_in)
+        models = SimpleNamespace(is_new_name=lambda *_: False)
+        state = SimpleNamespace(may_speak_in=access.may_speak_in, models=models)
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             message = update.effective_message

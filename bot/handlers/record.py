@@ -14,7 +14,7 @@ from bot.store.groups import Group
 from bot.store.inbox import Received
 from bot.store.messages import Sticker
 from bot.store.updates import Json, find_chat_id, find_command, remove_text
-from bot.transport.incoming import is_conversation, message_of
+from bot.transport.incoming import is_conversation, message_of, names_in
 
 
 async def trim_updates(state: BotState, username: str, updates: Sequence[Json]) -> list[Json]:
@@ -134,21 +134,28 @@ class _PendingPermissions:
 
 
 def select_stored(state: BotState, update: Update) -> Received | None:
-    """Return the message and the sticker of an update that are stored.
+    """Return the message and the sticker of an update that are stored, and people's new names.
 
-    Nothing is stored from a chat in which the bot is silent. In an admin's private chat, only the
-    messages that a reply may need as context are stored.
+    Nothing is stored from a group in which the bot is silent. In an admin's private chat, only the
+    messages that a reply may need as context are stored, in another's no message.
     """
+    chat = update.effective_chat
+    is_private = chat is None or chat.type == Chat.PRIVATE
+    may_speak = chat is not None and state.may_speak_in(chat.id)
+    if not (is_private or may_speak):
+        return None
+    names = {
+        number: name
+        for number, name in names_in(update).items()
+        if state.models.is_new_name(number, name)
+    }
     message = update.message or update.edited_message
-    if message is None or not state.may_speak_in(message.chat.id):
-        return None
-    is_private = message.chat.type == Chat.PRIVATE
-    if is_private and not is_conversation(message):
-        return None
+    if message is None or not may_speak or (is_private and not is_conversation(message)):
+        return Received(None, names=names)
     found, sticker = message.sticker, None
     if found and found.emoji and not (message.edit_date or is_private):
         sticker = Sticker(message.chat.id, found.emoji, found.file_unique_id, found.file_id)
-    return Received(message_of(message), message.edit_date, sticker)
+    return Received(message_of(message), message.edit_date, sticker, names)
 
 
 async def record_reactions(update: Update, context: Context) -> None:

@@ -19,10 +19,18 @@ from bot.store.database import (
     read_version,
 )
 from bot.store.groups import Decisions, Groups, StoredDecision
+from bot.store.names import Names
 from model.artifacts.artifact import Card
 from model.artifacts.registry import Registry
+from model.chat.eligibility import (
+    WITHHELD,
+    add_voice_header,
+    parse_voice_header,
+    strip_other_authors,
+)
 from model.chat.names import make_printable_name
 from model.chat.person import Decision
+from model.chat.roster import Roster
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
 from model.errors import UnderstudyError
 from model.files import write_text
@@ -40,6 +48,7 @@ class Dump:
     decisions: Sequence[Decision]
     forgotten: Sequence[int]
     written_at: datetime
+    names: Sequence[tuple[int, str]] = ()
 
 
 def format_dump(dump: Dump) -> str:
@@ -64,6 +73,7 @@ def format_dump(dump: Dump) -> str:
                 for decision in dump.decisions
             ],
             "forgotten": list(dump.forgotten),
+            "names": list(dump.names),
         },
         "messages": [*_roots(dump.kept), *map(_item, dump.kept)],
     }
@@ -80,6 +90,17 @@ def _move(kept: StoredMessage, chat_id: int) -> StoredMessage:
         reply_to=None if one.reply_to is None else one.reply_to - MIGRATION_OFFSET,
     )
     return StoredMessage(moved, kept.edited_at)
+
+
+def _strip_copies(kept: StoredMessage, roster: Roster) -> StoredMessage:
+    """Return a message without quotes and copies of excluded people's words."""
+    message = kept.message
+    is_own = message.author_id in roster.understudies
+    voice, words = (is_own and parse_voice_header(message.text)) or ("", message.text)
+    is_withheld = voice and roster.is_withheld_name(voice)
+    words = WITHHELD if is_withheld else strip_other_authors(words, roster)
+    text = add_voice_header(voice, words) if voice else words
+    return replace(kept, message=replace(message, text=text))
 
 
 def _item(kept: StoredMessage) -> Json:
@@ -148,8 +169,9 @@ class DumpSummary:
 async def dump(settings: Settings, models: Registry, path: Path, wanted: int | None) -> DumpSummary:
     """Write a chat's messages to a file that only its owner can read. The bot may be running.
 
-    It contains messages of people who agreed and of the bot, every `/optout`, each `/optin` that
-    counts in this chat, and the ids of forgotten messages.
+    It contains messages of people who agreed and of the bot, without copies of excluded people's
+    words, every `/optout`, each `/optin` that counts in this chat, the ids of forgotten messages,
+    and the names that Telegram showed for people whom the chat may learn of.
 
     Raises:
         DumpError: There is no such chat, or there are several, or the file cannot be written.
@@ -167,10 +189,17 @@ async def dump(settings: Settings, models: Registry, path: Path, wanted: int | N
     cards, unusable = _open_cards(models, bot_id)
     async with open_database(settings.database_url) as database:
         decisions, groups = await Decisions(database).all(), await Groups(database).all()
+        shown = await Names(database).all()
+        for folder, card in cards.items():
+            cards[folder] = replace(card, roster=card.roster.with_shown_names(shown))
         permissions = StoredPermissions(cards, settings, decisions, groups)
         told = [one for own in decisions.values() for one in own]
         held = await _collect_dump(DumpReader(database), permissions, told, unusable, wanted)
-    roster = permissions.access_in(held.chat_id).roster
+    access = permissions.access_in(held.chat_id)
+    roster, people = access.roster, access.roster_in(held.chat_id).people
+    numbers = [number for person in people for number in person.ids]
+    names = [(number, name) for number in numbers for name in shown.get(number, ())]
+    held = replace(held, names=names)
     try:
         write_text(path, format_dump(held))
     except OSError as error:
@@ -229,10 +258,14 @@ async def _collect_dump(
     if (old := earlier.get(chat_id)) is not None:
         kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
+    kept = [item for item in kept if _is_dumped(item, access)]
+    if access.roster.excluded_ids:
+        own = (_strip_copies(item, access.roster) for item in kept)
+        kept = [item for item in own if item.message.text]
     return Dump(
         chat_id,
         names.get(chat_id),
-        [item for item in kept if _is_dumped(item, access)],
+        kept,
         _add_accounts((one for one in decisions if permissions.counts(one, chat_id)), permissions),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),

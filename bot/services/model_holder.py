@@ -5,7 +5,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -13,9 +13,11 @@ from typing import TypeAlias
 from bot.services.access import find_model, index_by_chat, link_accounts
 from bot.settings import Settings
 from bot.store.groups import Group
+from bot.store.names import NamesByUser
 from model.artifacts.artifact import Artifact, Card
 from model.artifacts.registry import Registry, describe_group_folder
 from model.chat.names import make_printable
+from model.chat.person import Person
 from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity, read_propensity
@@ -48,8 +50,9 @@ def make_loader(settings: Settings) -> OpenSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class CurrentModel:
-    """The current version of a folder of models; its roster contains the bot's own id.
+    """The current version of a folder of models.
 
+    Its roster contains the bot's own id, and the names that Telegram has shown since the training.
     Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent
     newer decisions to this bot; `bot/services/access.py` combines both. `propensity` predicts who
     would join in unprompted; older versions have none.
@@ -232,6 +235,12 @@ class ModelHolder:
         if change and not (change.refused and change.refused == before):
             await report(change)
 
+    def add_names(self, shown: NamesByUser) -> None:
+        """Add the names that Telegram has shown for people to the roster in use."""
+        roster = self.current.roster.with_shown_names(shown)
+        if roster is not self.current.roster:
+            self._current = replace(self.current, roster=roster)
+
     def close(self) -> None:
         """Unload the version."""
         if self._current:
@@ -276,8 +285,10 @@ class ModelSet:
         self._by_chat: dict[int, ModelHolder] = {}
         self.linked_accounts: Mapping[int, frozenset[int]] = {}
         """All accounts of a person by each of them, if any roster knows more than one."""
+        self.names: NamesByUser = {}
+        """The names that Telegram has shown for people since the models were trained."""
         self.on_switch: list[Callable[[], object]] = []
-        """Called right after a model has changed."""
+        """Called right after a model or a roster has changed."""
         self._next_folder = 0  # of those that are checked in turns
         self._is_loaded = False  # all models were opened once
 
@@ -316,6 +327,24 @@ class ModelSet:
         """Return the model that serves a chat."""
         return find_model(self._by_chat, chat_id, groups) or self.default
 
+    def find_people(self, user_id: int) -> list[Person]:
+        """Return the entries for a user in the rosters of all models."""
+        people = (one.current.roster.find_by_id(user_id) for one in self.usable)
+        return [person for person in people if person]
+
+    def is_new_name(self, user_id: int, name: str) -> bool:
+        """Whether a user is in a roster, and this is not the name that is known as the latest."""
+        last = self.names.get(user_id, ())[-1:]
+        return any(
+            name not in (last or {person.name, *person.names, *person.aliases})
+            for person in self.find_people(user_id)
+        )
+
+    def use_names(self, shown: NamesByUser) -> None:
+        """Add names that Telegram has shown for people to the rosters of all models."""
+        self.names = shown
+        self._index()
+
     async def _check_groups(self, report: Report, *, with_weights: bool = True) -> None:
         folders = await asyncio.to_thread(self.default.registry.group_folders)
         gone = self._groups.keys() - folders.keys()
@@ -338,9 +367,11 @@ class ModelSet:
             await self._groups[name].check_and_report(report, with_weights=with_weights)
 
     def _index(self) -> None:
-        """Find out which model serves which chat, and who has several accounts."""
+        """Find out which model serves which chat, and who has several accounts or other names."""
         if not self._is_loaded:
             return
+        for one in self.usable:
+            one.add_names(self.names)
         self._by_chat = index_by_chat((one.current.card, one) for one in self.usable[1:])
         self.linked_accounts = link_accounts(one.current.roster for one in self.usable)
         for call in self.on_switch:

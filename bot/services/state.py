@@ -65,7 +65,7 @@ class BotState:
         self.queue = self.store.inbox.queue = LocalQueue(self.store.inbox)
 
     async def open(self) -> None:
-        """Load the current models, the groups and the decisions."""
+        """Load the current models, the groups, the decisions and people's names."""
         self.models.on_switch.append(self._access.clear)
         await self.models.load()
         await self.reload()
@@ -74,11 +74,12 @@ class BotState:
         self.is_current.set()
 
     async def reload(self) -> None:
-        """Load the groups and the decisions."""
+        """Load the groups, the decisions and people's names."""
         async with self.loading:
             self.groups = await self.store.groups.all()
             self._later = find_later_ids(self.groups)
             self.decisions = await self.store.decisions.all()
+            self.models.use_names(await self.store.names.all())
             self._access.clear()
 
     @property
@@ -108,6 +109,23 @@ class BotState:
             self.decisions = await self.store.decisions.all()
             self._access.clear()
 
+    async def load_names(self) -> None:
+        """Load the names that Telegram showed for people."""
+        async with self.loading:
+            self.models.use_names(await self.store.names.all())
+
+    async def delete_strangers_names(self) -> None:
+        """Delete the names of people who are no longer in the roster of any model.
+
+        A model that cannot be used now may have them in its roster, so nothing is deleted then.
+        """
+        if not all(one.has_model for one in self.models.group_holders):
+            return
+        gone = [number for number in self.models.names if not self.models.find_people(number)]
+        if gone:
+            await self.store.names.delete(gone)
+            await self.load_names()
+
     async def may_still_imitate(self, chat_id: int, person_id: int) -> bool:
         """Whether the person in whose voice something is sent still agrees."""
         if self.is_shared:
@@ -130,6 +148,8 @@ class BotState:
             await self._load_group(number)
         elif kind == "decision":
             await self._load_decisions()
+        elif kind == "names":
+            await self.load_names()
         else:
             for stop in self.turn_stoppers:
                 stop(number)

@@ -7,6 +7,7 @@ from bot.store.erasure import Eraser
 from bot.store.groups import Decisions, Groups
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Reactions, Stickers
+from bot.store.names import Names
 from bot.store.outbox import Outbox
 from bot.store.quizzes import Quizzes
 from bot.store.vacuum import Vacuum
@@ -22,6 +23,7 @@ class Store:
     outbox: Outbox
     groups: Groups
     decisions: Decisions
+    names: Names
     reactions: Reactions
     stickers: Stickers
     quizzes: Quizzes
@@ -38,6 +40,7 @@ class Store:
             Outbox(database),
             Groups(database),
             Decisions(database),
+            Names(database),
             Reactions(database),
             Stickers(database),
             Quizzes(database),

@@ -21,7 +21,7 @@ from bot.store.database import (
     read_version,
     upgrade_database,
 )
-from bot.store.tables import metadata
+from bot.store.tables import WrittenText, metadata
 
 _ROWS = 1_000  # of a transaction
 
@@ -89,7 +89,7 @@ def _keys(connection: Connection, table: Table) -> list[ColumnElement[Any]]:
     """Return a table's primary key; texts have the same order in both databases, by code point."""
     is_on_server = connection.dialect.name == POSTGRES
     return [
-        key.collate("C") if is_on_server and isinstance(key.type, Text) else key
+        key.collate("C") if is_on_server and isinstance(key.type, Text | WrittenText) else key
         for key in table.primary_key
     ]
 

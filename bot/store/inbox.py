@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from bot.store.database import (
     read_version,
 )
 from bot.store.messages import Sticker, find_forgotten, message_insert, sticker_insert
+from bot.store.names import save_names
 from bot.store.tables import inbox
 from bot.store.update_queue import UpdateQueue
 from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
@@ -45,11 +46,15 @@ Three is too few: in a test with 1,000 random kills, one of 5,000 commands was h
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The parts of an update that are stored: a message, when it was edited, and its sticker."""
+    """The parts of an update that are stored: a message, when it was edited, and its sticker.
+
+    `names` are people's new names by user id.
+    """
 
     message: Message | None
     edited_at: datetime | None = None
     sticker: Sticker | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,7 @@ class Inbox:
     async def begin(
         self, update_id: int, received: Received | None = None, stages_before: int = 0
     ) -> bool:
-        """Record that an update starts, and store its message; return False if it is not waiting.
+        """Record that an update starts, and store its parts; return False if it is not waiting.
 
         `stages_before` is the number of earlier stages. If the update was started more often than
         that plus one, an earlier attempt did not end.
@@ -203,6 +208,8 @@ class Inbox:
                 connection.execute(message_insert(received.message, received.edited_at))
             if tries and received and received.sticker:
                 connection.execute(sticker_insert(received.sticker))
+            if tries and received and received.names:
+                save_names(connection, received.names)
             return tries or 0
 
         tries = await self._database.write(write)

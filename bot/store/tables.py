@@ -187,6 +187,15 @@ decisions = Table(
 )
 """Each /optin and /optout; see `bot.store.groups.StoredDecision`."""
 
+names = Table(
+    "names",
+    metadata,
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", WrittenText, primary_key=True),
+    Column("shown_at", UtcDateTime, nullable=False),
+)
+"""The names that Telegram showed for people of the models' rosters, and when each was new."""
+
 forgotten = Table(
     "forgotten",
     metadata,

@@ -261,6 +261,8 @@ PT = Wording(
         "• quem enviou /optin ou /optout, quando e em que grupo, os ids das mensagens esquecidas, "
         "as reações ao que eu disse, as respostas em /guess, que stickers um grupo usa mas não "
         "quem os enviou, em que grupos estou e as definições deles\n"
+        "• os nomes que o Telegram mostra das pessoas com quem fui treinado, mesmo depois de "
+        "/forget all, porque só servem para reconhecer de quem são as palavras que outros copiaram\n"
         "• mensagens que não consegui tratar, de qualquer chat, durante dois dias no máximo\n"
         "Não guardo mensagens de outros chats, nem outras mensagens privadas, nem o texto que uma "
         "mensagem cita.\n\n"

@@ -54,6 +54,19 @@ def message_of(message: telegram.Message) -> Message | None:
     )
 
 
+def names_in(update: telegram.Update) -> dict[int, str]:
+    """Return the names that an update shows, by id: its sender's, and those of quoted authors."""
+    shown: list[object] = [update.effective_sender]
+    if message := update.effective_message:
+        replied, other = message.reply_to_message, message.external_reply
+        shown.append(replied and (replied.sender_chat or replied.from_user))
+        origins = message.forward_origin, other and other.origin
+        shown += [one.sender_user for one in origins if isinstance(one, telegram.MessageOriginUser)]
+    people = {one.id: one.full_name for one in shown if isinstance(one, telegram.User)}
+    chats = {one.id: one.effective_name for one in shown if isinstance(one, telegram.Chat)}
+    return {number: name for number, name in (people | chats).items() if name}
+
+
 def topic_of(message: telegram.Message) -> int | None:
     """Return the topic of a message; a thread of replies is not a topic."""
     return message.message_thread_id if message.is_topic_message else None

@@ -48,6 +48,7 @@ def downgrade() -> None:
         "replies",
         "inbox",
         "decisions",
+        "names",
         "groups",
         "stickers",
         "forgotten",
@@ -182,6 +183,12 @@ def _create_groups() -> None:
         sa.Column("update_id", sa.BigInteger),
     )
     op.create_index("decisions_by_user", "decisions", ["user_id", "update_id"], unique=True)
+    op.create_table(
+        "names",
+        sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("shown_at", sa.DateTime, nullable=False),
+    )
 
 
 def _create_quizzes() -> None:

@@ -1,6 +1,6 @@
 """A person of a chat: names, ids, and what they and the admin decided."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, get_args
@@ -88,6 +88,12 @@ class Person:
     def with_names(self, names: Iterable[str]) -> "Person":
         """Return this person with further names that Telegram showed."""
         return replace(self, names=tuple(dict.fromkeys((*self.names, *names))))
+
+    def with_shown_names(self, shown: Mapping[int, Iterable[str]]) -> "Person":
+        """Return this person with the names that Telegram showed for their ids, latest last."""
+        names = list(dict.fromkeys(name for number in self.ids for name in shown.get(number, ())))
+        earlier = (name for name in self.names if name not in names)
+        return replace(self, names=(*earlier, *names))
 
     @property
     def is_only_quiet(self) -> bool:

@@ -115,6 +115,13 @@ class Roster:
         """Return this roster with another id of our own bot."""
         return replace(self, understudies=self.understudies | {bot_id})
 
+    def with_shown_names(self, shown: Mapping[int, Iterable[str]]) -> "Roster":
+        """Return this roster with the names that Telegram showed for each id, latest last."""
+        if self._by_id.keys().isdisjoint(shown):
+            return self
+        people = tuple(person.with_shown_names(shown) for person in self.people)
+        return self if people == self.people else replace(self, people=people)
+
     def speaker_name(self, author_id: int, full_name: str | None) -> str:
         """Return an author's name in prompts: a friend's name, or a stranger's first name."""
         if person := self.find_by_id(author_id):

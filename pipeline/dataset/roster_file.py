@@ -144,10 +144,7 @@ def match_authors(roster: Roster, authors: Iterable[Author]) -> Roster:
     for author in authors:
         if author.by_name and author.names and not _is_in_roster(author, roster):
             ids.setdefault(fold(author.names[-1]), []).append(author.author_id)
-    people = [
-        person.with_names(name for number in person.ids for name in shown.get(number, ()))
-        for person in roster.people
-    ]
+    people = list(roster.with_shown_names(shown).people)
     for number, person in sorted(enumerate(people), key=lambda item: item[1].learn != "no"):
         own = {fold(name) for name in (person.name, *person.names, *person.aliases)}
         found = [one for name in own for one in ids.pop(name, ())]

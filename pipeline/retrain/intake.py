@@ -197,6 +197,11 @@ def update_history(
         [export.with_name(ROSTER_FILE) for export in sources.exports],
         current.artifact.card.roster if current.artifact else None,
         request.min_messages,
+        [
+            name
+            for notes in sorted(sources.dumps, key=lambda one: one.written_at)
+            for name in notes.names
+        ],
     )
     withhold_text(merged, people.roster)
     removed_pairs = _read_removed_pairs(request.root, current, merged)

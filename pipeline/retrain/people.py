@@ -3,7 +3,7 @@
 import re
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +79,7 @@ def read_dump_notes(file: Path) -> DumpNotes | None:
             written_at=written_at.astimezone(UTC),
             decisions=tuple(replace(one, chat_id=chat_id) for one in told),
             forgotten=tuple(map(id_from_json, value["forgotten"])),
+            names=tuple((id_from_json(one), str(name)) for one, name in value.get("names", ())),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ExportError(
@@ -93,11 +94,13 @@ def update_people(
     beside: Sequence[Path],
     trained: Roster | None,
     min_messages: int,
+    names: Iterable[tuple[int, str]] = (),
 ) -> People:
     """Return the people of a chat; create the roster file, or add new people to it.
 
     Without a file, the roster is the one that the current model was `trained` with, the first
     existing file of `beside`, or everyone who wrote. The ledger records who is excluded.
+    `names` are those that dumps show for user ids, the latest last.
 
     Raises:
         RosterError: A roster is invalid.
@@ -125,6 +128,10 @@ def update_people(
         )
         add_people(file, newcomers, _write_questions(newcomers, authors))
         written = replace(existing, people=(*existing.people, *newcomers), bots=found.bots)
+    shown: dict[int, list[str]] = {}
+    for number, name in names:
+        shown.setdefault(number, []).append(name)
+    written = written.with_shown_names(shown)
     ledger = merged.ledger
     decided = mark_quiet(apply_to_training(written, ledger.facts), authors, min_messages)
     people = keep_refusals(written.people, ledger.people)

@@ -22,13 +22,14 @@ The bot and the account that exports number a basic group's messages differently
 
 @dataclass(frozen=True, slots=True)
 class DumpNotes:
-    """The decisions and the ids of forgotten messages in a dump of one chat."""
+    """The decisions, the ids of forgotten messages and people's names in a dump of one chat."""
 
     file: Path
     chat_id: int
     written_at: datetime
     decisions: tuple[Decision, ...] = ()
     forgotten: tuple[int, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,20 @@ async def test_how_a_line_was_made_is_known(store):
     assert await store.outbox.count("sent") == 1
 
 
+async def test_a_persons_names_are_stored_with_the_update_the_latest_last(store):
+    await store.inbox.store([{"update_id": number} for number in range(1, 5)])
+    for number, name in enumerate(("b", "A", "\0ü 😀", "b"), 1):
+        assert await store.inbox.begin(number, Received(None, names={7: name, 8: "x"}))
+    await store.inbox.end(4)
+    assert not await store.inbox.begin(4, Received(None, names={9: "y"}))
+
+    found = await store.names.all()
+    await store.names.delete([7])
+
+    assert [name.replace("\0", "") for name in found[7]] == ["A", "ü 😀", "b"]
+    assert await store.names.all() == {8: ["x"]}
+
+
 async def test_groups_and_decisions(store):
     group = Group(CHAT, "Friends \0", allowed=frozenset({-7, -6}), chatty=30, quiet_until=AT)
     await store.groups.save(Group(CHAT))

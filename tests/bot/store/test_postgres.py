@@ -1,6 +1,7 @@
 """What only PostgreSQL has: its server, its lock, its errors, and the copy from an SQLite file."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -23,6 +24,7 @@ from bot.store.database import (
     upgrade_database,
 )
 from bot.store.groups import StoredDecision
+from bot.store.names import save_names
 from bot.store.tables import decisions, messages, metadata, server_metadata, stickers
 from tests.bot.store.test_both_databases import AT, CHAT, said, speak
 
@@ -140,6 +142,8 @@ async def fill(url):
             for one in ("b", "A", "é", "_", "a")
         ]
         await database.write(lambda one: one.execute(insert(stickers), rows))
+        for name in ("b", "A", "é", "_", "a"):
+            await database.write(partial(save_names, shown={7: name}))
 
 
 async def rows_of(url):

@@ -13,7 +13,7 @@ def decision(user, said, hours=0):
     return {"user_id": user, "decision": said, "at": (NOON + timedelta(hours=hours)).isoformat()}
 
 
-def dump(*messages, decisions=(), forgotten=(), hours=1_000, **more):
+def dump(*messages, decisions=(), forgotten=(), names=None, hours=1_000, **more):
     """Return a dump of this chat, written so many hours after noon."""
     whole = chat(*messages, **more)
     whole["understudy"] = {
@@ -22,6 +22,8 @@ def dump(*messages, decisions=(), forgotten=(), hours=1_000, **more):
         "decisions": list(decisions),
         "forgotten": list(forgotten),
     }
+    if names is not None:
+        whole["understudy"]["names"] = names
     return whole
 
 

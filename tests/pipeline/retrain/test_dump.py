@@ -14,7 +14,12 @@ from tests.pipeline.retrain.dumps import decision, dump
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_a_dump_is_told_and_read_in_any_layout(tmp_path, layout):
-    value = dump(entry(1, 1, "hello"), decisions=[decision(2, "optout", 5)], forgotten=[3, 4])
+    value = dump(
+        entry(1, 1, "hello"),
+        decisions=[decision(2, "optout", 5)],
+        forgotten=[3, 4],
+        names=[[2, "Bea"], [2, "Bia"]],
+    )
     file = write(tmp_path, layout(value))
 
     notes = read_dump_notes(file)
@@ -23,6 +28,11 @@ def test_a_dump_is_told_and_read_in_any_layout(tmp_path, layout):
     assert notes.written_at == NOON + timedelta(hours=1_000)
     assert notes.decisions == (Decision(2, "optout", NOON + timedelta(hours=5), notes.chat_id),)
     assert notes.forgotten == (3, 4)
+    assert notes.names == ((2, "Bea"), (2, "Bia"))
+
+
+def test_a_dump_without_names_is_read(tmp_path):
+    assert read_dump_notes(write(tmp_path, dump(entry(1, 1, "hello")))).names == ()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -56,6 +66,9 @@ def test_an_export_that_speaks_of_an_understudy_is_no_dump(tmp_path, words):
         {"written_at": "9999-12-31T23:59:59-14:00"},
         {"forgotten": None},
         {"forgotten": ["4"]},
+        {"names": [[2]]},
+        {"names": [["2", "Bea"]]},
+        {"names": 5},
         {"chat_id": True},
     ],
 )

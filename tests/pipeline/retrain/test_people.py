@@ -150,3 +150,28 @@ def test_an_excluded_person_who_writes_like_our_bot_stays_excluded(running):
     data = load_dataset(running.trained[-1][0].folder)
     lines = [line for pair in (*data.train, *data.validation, *data.test) for line in pair.context]
     assert not any("zanzibar" in line for line in lines)
+
+
+@pytest.mark.parametrize("has_file", [True, False], ids=["a roster file", "none"])
+def test_a_name_that_only_the_bot_was_shown_belongs_to_its_person(running, has_file):
+    third = VOICES.format(3).replace('imitate = "yes"', 'learn = "no"')
+    file = running.root / "roster.toml"
+    file.write_text("".join(map(VOICES.format, (1, 2))) + third)
+    running.run(dump())
+    if not has_file:
+        file.unlink()
+    copied = [entry(9_000 + n, 1, f"Newname: zanzibar {n}", 450_000 + 60 * n) for n in range(9)]
+
+    hers = entry(8_999, 3, "hello", 449_000)
+    running.run(chat(*NEW, hers, *copied), dump(names=[[3, "Newname"]]))
+
+    data = load_dataset(running.trained[-1][0].folder)
+    lines = [
+        line
+        for pair in (*data.train, *data.validation, *data.test)
+        for line in (*pair.context, *pair.target)
+    ]
+    assert lines
+    assert not any("zanzibar" in line for line in lines)
+    person = running.registry.open("2").card.roster.find_by_id(3)
+    assert (person.learn, person.names[-1]) == ("no", "Newname")

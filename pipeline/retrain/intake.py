@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Artifact, LearnedChat
 from model.artifacts.consent import read_imported
-from model.artifacts.registry import GROUPS, Registry, receipt_path
+from model.artifacts.registry import GROUPS, Registry, list_receipts
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError, UnderstudyError
@@ -110,7 +110,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     try:
         if name := registry.current:
             found = registry.open(name)
-            if found.card.public and not receipt_path(registry.root, name).is_file():
+            if found.card.public and name not in list_receipts(registry.root):
                 found = None
     except ArtifactError as error:
         problem = str(error)

@@ -15,7 +15,8 @@ from bot.transport.polling import (
     ALLOWED_UPDATES,
 )
 from model.artifacts.artifact import Artifact, save_card
-from model.artifacts.registry import Registry, receipt_path
+from model.artifacts.database import write_database
+from model.artifacts.registry import Registry
 from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Roster
 from model.errors import ArtifactError
@@ -260,9 +261,8 @@ async def test_an_unreadable_receipt_does_not_end_the_watch(
     async with reloading():
         for number in (2, 3):
             newer = version(number)
-            file = receipt_path(registry.root, newer)
-            file.parent.mkdir(parents=True)
-            file.write_text(receipt)
+            with write_database(registry.root) as database:
+                database.execute("INSERT INTO receipts VALUES (?, ?)", (newer, receipt))
             registry.promote(newer)
             await told(stage, f"I now use version {newer}")
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from model.artifacts.artifact import LearnedChat
+from model.artifacts.registry import list_receipts
 from model.chat.person import Person
 from model.chat.roster import Roster
 from model.errors import ArtifactError, BaseError, DatasetError, TrainingError
 from pipeline.evaluation.evaluate import GATE
 from pipeline.versions.erasure import list_datasets
+from pipeline.versions.receipt import show_receipt
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played
@@ -52,7 +54,7 @@ def test_a_reason_forces_it_and_is_recorded(running):
 
     assert result.promoted
     assert running.receipt(2)["forced"] == "a year has passed"
-    assert "a year has passed" in result.receipt.read_text("utf-8")
+    assert "a year has passed" in running.page(result)
 
 
 def test_a_first_version_that_tells_secrets_does_not_serve(runner):
@@ -80,14 +82,14 @@ def test_only_so_many_versions_stay_and_what_only_they_needed_goes(running):
 
     assert [name[:4] for name in running.registry.names] == ["0003", "0004"]
     assert len(list(list_datasets(running.root))) == 2
-    assert len(list((running.root / "receipts").iterdir())) == 4
+    assert len(list_receipts(running.root)) == 4
 
 
 def test_the_receipt_says_all_and_no_word_of_a_message(running):
     running.run(chat(*NEW), dump(decisions=[decision(2, "optout", 5)], forgotten=[3]))
 
     told = running.receipt(2)
-    page = (running.root / "receipts" / running.registry.names[1] / "receipt.txt").read_text()
+    page = show_receipt(running.root, running.registry.names[1])
     assert [(one["kind"], one["messages"]) for one in told["files"]] == [
         ("export", 540), ("dump", 0),
     ]  # fmt: skip
@@ -112,7 +114,7 @@ def test_the_bots_own_lines_do_not_count_as_forgotten_messages(running):
 
     told = running.receipt(3)
     assert (told["forgotten"], told["forgotten_ids"]) == (3, 10)
-    page = result.receipt.read_text("utf-8")
+    page = running.page(result)
     assert "forgotten at their authors' request: 3 messages" in page
     assert "7 more forgotten ids" in page
 
@@ -156,7 +158,7 @@ def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(runn
 
     assert not result.promoted
     assert re.search("0001-.* cannot be evaluated: it is damaged", result.message)
-    assert "cannot be evaluated: it is damaged" in " ".join(result.receipt.read_text().split())
+    assert "cannot be evaluated: it is damaged" in running.page(result)
     assert result.version in running.registry.names
     assert (running.receipt(2)["compared_with"], len(running.receipt(2)["scores"])) == (None, 6)
 
@@ -169,7 +171,7 @@ def test_a_new_version_that_cannot_be_evaluated_waits_and_is_not_lost(running):
     assert not result.promoted
     assert "it cannot be evaluated: nobody may be imitated" in result.message
     assert "Its surprise at" in running.shown.getvalue()
-    assert "it cannot be evaluated: nobody may be imitated" in result.receipt.read_text()
+    assert "it cannot be evaluated: nobody may be imitated" in running.page(result)
     assert result.version in running.registry.names
 
 
@@ -197,7 +199,7 @@ class TestCurrentVersionWithoutWeights:
 
         assert not result.promoted
         assert f"understudy models promote {result.version[:4]} " in result.message
-        page = " ".join(result.receipt.read_text("utf-8").split())
+        page = running.page(result)
         assert "with --with-weights to promote the new version by hand: understudy mod" in page
         assert running.receipt(2)["compared_with"] is None
         assert [name for name, *_ in running.judged] == [result.version]
@@ -234,7 +236,7 @@ class TestWithdrawnWords:
         stays = f"{current} has learned words of Friend 2, who withdrew"
         assert current.startswith("0001-")
         assert f"{stays}, and stays in use; to promote 0002 by hand: under" in result.message
-        page = " ".join(result.receipt.read_text("utf-8").split())
+        page = running.page(result)
         assert f"{stays}; it stays in use to promote the new version by hand: understudy" in page
 
     def test_are_replaced_if_chance_may_explain_that_the_new_version_is_worse(
@@ -247,7 +249,7 @@ class TestWithdrawnWords:
 
         assert result.promoted
         assert "understudy models purge --person 'Friend 2' --models" in result.message
-        assert "who withdrew; it is replaced" in " ".join(result.receipt.read_text().split())
+        assert "who withdrew; it is replaced" in running.page(result)
 
     def test_are_replaced_although_the_versions_cannot_be_compared(self, running, retrain):
         running.cards[1] = BaseError("it is damaged")

@@ -5,12 +5,14 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import list_receipts
 from model.chat.person import Person
 from model.chat.roster import Roster
 from model.errors import ArtifactError, BaseError, DatasetError, TrainingError
+from pipeline.cli.main import app
 from pipeline.evaluation.evaluate import GATE
 from pipeline.versions.erasure import list_datasets
 from pipeline.versions.receipt import show_receipt
@@ -283,3 +285,29 @@ def test_a_current_version_of_another_prompt_is_replaced(running):
     assert result.promoted
     assert running.receipt(2)["compared_with"] is None
     assert "without a comparison" in " ".join(running.shown.getvalue().split())
+
+
+def test_a_receipt_is_printed_for_80_columns_also_when_its_version_is_gone(running):
+    result = running.run(chat(*NEW), no_live_bot=True)
+    version = running.registry.names[0]
+    running.registry.remove(version)
+    options = ["--receipt", "--models", str(running.root)]
+
+    terminal = CliRunner(env={"COLUMNS": "80"})
+    pages = [
+        terminal.invoke(app, ["models", "show", number, *options]).stdout for number in ("1", "2")
+    ]
+
+    assert result.receipt == f"understudy models show 0002 --receipt --models {running.root}"
+    assert pages == [f"{show_receipt(running.root, name)}\n" for name in (version, result.version)]
+    assert pages[0].startswith(f"{version}, trained on ")
+    assert max(len(line) for page in pages for line in page.splitlines()) <= 80
+
+
+def test_a_version_without_a_receipt_says_so(running, tmp_path):
+    running.registry.add(make(tmp_path / "hand"))
+    command = ["models", "show", "2", "--receipt", "--models", str(running.root)]
+
+    refused = CliRunner().invoke(app, command)
+
+    assert "has no receipt: only `understudy retrain` writes" in str(refused.exception)

@@ -285,3 +285,13 @@ def test_no_text_of_an_imported_model_can_command_the_terminal(call, registry, t
         assert "forged" in text
         assert not any(line.lstrip().startswith("forged") for line in text.splitlines())
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(text)
+
+
+def test_versions_can_be_managed_while_a_retraining_runs(call, registry, tmp_path):
+    second = registry.add(make(tmp_path / "other", words="2"))
+
+    with registry.locked():
+        assert second in call("promote", "2")
+        call("rollback")
+        assert second in call("list")
+        assert call("remove", "2") == f"{second} is deleted.\n"

@@ -133,7 +133,8 @@ async def report_model_change(bot: Client, state: BotState, change: ModelChange)
     The language is that of their last message since the bot started, otherwise English.
     """
     for admin in state.settings.admins:
-        text = describe_with_folder(change, state.admin_texts.get(admin, EN))
+        texts = state.admin_texts.get(admin, EN)
+        text = await asyncio.to_thread(describe_with_folder, change, texts)
         with suppress(TelegramError):  # the admin has never written to the bot
             await bot.send_message(admin, truncate(text))
 

@@ -1,7 +1,6 @@
 """Handle `/status`, `/model` and `/rollback`, and report when the model version changes."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,9 +14,9 @@ from bot.services.model_holder import ModelChange
 from bot.store.groups import Group
 from bot.texts.wording import Wording
 from model.artifacts.artifact import Artifact
-from model.artifacts.registry import describe_group_folder, receipt_path
+from model.artifacts.registry import describe_group_folder, read_receipt_json
 from model.chat.names import make_printable_name
-from model.errors import UnderstudyError
+from model.errors import ArtifactError, UnderstudyError
 
 MAX_LISTED_IDS = 5
 
@@ -178,7 +177,7 @@ async def show_model(message: Message, context: Context) -> str:
     return texts.model_version.format(
         version=model.version,
         base=model.card.base,
-        facts=_training_end(model.artifact, texts),
+        facts=await asyncio.to_thread(_training_end, model.artifact, texts),
         others=", ".join(name for name in names if name != model.version) or "–",
     )
 
@@ -198,7 +197,9 @@ async def roll_back(message: Message, context: Context) -> str:
     if change is None:
         is_other = artifact.path != before.path  # the background job was first
         change = ModelChange(artifact, before=before if is_other else None)
-    return describe_model_change(change, context.texts, with_scores=with_scores)
+    return await asyncio.to_thread(
+        describe_model_change, change, context.texts, with_scores=with_scores
+    )
 
 
 def describe_model_change(change: ModelChange, texts: Wording, *, with_scores: bool = True) -> str:
@@ -266,9 +267,8 @@ def _compare_scores(before: Artifact, now: Artifact, texts: Wording) -> str:
 
 
 def _read_receipt(artifact: Artifact) -> Mapping[str, Any]:
-    path = receipt_path(artifact.path.parents[1], artifact.path.name)
+    """Return a version's receipt, {} if it has none; may wait for a retraining's transaction."""
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, RecursionError, ValueError):
+        return read_receipt_json(artifact.path.parents[1], artifact.path.name)
+    except ArtifactError:
         return {}
-    return value if isinstance(value, dict) else {}

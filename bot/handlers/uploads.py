@@ -29,7 +29,7 @@ FOLDER, EXPORT, DOWNLOAD = "incoming", "result.json", "arriving"
 MAX_BYTES = 200 * 2**20
 STOP_SECONDS = 1.5
 """Seconds that a retraining has to exit when the bot stops; then it is killed."""
-RECEIPT = "receipt:"
+HINTS = ("Receipt:", "Next:")  # lines of `understudy retrain` for its user
 """Prefix of the last line that `understudy retrain` prints, which is a path on this machine."""
 
 _CHUNK = 2**20
@@ -220,6 +220,6 @@ async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
 
 
 def _last_line(output: bytes) -> str:
-    """Return the last line of a command's output that is not the receipt's path."""
+    """Return the last line of a command's output that is not a hint for a terminal."""
     lines = output.decode("utf-8", "replace").strip().splitlines()
-    return next((line for line in reversed(lines) if not line.startswith(RECEIPT)), "")
+    return next((line for line in reversed(lines) if not line.startswith(HINTS)), "")

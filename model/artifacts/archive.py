@@ -7,7 +7,6 @@ import re
 import shutil
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,7 +29,7 @@ from model.artifacts.registry import Registry
 from model.chat.names import make_json_printable, make_printable
 from model.chat.roster import merge_stricter, remove_decisions
 from model.errors import ArtifactError, describe_error
-from model.files import PRIVATE_FILE, locked, make_folder, temporary_folder
+from model.files import PRIVATE_FILE, make_folder, temporary_folder
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights/"
@@ -48,7 +47,6 @@ _COMPRESSION = 1  # saves 15 % of int8 and 20 % of bf16 weights, at 25 MB/s; lev
 _MAX_MANIFEST = 1 << 20  # bytes
 _MAX_RATIO = 100  # a vocabulary shrinks to a quarter; a higher ratio than this is a zip bomb
 _ZIP64_SIZE = (1 << 31) - 1  # a larger file needs zip64
-_INCOMING = ".import-"
 
 OnBytes: TypeAlias = Callable[[int], None]
 """Called with the number of bytes that were processed since the last call."""
@@ -315,24 +313,21 @@ def import_artifact(registry: Registry, source: str, fill: Callable[[Path], None
     Raises:
         ArtifactError: This version of the program cannot use it.
     """
-    with locked(registry.root / "import.lock", wait=True):
-        for stale in registry.root.glob(f"{_INCOMING}*"):  # of an import that was killed
-            shutil.rmtree(stale)
-        with tempfile.TemporaryDirectory(dir=registry.root, prefix=_INCOMING) as temporary:
-            folder = make_folder(Path(temporary) / "artifact")
-            fill(folder)
-            try:
-                roster = load_artifact(folder).card.roster
-            except ArtifactError as error:
-                raise ArtifactError(str(error).replace(str(folder), source)) from error
-            store_imported(registry.root, roster, source)
-            roster = remove_decisions(roster)
-            if twin := _find_same_version(registry, folder):
-                existing = load_artifact(registry.root / "versions" / twin).card.roster
-                registry.change_roster(twin, merge_stricter(existing, roster))
-                return ImportResult(twin, is_new=False)
-            save_roster(roster, folder)
-            return ImportResult(registry.add(folder))
+    with temporary_folder(make_folder(registry.root), "import") as temporary:
+        folder = make_folder(temporary / "artifact")
+        fill(folder)
+        try:
+            roster = load_artifact(folder).card.roster
+        except ArtifactError as error:
+            raise ArtifactError(str(error).replace(str(folder), source)) from error
+        store_imported(registry.root, roster, source)
+        roster = remove_decisions(roster)
+        if twin := _find_same_version(registry, folder):
+            existing = load_artifact(registry.root / "versions" / twin).card.roster
+            registry.change_roster(twin, merge_stricter(existing, roster))
+            return ImportResult(twin, is_new=False)
+        save_roster(roster, folder)
+        return ImportResult(registry.add(folder))
 
 
 def _find_same_version(registry: Registry, folder: Path) -> str | None:

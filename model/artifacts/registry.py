@@ -1,19 +1,31 @@
 """Versions of a trained model: list, promote, roll back, remove."""
 
+import json
 import re
 import shlex
 import shutil
-import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
 
-from model.artifacts.artifact import Artifact, compute_content_hash, load_artifact, save_roster
+from model.artifacts.artifact import (
+    CARD,
+    ROSTER,
+    Artifact,
+    compute_content_hash,
+    load_artifact,
+    save_roster,
+)
 from model.artifacts.consent import read_facts
-from model.artifacts.database import stamp_database
+from model.artifacts.database import read_database, stamp_database, write_database
 from model.chat.names import make_printable
 from model.chat.permissions import apply_facts
 from model.chat.roster import Roster, apply_new_roster
-from model.errors import ArtifactError
+from model.errors import ArtifactError, TrainingError
 from model.files import locked, make_folder, make_private, write_text
 
 GROUPS = "groups"
@@ -21,16 +33,21 @@ GROUPS = "groups"
 DEFAULT_MODELS = Path("artifacts")
 """The folder of trained models unless --models names another."""
 NEW_PREFIX = ".new-"
-"""Prefix of a temporary folder in which a version is made."""
+"""Prefix of a temporary folder in which a training makes a version."""
 
+_REMOVED = ".gone-"  # before the name of a version that is being deleted
 _MAX_DIGITS = 10
-_REMOVED = ".gone-"
+_WATCHED = (CARD, ROSTER, "engine/model.bin")  # files of a version whose changes are noticed
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
 def is_version_name(name: str) -> bool:
     """Whether this is a possible name of a version."""
     return _NAME.fullmatch(name) is not None
+
+
+def _number(name: str) -> int:
+    return int(name.split("-", maxsplit=1)[0])
 
 
 def _models_option(root: Path) -> str:
@@ -45,12 +62,32 @@ def explain_no_model(root: Path) -> str:
     return f"there is no model in {root}: make one with {command}{demo}"
 
 
-def receipt_path(root: Path, version: str) -> Path:
-    """Return the path of a version's receipt, which need not exist.
+def read_receipt_json(root: Path, version: str) -> dict[str, Any]:
+    """Return a version's receipt, which remains when it is removed; {} if none can be read.
 
     A receipt names people. It is not in the version's folder, so that no export includes it.
+
+    Raises:
+        ArtifactError: The database is damaged.
     """
-    return root / "receipts" / version / "receipt.json"
+    with read_database(root) as database:
+        query = "SELECT content FROM receipts WHERE version = ?"
+        row = database.execute(query, (version,)).fetchone()
+    try:
+        value = json.loads(row[0]) if row else {}
+    except (RecursionError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def list_receipts(root: Path) -> frozenset[str]:
+    """Return the versions that have a receipt, removed ones too.
+
+    Raises:
+        ArtifactError: The database is damaged.
+    """
+    with read_database(root) as database:
+        return frozenset(name for (name,) in database.execute("SELECT version FROM receipts"))
 
 
 def _may_have_current(folder: Path) -> bool:
@@ -78,7 +115,9 @@ def describe_group_folder(name: str) -> str:
 class Registry:
     """The versions in one folder of models; the first `add` creates the folder.
 
-    The folder may contain others, `groups/NAME`, of groups that have models of their own.
+    Which versions there are, and which is current, is what the folder shows: it can be copied
+    without its database, which knows when they were added, promoted and removed. The folder may
+    contain others, `groups/NAME`, of groups that have models of their own.
     """
 
     root: Path
@@ -138,7 +177,7 @@ class Registry:
         folder = self.root / "versions"
         entries = folder.iterdir() if folder.is_dir() else ()
         found = [entry.name for entry in entries if is_version_name(entry.name)]
-        return sorted(found, key=lambda name: int(name.split("-")[0]))
+        return sorted(found, key=_number)
 
     @property
     def current(self) -> str | None:
@@ -159,20 +198,16 @@ class Registry:
         return name
 
     def fingerprint(self) -> str:
-        """Return a text that changes when the current version, its files or the consent change."""
+        """Return a text that changes with the current version, the database or the consent.
+
+        It also changes with the version's card, roster and weights, but with no other file of it.
+        """
         try:
-            name = (self.root / "current").read_text("utf-8", errors="replace").strip()
-        except OSError:
-            return ""
-        if not is_version_name(name):
-            return f"no version: {name!r}"
-        folder = self.root / "versions" / name
-        try:
-            found = sorted((str(path), path.stat()) for path in folder.rglob("*"))
-        except OSError:  # a file is being replaced
-            return name
-        stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
-        return "\n".join((name, *stamps, str(stamp_database(self.root))))
+            folder = self.root / "versions" / (self.current or "")
+            stamps = [(folder / file).stat().st_mtime_ns for file in _WATCHED]
+        except (ArtifactError, OSError) as error:
+            return str(error)
+        return f"{folder.name} {stamps} {stamp_database(self.root)}"
 
     def is_current(self, name: str) -> bool:
         """Whether this version is the current one; false if the file `current` is damaged."""
@@ -181,8 +216,10 @@ class Registry:
         except ArtifactError:
             return False
 
-    def find(self, version: str) -> str:
+    def find(self, version: str, removed: Iterable[str] = ()) -> str:
         """Return the full name of a version given as `current`, `7`, `0007` or its full name.
+
+        It may also be one of those in `removed`.
 
         Raises:
             ArtifactError: There is none.
@@ -193,11 +230,11 @@ class Registry:
             if not self.names:
                 raise ArtifactError(explain_no_model(self.root))
             raise ArtifactError(self.explain_no_current())
-        known = self.names
+        known = sorted({*self.names, *removed}, key=_number)
         if version in known:
             return version
         if version.isdecimal() and len(version) < _MAX_DIGITS:
-            numbered = [name for name in known if int(name.split("-")[0]) == int(version)]
+            numbered = [name for name in known if _number(name) == int(version)]
             if len(numbered) == 1:
                 return numbered[0]
             if numbered:
@@ -229,15 +266,33 @@ class Registry:
         """
         return self._apply_consent(self._load_verified(self.find(version)))
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the folder for a training, retraining or purge; delete what killed ones left.
+
+        Raises:
+            TrainingError: Another of them is running.
+        """
+        with locked(self.root / "lock", wait=False) as is_alone:
+            if not is_alone:
+                raise TrainingError(
+                    f"a training or retraining is running in {self.root}: wait until it ends"
+                )
+            for unfinished in self.root.glob(f"{NEW_PREFIX}*"):
+                shutil.rmtree(unfinished)
+            self._delete_removed()
+            yield
+
     def add(self, finished: Path) -> str:
         """Move a finished artifact on the same disk here as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
         make_private(finished)
         digest = compute_content_hash(finished)[:8]
-        with locked(self.root / "lock", wait=True):
-            taken = [*self.names, *self._read_names("removed")]  # no number is used twice
-            newest = max((int(name.split("-")[0]) for name in taken), default=0)
+        with write_database(self.root) as database:
+            recorded = (name for (name,) in database.execute("SELECT name FROM versions"))
+            newest = max(map(_number, [*self.names, *recorded]), default=0)  # none is used twice
             name = f"{newest + 1:04d}-{digest}"
+            database.execute("INSERT INTO versions VALUES (?, ?, NULL)", (name, _now()))
             finished.rename(versions / name)
         return name
 
@@ -247,12 +302,11 @@ class Registry:
         Raises:
             ArtifactError: There is none, its files have changed, or it was trained with canaries.
         """
-        self.find(version)  # if there is none, do not create the lock
-        with locked(self.root / "lock", wait=True):
-            name = self.find(version)
-            self._check_may_be_current(name)
+        name = self.find(version)
+        self._check_may_be_current(name)
+        with write_database(self.root) as database:
             if not self.is_current(name):
-                self._set_current([*self.promotions, name])
+                self._set_current(database, [*self._read_promotions(database), (name, _now())])
         return name
 
     def rollback(self) -> str:
@@ -263,16 +317,14 @@ class Registry:
                 canaries.
         """
         current = self.find("current")
-        with locked(self.root / "lock", wait=True):
-            earlier = [name for name in self.promotions if name in self.names]
-            while earlier and earlier[-1] == current:
-                earlier.pop()
-            if not earlier:
-                raise ArtifactError(
-                    f"no version was current before {current}: there is nothing to roll back to"
-                )
-            self._check_may_be_current(earlier[-1])
-            self._set_current(earlier)
+        earlier = [name for name in self.promotions if name in self.names and name != current]
+        if not earlier:
+            raise ArtifactError(
+                f"no version was current before {current}: there is nothing to roll back to"
+            )
+        self._check_may_be_current(earlier[-1])
+        with write_database(self.root) as database:
+            self._set_current(database, _cut(self._read_promotions(database), earlier[-1]))
         return earlier[-1]
 
     def remove(self, version: str) -> str:
@@ -281,29 +333,25 @@ class Registry:
         Raises:
             ArtifactError: There is none, or it is current.
         """
-        self.find(version)
-        with locked(self.root / "lock", wait=True):
-            name = self.find(version)
-            if self.is_current(name):
+        name = self.find(version)
+        with write_database(self.root) as database:  # its number stays in use after any kill
+            database.execute("INSERT OR IGNORE INTO versions VALUES (?, '', NULL)", (name,))
+        with write_database(self.root) as database:
+            if self.is_current(self.find(name)):
                 raise ArtifactError(
                     f"{name} is current: promote another one first with `{self._promote_command}`"
                 )
-            removed = "".join(f"{one}\n" for one in [*self._read_names("removed"), name])
-            write_text(self.root / "removed", removed)
-            self._delete_leftovers()
-            with tempfile.TemporaryDirectory(dir=self.root, prefix=_REMOVED) as temporary:
-                (self.root / "versions" / name).rename(Path(temporary) / name)
+            database.execute("UPDATE versions SET removed_at = ? WHERE name = ?", (_now(), name))
+            (self.root / "versions" / name).rename(self.root / f"{_REMOVED}{name}")
+        self._delete_removed()
         return name
 
-    def delete_leftovers(self) -> None:
-        """Delete the files of versions whose removal was killed."""
-        if self.root.is_dir():
-            with locked(self.root / "lock", wait=True):
-                self._delete_leftovers()
-
-    def _delete_leftovers(self) -> None:
-        for stale in self.root.glob(f"{_REMOVED}*"):
-            shutil.rmtree(stale)
+    def _delete_removed(self) -> None:
+        """Delete the files of removed versions, also of those whose removal was killed."""
+        if any(self.root.glob(f"{_REMOVED}*")):
+            with write_database(self.root):  # one process at a time
+                for folder in self.root.glob(f"{_REMOVED}*"):
+                    shutil.rmtree(folder)
 
     def change_roster(self, version: str, roster: Roster) -> str:
         """Give a version a newer roster, without training; return its name.
@@ -313,7 +361,7 @@ class Registry:
             RosterError: Somebody is missing, or has another name than in the weights.
         """
         name = self.find(version)
-        with locked(self.root / "lock", wait=True):
+        with write_database(self.root):  # one process at a time
             artifact = self._load(name)
             card = artifact.card
             save_roster(apply_new_roster(card.roster, roster, card.learned), artifact.path)
@@ -357,21 +405,41 @@ class Registry:
 
     @property
     def promotions(self) -> list[str]:
-        """Return the versions that have been current, oldest first, up to the current one.
+        """Return the versions that have been current, oldest first, up to the current one."""
+        with read_database(self.root) as database:
+            return [name for name, _ in self._read_promotions(database)]
 
-        A kill between writing `served` and `current` leaves an additional name, which is cut.
+    def _read_promotions(self, database: Connection) -> list[tuple[str, str]]:
+        """Return the versions that have been current, and since when, up to the current one.
+
+        The file `current` decides: it may have been copied here without the database, and a kill
+        before a commit leaves a database that does not know of it.
         """
-        names = self._read_names("served")
-        held = [number for number, name in enumerate(names) if self.is_current(name)]
-        return names[: held[-1] + 1] if held else names
-
-    def _set_current(self, promotions: list[str]) -> None:
-        """Write the versions that have been current, and make the last one current."""
-        write_text(self.root / "served", "".join(f"{name}\n" for name in promotions))
-        write_text(self.root / "current", f"{promotions[-1]}\n")
-
-    def _read_names(self, file: str) -> list[str]:
+        rows = database.execute("SELECT version, at FROM promotions ORDER BY place").fetchall()
         try:
-            return (self.root / file).read_text("utf-8", errors="replace").split()
-        except FileNotFoundError:
-            return []
+            current = self.current
+        except ArtifactError:
+            current = None
+        return _cut(rows, current) if current else rows
+
+    def _set_current(self, database: Connection, promotions: list[tuple[str, str]]) -> None:
+        """Store the versions that have been current, and make the last one current.
+
+        Raises:
+            ArtifactError: It was removed meanwhile.
+        """
+        name = self.find(promotions[-1][0])
+        database.execute("DELETE FROM promotions")
+        insert = "INSERT INTO promotions (version, at) VALUES (?, ?)"
+        database.executemany(insert, promotions)
+        write_text(self.root / "current", f"{name}\n")
+
+
+def _cut(promotions: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
+    """Return the promotions up to the last one of a version; add it if it is missing."""
+    places = [place for place, (name, _) in enumerate(promotions) if name == version]
+    return promotions[: places[-1] + 1] if places else [*promotions, (version, "")]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -18,7 +18,7 @@ from model.artifacts.registry import (
     Registry,
     describe_group_folder,
     explain_no_model,
-    receipt_path,
+    list_receipts,
 )
 from model.chat.names import make_printable, make_printable_name
 from model.chat.person import Person
@@ -29,6 +29,7 @@ from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_traini
 from pipeline.dataset.roster_file import read_roster
 from pipeline.terminal import format_models_option, format_purge, nats_note, step, table
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
+from pipeline.versions.receipt import show_receipt
 
 Public = Annotated[
     bool,
@@ -81,9 +82,18 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     _print_group_folders(registry)
 
 
-def show(version: Version = "current", models_dir: ModelsDir = MODELS) -> None:
+def show(
+    version: Version = "current",
+    receipt: Annotated[
+        bool, typer.Option("--receipt", help="Show how `retrain` made it, even if it was removed")
+    ] = False,
+    models_dir: ModelsDir = MODELS,
+) -> None:
     """Show a version's origin, voices and losses."""
     registry = Registry(models_dir)
+    if receipt:
+        print(show_receipt(models_dir, registry.find(version, list_receipts(models_dir))))
+        return
     artifact = registry.open(version)
     card, console = artifact.card, _console()
     is_current = registry.is_current(artifact.path.name)
@@ -224,7 +234,7 @@ def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
     """Delete a version that is not the current one."""
     registry = Registry(models_dir)
     name = remove_version(registry, version)
-    has_receipt = receipt_path(registry.root, name).is_file()
+    has_receipt = name in list_receipts(registry.root)
     print(f"{name} is deleted{'; its receipt is kept' if has_receipt else ''}.")
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Artifact, LearnedChat
-from model.artifacts.registry import GROUPS, Registry, receipt_path
+from model.artifacts.registry import GROUPS, Registry, list_receipts
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError, UnderstudyError
-from model.files import locked
 from pipeline.dataset.build import check_chat, check_damage
 from pipeline.dataset.review import read_removed
 from pipeline.dataset.roster_file import ROSTER_FILE
@@ -108,7 +107,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     try:
         if name := registry.current:
             found = registry.open(name)
-            if found.card.public and not receipt_path(registry.root, name).is_file():
+            if found.card.public and name not in list_receipts(registry.root):
                 found = None
     except ArtifactError as error:
         problem = str(error)
@@ -185,7 +184,6 @@ def update_history(
     Raises:
         ExportError: The exports are of different accounts, too much of a file is damaged, or the
             user did not confirm a shorter export.
-        TrainingError: A training is running, possibly on words that must be erased.
     """
     check_chat(merged.chat, merged.spool.count_author_clashes(merged.chat.chat_id))
     check_damage(merged.chat, skip_damaged=request.skip_damaged)
@@ -315,30 +313,24 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
     """Delete datasets and checkpoints with forgotten messages or words of people who withdrew.
 
     Checkpoints are deleted if there is anything to erase that was not erased before. Return a line
-    about what was erased and why, or "".
-
-    Raises:
-        TrainingError: A training is running, possibly on these words.
+    about what was erased and why, or "". No training is running, because this is a retraining.
     """
     withdrawn, before = merged.ledger.withdrawn, merged.history.ledger
     ids_before = {number for withdrawal in before.withdrawn for number in withdrawal.ids}
     is_new = not (merged.ledger.forgotten <= before.forgotten and roster.excluded_ids <= ids_before)
-    with locked(root / "training.lock", wait=False) as is_alone:
-        if is_new and not is_alone:
-            raise TrainingError(f"a training is running in {root}: wait until it ends")
-        reasons = _erase_datasets(root, merged)
-        erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
-        why = "; ".join(dict.fromkeys(reasons))
-        if is_new:
-            if any((root / "training").glob("*")):
-                erased.append("the checkpoints")
-                new = [
-                    withdrawal.reason
-                    for withdrawal in withdrawn
-                    if not ids_before.issuperset(withdrawal.ids)
-                ]
-                why = why or "; ".join(new) or "messages must be forgotten"
-            shutil.rmtree(root / "training", ignore_errors=True)
+    reasons = _erase_datasets(root, merged)
+    erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
+    why = "; ".join(dict.fromkeys(reasons))
+    if is_new:
+        if any((root / "training").glob("*")):
+            erased.append("the checkpoints")
+            new = [
+                withdrawal.reason
+                for withdrawal in withdrawn
+                if not ids_before.issuperset(withdrawal.ids)
+            ]
+            why = why or "; ".join(new) or "messages must be forgotten"
+        shutil.rmtree(root / "training", ignore_errors=True)
     return f"erased {' and '.join(erased)}: {why}" if erased else ""
 
 

@@ -66,10 +66,13 @@ class RetrainDependencies:
 
 @dataclass(frozen=True, slots=True)
 class RetrainResult:
-    """A message of one line, the new version if there is one, and the next command."""
+    """A message of one line, the new version if there is one, and two commands.
+
+    `receipt` shows the version's receipt, `next_command` is what to do next.
+    """
 
     message: str
     version: str | None = None
     promoted: bool = False
-    receipt: Path | None = None
+    receipt: str | None = None
     next_command: str | None = None

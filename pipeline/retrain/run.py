@@ -12,7 +12,7 @@ from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, BaseError, ExportError, TrainingError, UnderstudyError
-from model.files import locked, write_text
+from model.files import write_text
 from model.version import VERSION
 from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
@@ -48,8 +48,8 @@ from pipeline.training.run import checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import loss_sentence, summarize_result
 from pipeline.versions.erasure import (
     delete_killed_versions,
-    delete_leftovers,
     delete_old_versions,
+    delete_unused_datasets,
     list_killed_versions,
 )
 from pipeline.versions.lineage import find_withdrawn_by_version
@@ -64,11 +64,7 @@ def retrain(request: RetrainRequest, dependencies: RetrainDependencies) -> Retra
     Raises:
         UnderstudyError: The input must be corrected first. The current version stays in use.
     """
-    with locked(request.root / "retrain.lock", wait=False) as is_alone:
-        if not is_alone:
-            raise TrainingError(
-                f"another retraining is running in {request.root}: wait until it ends"
-            )
+    with Registry(request.root).locked():
         try:
             return _retrain(request, dependencies)
         finally:
@@ -88,7 +84,7 @@ def _retrain(request: RetrainRequest, dependencies: RetrainDependencies) -> Retr
         )
     min_messages = current.record.min_messages if current.record else MIN_MESSAGES
     request = replace(request, min_messages=request.min_messages or min_messages)
-    delete_leftovers(registry)
+    delete_unused_datasets(registry)  # of killed runs
     try:
         prepared = _prepare(request, dependencies, current, sources)
     except ExportError:
@@ -265,7 +261,8 @@ def _train_and_promote(
         "forced": request.force_promotion if decision.reasons else None,
         "seconds": watch.seconds,
     }
-    page = write_receipt(request.root, name, receipt)
+    write_receipt(request.root, name, receipt)
+    show = f"understudy models show {number} --receipt{models}"
     if is_promoted:
         watch.begin("promote")
         registry.promote(name)
@@ -275,13 +272,13 @@ def _train_and_promote(
         message = f"{name} is not promoted: {'; '.join(decision.reasons)}"
         message += f". {withdrawn_words}, and stays in use" if withdrawn_words else ""
         message += f"; to promote {number} by hand: {promote}"
-        return RetrainResult(message, name, promoted=False, receipt=page)
+        return RetrainResult(message, name, promoted=False, receipt=show)
     message = f"{name} is now the current version, with {facts['new']:,} new messages"
     if purge := _explain_purge(registry):
         message += f". {purge}"
     voice = next((person.name for person in made.card.roster.voices), None)
     chat = f"understudy chat --as {quote(voice)}{models}" if voice else None
-    return RetrainResult(message, name, promoted=True, receipt=page, next_command=chat)
+    return RetrainResult(message, name, promoted=True, receipt=show, next_command=chat)
 
 
 def _explain_purge(registry: Registry) -> str:

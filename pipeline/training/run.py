@@ -21,7 +21,7 @@ from model.artifacts.registry import NEW_PREFIX, Registry
 from model.chat.permissions import permissions
 from model.chat.prompt import format_line
 from model.errors import DatasetError, TrainingError
-from model.files import locked, make_folder, make_private
+from model.files import make_folder, make_private
 from model.version import VERSION
 from pipeline.dataset.language import find_languages
 from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half
@@ -114,7 +114,7 @@ def train(
 
     Raises:
         DatasetError: It contains messages of a person who opted out.
-        TrainingError: See `make_version`.
+        TrainingError: Another training uses the same folder of models, or see `make_version`.
     """
     people = [person for person in dataset.roster.people if person.learn == "yes"]
     facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))
@@ -124,17 +124,19 @@ def train(
             f"{dataset.folder} contains messages of {', '.join(names)}, who withdrew: set learn = "
             '"no" for them in its roster.toml and build it again'
         )
-    name, loss = make_version(
-        dataset, Start(base), registry, settings, decoding, progress,
-        resume=resume, processes=processes,
-    )  # fmt: skip
+    with registry.locked() if processes.is_main else nullcontext():
+        processes.wait()
+        name, loss = make_version(
+            dataset, Start(base), registry, settings, decoding, progress,
+            resume=resume, processes=processes,
+        )  # fmt: skip
 
-    def promote_first() -> bool:
-        if is_first := registry.current is None and not settings.canaries:
-            registry.promote(name)
-        return is_first
+        def promote_first() -> bool:
+            if is_first := registry.current is None and not settings.canaries:
+                registry.promote(name)
+            return is_first
 
-    return Trained(name, processes.broadcast_from_main(promote_first), loss)
+        return Trained(name, processes.broadcast_from_main(promote_first), loss)
 
 
 def make_version(
@@ -150,29 +152,66 @@ def make_version(
 ) -> tuple[str, HeldOutLoss]:
     """Train on a dataset; return the new version's name and its loss before and after.
 
-    All processes must see the same dataset and models folders.
+    The caller has locked the registry. All processes must see the same dataset and models folders.
 
     Raises:
-        TrainingError: Ctrl-C stopped it and left a checkpoint, another training uses the same
-            folder of models, LoRA is asked for with a divided model, or
-            `pipeline.training.trainer.train` failed.
+        TrainingError: Ctrl-C stopped it and left a checkpoint, LoRA is asked for with a divided
+            model, or `pipeline.training.trainer.train` failed.
     """
+    from pipeline.training.device import choose_precision
+    from pipeline.training.trainer import PRECISION
+
     if settings.lora and processes.shards:
         raise TrainingError("--shard divides a model whose weights are all trained: omit --lora")
-    lock = registry.root / "training.lock"
-    with locked(lock, wait=False) if processes.is_main else nullcontext(True) as is_alone:  # noqa: FBT003  its value
-        if not is_alone:
-            raise TrainingError(
-                f"another training is running in {registry.root}: wait until it ends"
+    reuse_freed_memory()
+    console, began = progress.console, time.monotonic()
+    _print_warnings(dataset, start, console)
+    with progress.step(f"Loading {start.name}"), processes.main_process_first():
+        run = _prepare(dataset, start, registry, settings, processes)
+    _divide_model(run, console)
+    precision = processes.broadcast_from_main(
+        lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
+    )
+    progress.detail(f"Precision: {precision.reason}")
+    if processes.is_main:
+        if not resume:
+            shutil.rmtree(run.work, ignore_errors=True)
+        make_folder(run.work)
+    tested = sample_evenly(run.dataset.test, _count_tested(settings.minutes), settings.seed)
+    replies, loaded = HeldOutReplies(tested, run.encode(tested)), time.monotonic()
+
+    def measure(title: str) -> dict[str, float]:
+        with progress.step(title) as show:
+            return replies.measure(
+                run.base, bf16=precision.bf16, on_share=show, processes=processes
             )
+
+    before = processes.broadcast_from_main(
+        lambda: replies.load(run.work / _UNTUNED_LOSS) if resume else None
+    )
+    if before is None:
+        before = measure(f"Testing {start.description}")
         if processes.is_main:
-            for leftover in registry.root.glob(f"{NEW_PREFIX}*"):  # from a killed run
-                shutil.rmtree(leftover)
-        processes.wait()
-        return _train_and_add(
-            dataset, start, registry, settings, decoding, progress,
-            resume=resume, processes=processes,
-        )  # fmt: skip
+            replies.save(before, run.work / _UNTUNED_LOSS)
+        now = time.monotonic()
+        pace = Pace(loaded - began, now - loaded, sum(one.length for one in replies.examples))
+        seconds = pace.expect(
+            run.settings, list(run.rows["length"]), run.draws, progress.evaluation_tokens
+        )
+        print_indented(describe_time(now - began + seconds, settings.minutes), console)
+    outcome = _run_trainer(run, precision, progress, resume=resume)
+    with _explain_interrupt():
+        loss = replies.compare(before, measure("Testing the trained model"))
+        run = _gather_model(run)
+
+        def add() -> str:
+            with progress.step("Converting for the bot") as show:
+                return _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
+
+        name = processes.broadcast_from_main(add)
+    if processes.is_main:
+        _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
+    return name, loss
 
 
 def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
@@ -251,71 +290,6 @@ class _TrainingRun:
         """Encode at most about `limit` of these pairs, equally many for each voice."""
         per_voice = max(1, limit // max(1, len(self.dataset.roster.voices)))
         return self.encode(sample_evenly(pairs, per_voice, self.settings.seed))
-
-
-def _train_and_add(
-    dataset: Dataset,
-    start: Start,
-    registry: Registry,
-    settings: Hyperparameters,
-    decoding: Decoding,
-    progress: Progress,
-    *,
-    resume: bool,
-    processes: Processes,
-) -> tuple[str, HeldOutLoss]:
-    from pipeline.training.device import choose_precision
-    from pipeline.training.trainer import PRECISION
-
-    reuse_freed_memory()
-    console, began = progress.console, time.monotonic()
-    _print_warnings(dataset, start, console)
-    with progress.step(f"Loading {start.name}"), processes.main_process_first():
-        run = _prepare(dataset, start, registry, settings, processes)
-    _divide_model(run, console)
-    precision = processes.broadcast_from_main(
-        lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
-    )
-    progress.detail(f"Precision: {precision.reason}")
-    if processes.is_main:
-        if not resume:
-            shutil.rmtree(run.work, ignore_errors=True)
-        make_folder(run.work)
-    tested = sample_evenly(run.dataset.test, _count_tested(settings.minutes), settings.seed)
-    replies, loaded = HeldOutReplies(tested, run.encode(tested)), time.monotonic()
-
-    def measure(title: str) -> dict[str, float]:
-        with progress.step(title) as show:
-            return replies.measure(
-                run.base, bf16=precision.bf16, on_share=show, processes=processes
-            )
-
-    before = processes.broadcast_from_main(
-        lambda: replies.load(run.work / _UNTUNED_LOSS) if resume else None
-    )
-    if before is None:
-        before = measure(f"Testing {start.description}")
-        if processes.is_main:
-            replies.save(before, run.work / _UNTUNED_LOSS)
-        now = time.monotonic()
-        pace = Pace(loaded - began, now - loaded, sum(one.length for one in replies.examples))
-        seconds = pace.expect(
-            run.settings, list(run.rows["length"]), run.draws, progress.evaluation_tokens
-        )
-        print_indented(describe_time(now - began + seconds, settings.minutes), console)
-    outcome = _run_trainer(run, precision, progress, resume=resume)
-    with _explain_interrupt():
-        loss = replies.compare(before, measure("Testing the trained model"))
-        run = _gather_model(run)
-
-        def add() -> str:
-            with progress.step("Converting for the bot") as show:
-                return _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
-
-        name = processes.broadcast_from_main(add)
-    if processes.is_main:
-        _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
-    return name, loss
 
 
 def _print_warnings(dataset: Dataset, start: Start, console: Console) -> None:

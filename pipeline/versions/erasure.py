@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from model.artifacts.registry import Registry, receipt_path
-from model.errors import ArtifactError, RosterError, TrainingError
-from model.files import locked
+from model.artifacts.database import erase_deleted
+from model.artifacts.registry import Registry, list_receipts
+from model.errors import ArtifactError, RosterError
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import is_summary
@@ -40,12 +40,9 @@ def purge_person(registry: Registry, name: str) -> list[str]:
 
     Raises:
         ArtifactError: Nobody has this name, or the current version has learned their words.
-        TrainingError: A retraining is running, and may add another version.
+        TrainingError: A training or retraining is running, and may add another version.
     """
-    with locked(registry.root / "retrain.lock", wait=False) as is_alone:
-        if not is_alone:
-            raise TrainingError(f"a retraining is running in {registry.root}: wait until it ends")
-        registry.delete_leftovers()
+    with registry.locked():
         person = find_person(registry, name)
         versions = find_versions_trained_on(registry, person.ids, person.name)
         if current := [one for one in versions if registry.is_current(one)]:
@@ -60,6 +57,7 @@ def purge_person(registry: Registry, name: str) -> list[str]:
                 delete_dataset(folder)
         for version in versions:
             remove_version(registry, version)
+        erase_deleted(registry.root)
         return versions
 
 
@@ -96,25 +94,20 @@ def delete_dataset(folder: Path) -> None:
     (folder / SUMMARY).unlink(missing_ok=True)
 
 
-def delete_leftovers(registry: Registry) -> None:
-    """Delete what killed runs left: unfinished files, and datasets without a version."""
-    registry.delete_leftovers()
-    _delete_unused_datasets(registry)
-
-
 def delete_killed_versions(registry: Registry, kept: str) -> None:
     """Delete the versions of killed retrainings, except the one called `kept`."""
     for name in list_killed_versions(registry):
         if name != kept:
             remove_version(registry, name)
-    _delete_unused_datasets(registry)
+    delete_unused_datasets(registry)
 
 
 def list_killed_versions(registry: Registry) -> list[str]:
     """Return the versions of killed retrainings, oldest first: they have no receipt."""
     datasets, killed = (registry.root / DATASETS).resolve(), []
+    receipts = list_receipts(registry.root)
     for name in registry.names:
-        if registry.is_current(name) or receipt_path(registry.root, name).is_file():
+        if registry.is_current(name) or name in receipts:
             continue
         try:
             text = (registry.root / "versions" / name / "model.json").read_text("utf-8")
@@ -135,13 +128,14 @@ def delete_old_versions(registry: Registry, keep: int, started: float) -> None:
     for name in registry.names[:-keep]:
         if not registry.is_current(name):
             remove_version(registry, name)
-    _delete_unused_datasets(registry)
+    delete_unused_datasets(registry)
     for folder in (registry.root / "bases" / "converted").glob("*"):
         if folder.stat().st_mtime < started:
             shutil.rmtree(folder)
 
 
-def _delete_unused_datasets(registry: Registry) -> None:
+def delete_unused_datasets(registry: Registry) -> None:
+    """Delete the datasets that `retrain` built for versions that no longer exist."""
     folders = map(find_dataset, load_usable_versions(registry))
     used = {Path(folder).name for folder in folders if folder}
     for folder in (registry.root / DATASETS).glob("*"):

@@ -1,6 +1,5 @@
 """Find which versions were trained on whose words, and apply the roster to all of them."""
 
-import json
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
@@ -8,18 +7,16 @@ from pathlib import Path
 
 from model.artifacts.artifact import Artifact, load_artifact
 from model.artifacts.consent import add_refusals, load_people, store_people
-from model.artifacts.database import write_database
+from model.artifacts.database import read_database, write_database
 from model.artifacts.registry import Registry, is_version_name
 from model.chat.names import fold
 from model.chat.person import Person
 from model.errors import ArtifactError
-from model.files import write_text
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.versions.ledger import Ledger, load_withdrawn
 from pipeline.versions.receipt import read_receipt
 
 DATASETS = "datasets"
-_ERASED = "erased.json"
 
 
 def find_withdrawn_by_version(registry: Registry) -> dict[str, list[str]]:
@@ -136,30 +133,20 @@ def find_dataset(artifact: Artifact) -> str | None:
 def record_erasure(root: Path, folders: Iterable[Path], reason: str) -> None:
     """Record when and why datasets were erased, for messages about a missing dataset."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    records = {
-        **_read_erasures(root),
-        **{folder.name: {"at": at, "why": reason} for folder in folders},
-    }
-    write_text(root / _ERASED, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+    with write_database(root) as database:
+        insert = "INSERT OR REPLACE INTO erasures VALUES (?, ?, ?)"
+        database.executemany(insert, [(folder.name, at, reason) for folder in folders])
 
 
 def explain_missing_dataset(artifact: Artifact) -> str:
     """Return why a version's dataset is missing, as a sentence without a full stop."""
     folder, name = find_dataset(artifact), artifact.path.name
-    try:
-        record = _read_erasures(artifact.path.parents[1])[Path(folder or "").name]
-        return f"the dataset of {name} was erased on {record['at'][:10]}: {record['why']}"
-    except (LookupError, TypeError):
-        return f"the dataset of {name} is missing{f' (expected in {folder})' if folder else ''}"
-
-
-def _read_erasures(root: Path) -> dict[str, dict[str, str]]:
-    """Return the records of erased datasets by folder name."""
-    try:
-        value = json.loads((root / _ERASED).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    with read_database(artifact.path.parents[1]) as database:
+        query = "SELECT at, reason FROM erasures WHERE dataset = ?"
+        found = database.execute(query, (Path(folder or "").name,)).fetchone()
+    if found:
+        return f"the dataset of {name} was erased on {found[0][:10]}: {found[1]}"
+    return f"the dataset of {name} is missing{f' (expected in {folder})' if folder else ''}"
 
 
 def _has_learned(registry: Registry, version: str, ids: Collection[int], name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Write and read receipts, which record how `understudy retrain` made a version."""
+"""Store, read and show receipts, which record how `understudy retrain` made a version."""
 
 import json
 import textwrap
@@ -8,22 +8,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from model.artifacts.registry import receipt_path
-from model.chat.names import escape_control_characters, make_printable, make_printable_name
-from model.files import make_folder, write_text
+from model.artifacts.database import write_database
+from model.artifacts.registry import read_receipt_json
+from model.chat.names import make_printable, make_printable_name
+from model.errors import ArtifactError
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.terminal import shown
 
 FORMAT = 1
 _WIDTH = 78
-_PAGE = "receipt.txt"
 _WRAP = textwrap.TextWrapper(
     _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
     break_on_hyphens=False,
 )  # fmt: skip
 
 Receipt = Mapping[str, Any]
-"""The content of receipt.json."""
+"""What is stored as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +49,17 @@ class TrainingRecord:
     step_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def write_receipt(root: Path, version: str, receipt: Receipt) -> Path:
-    """Write a version's receipt.json and receipt.txt; return the path of receipt.txt."""
-    file = receipt_path(root, version)
-    page = make_folder(file.parent) / _PAGE
-    write_text(page, "".join(f"{line}\n" for line in _format_page(version, receipt)))
-    text = json.dumps(
-        {"format": FORMAT, "version": version, **receipt}, ensure_ascii=False, indent=1
-    )
-    write_text(file, escape_control_characters(text) + "\n")
-    return page
+def write_receipt(root: Path, version: str, receipt: Receipt) -> None:
+    """Store a version's receipt."""
+    content = json.dumps({"format": FORMAT, **receipt}, ensure_ascii=False)
+    with write_database(root) as database:
+        database.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?)", (version, content))
 
 
 def read_receipt(root: Path, version: str) -> TrainingRecord | None:
     """Return the facts in a version's receipt, or None if it has no readable receipt."""
+    value = read_receipt_json(root, version)
     try:
-        value = json.loads(receipt_path(root, version).read_text("utf-8"))
         if value["format"] != FORMAT:
             return None
         return TrainingRecord(
@@ -78,8 +73,22 @@ def read_receipt(root: Path, version: str) -> TrainingRecord | None:
             str(value["started_from"]),
             {str(step): float(seconds) for step, seconds in value["seconds"].items()},
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def show_receipt(root: Path, version: str) -> str:
+    """Return a version's receipt as a page for a terminal.
+
+    Raises:
+        ArtifactError: It has none, or another version of Understudy wrote it.
+    """
+    receipt = read_receipt_json(root, version)
+    if not receipt:
+        raise ArtifactError(f"{version} has no receipt: only `understudy retrain` writes them")
+    if receipt.get("format") != FORMAT:
+        raise ArtifactError(f"the receipt of {version} is of another version of Understudy")
+    return "\n".join(map(make_printable, _format_page(version, receipt)))
 
 
 def _format_page(version: str, receipt: Receipt) -> Iterator[str]:

@@ -16,7 +16,7 @@ from bot.transport.polling import (
 from model.artifacts.artifact import Artifact, save_card
 from model.artifacts.consent import store_facts
 from model.artifacts.database import write_database
-from model.artifacts.registry import Registry, receipt_path
+from model.artifacts.registry import Registry
 from model.chat.eligibility import parse_voice_header
 from model.chat.permissions import Facts
 from model.chat.person import Decision
@@ -262,9 +262,8 @@ async def test_an_unreadable_receipt_does_not_end_the_watch(
     async with reloading():
         for number in (2, 3):
             newer = version(number)
-            file = receipt_path(registry.root, newer)
-            file.parent.mkdir(parents=True)
-            file.write_text(receipt)
+            with write_database(registry.root) as database:
+                database.execute("INSERT INTO receipts VALUES (?, ?)", (newer, receipt))
             registry.promote(newer)
             await told(stage, f"I now use version {newer}")
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot.texts import EN
 from model.artifacts.artifact import Artifact
-from model.artifacts.registry import receipt_path
+from model.artifacts.database import write_database
 
 ADMIN = 11
 
@@ -30,9 +30,8 @@ def later(stage, card):
 
 
 def _write_receipt(stage, version, told):
-    file = receipt_path(stage.folder, version)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told))
+    with write_database(stage.folder) as database:
+        database.execute("REPLACE INTO receipts VALUES (?, ?)", (version, json.dumps(told)))
 
 
 async def test_admins_get_the_new_version_and_its_scores(stage, hugo, later):

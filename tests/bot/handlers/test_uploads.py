@@ -57,8 +57,8 @@ async def test_the_command_gets_the_export_which_is_then_deleted(stage, private,
     assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o700
 
 
-async def test_the_result_is_reported_without_local_paths(stage, private, hugo):
-    says = "print('reading'); print('nothing new was said'); print('receipt: /srv/receipt.txt')"
+async def test_the_result_is_reported_without_hints_for_a_terminal(stage, private, hugo):
+    says = "print('nothing new was said'); print('Receipt: show 2'); print('Next: understudy chat')"
     async with stage.running(
         admins=frozenset({ADMIN}), retrain_command=(sys.executable, "-c", says)
     ):

@@ -1,10 +1,15 @@
-import fcntl
+import signal
+import sqlite3
 import stat
+import subprocess
+import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from model.artifacts.database import read_database
 from model.artifacts.registry import Registry
 from model.chat.person import Person
 from model.chat.roster import Roster
@@ -137,8 +142,7 @@ def test_rollback_after_a_version_was_promoted_twice_gives_the_one_between(three
 def test_rollback_to_a_version_with_canaries_is_refused(three, tmp_path):
     planted = make(tmp_path / "planted", provenance={"canaries": [{"text": "a secret"}]})
     secret = three.add(planted)
-    (three.root / "served").write_text(f"{secret}\n", "utf-8")  # as an older version let it serve
-    (three.root / "current").write_text(f"{secret}\n", "utf-8")
+    (three.root / "current").write_text(f"{secret}\n", "utf-8")  # as somebody wrote it by hand
     three.promote("1")
 
     with pytest.raises(ArtifactError, match=f"{secret} was trained with canaries"):
@@ -186,7 +190,7 @@ def test_current_is_one_line_and_replaced_atomically(three, monkeypatch):
 
     first, second, _ = three.names
     assert seen == [(three.root, f"{first}\n", f"{second}\n")]
-    assert {path.name for path in three.root.iterdir()} == {"current", "served", "versions", "lock"}
+    assert {path.name for path in three.root.iterdir()} == {"current", "models.db", "versions"}
 
 
 @pytest.mark.parametrize("line", ["", "../../etc", "0001", "0001-xyz"])
@@ -224,13 +228,156 @@ def test_a_damaged_version_is_not_promoted(three):
     assert three.current is None
 
 
-def test_a_kill_in_the_middle_of_a_promotion_does_not_confuse_rollback(three):
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from model.artifacts.registry import Registry
+method, moment, root, *words = sys.argv[1:]
+name = "rename" if method in {"add", "remove"} else "replace"
+real = getattr(Path, name)
+
+def moved(path, target):
+    if method != "add" and name == "replace" and Path(target).name != "current":
+        return real(path, target)
+    if name == "rename" and not {path.name, Path(target).name} & {"made", words[-1]}:
+        return real(path, target)
+    if moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(path, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(Path, name, moved)
+registry = Registry(Path(root))
+getattr(registry, method)(*([Path(words[0])] if method == "add" else words[:1]))
+"""
+
+
+@pytest.fixture
+def kill(three):
+    """Return what kills a process right before or after the step that others can see."""
+
+    def run(method, moment, *words):
+        command = [sys.executable, "-c", KILLED, method, moment, three.root, *words]
+        done = subprocess.run(list(map(str, command)), check=False)
+        assert done.returncode == -signal.SIGKILL
+
+    return run
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_promotion_happened_or_did_not(three, kill, moment):
+    first, second, third = three.names
     three.promote("1")
     three.promote("2")
-    with (three.root / "served").open("a") as served:
-        served.write(f"{three.names[2]}\n")
 
-    assert three.rollback() == three.names[0]
+    kill("promote", moment, "3")
+
+    happened = {"before": [first, second], "after": [first, second, third]}[moment]
+    assert (three.promotions, three.current) == (happened, happened[-1])
+    assert three.rollback() == happened[-2]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_rollback_happened_or_did_not(three, kill, moment):
+    first, second, third = three.names
+    for name in (first, second, third):
+        three.promote(name)
+
+    kill("rollback", moment)
+
+    happened = {"before": [first, second, third], "after": [first, second]}[moment]
+    assert (three.promotions, three.current) == (happened, happened[-1])
+    assert three.rollback() == happened[-2]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_version_whose_addition_is_killed_is_there_or_not(three, kill, tmp_path, moment):
+    kill("add", moment, make(tmp_path / "made", words="4"), "made")
+
+    assert len(three.names) == {"before": 3, "after": 4}[moment]
+    added = three.add(make(tmp_path / "made5", words="5"))
+    assert added[:4] == {"before": "0004", "after": "0005"}[moment]
+
+
+@pytest.mark.parametrize("with_database", [True, False])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_number_of_a_killed_removal_is_never_reused(
+    three, kill, tmp_path, moment, with_database
+):
+    third = three.names[2]
+    if not with_database:
+        (three.root / "models.db").unlink()
+
+    kill("remove", moment, "3", third)
+
+    assert (third in three.names) == (moment == "before")
+    assert three.add(make(tmp_path / "made4", words="4"))[:4] == "0004"
+    three.remove("1")
+    assert not list(three.root.glob(".gone-*"))
+
+
+def test_processes_that_add_at_once_get_numbers_of_their_own(three, tmp_path):
+    program = "import sys; from pathlib import Path; from model.artifacts.registry import Registry"
+    program += "; Registry(Path(sys.argv[1])).add(Path(sys.argv[2]))"
+    made = [make(tmp_path / f"more{number}", words=f"more {number}") for number in range(2)]
+
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, three.root, folder]) for folder in made
+    ]
+
+    assert [process.wait() for process in running] == [0, 0]
+    assert [name[:4] for name in three.names] == ["0001", "0002", "0003", "0004", "0005"]
+
+
+def test_a_folder_copied_without_its_database_is_usable(three):
+    first, second, _ = three.names
+    three.promote("1")
+    (three.root / "models.db").unlink()
+
+    assert three.open().path.name == first
+    assert three.promotions == [first]
+    assert three.promote("2") == second
+    assert three.rollback() == first
+
+
+def test_reading_a_folder_writes_nothing(three):
+    three.promote("1")
+    (three.root / "models.db").unlink()
+    before = sorted(three.root.rglob("*"))
+
+    three.open()
+    three.fingerprint()
+    three.promotions  # noqa: B018  it is a property
+
+    assert sorted(three.root.rglob("*")) == before
+
+
+def test_the_database_knows_when_versions_came_and_went(three):
+    three.remove("1")
+
+    with read_database(three.root) as database:
+        rows = database.execute("SELECT added_at, removed_at FROM versions ORDER BY name")
+        known = [(bool(added), bool(removed)) for added, removed in rows]
+    assert known == [(True, True), (True, False), (True, False)]
+
+
+def test_a_version_that_is_removed_while_it_is_checked_is_not_promoted(three, monkeypatch):
+    monkeypatch.setattr(Registry, "_check_may_be_current", lambda self, name: self.remove(name))
+
+    with pytest.raises(ArtifactError, match="there is no version"):
+        three.promote("2")
+
+    assert (three.current, three.promotions) == (None, [])
+
+
+def is_in_transaction(root):
+    """Whether somebody is writing to a folder's database."""
+    with closing(sqlite3.connect(root / "models.db", timeout=0, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 def test_promoting_repairs_a_damaged_current_file(three):
@@ -279,13 +426,12 @@ def test_a_roster_for_an_unknown_version_is_refused_and_nothing_is_created(regis
     assert not registry.root.exists()
 
 
-def test_a_roster_is_changed_atomically_under_the_lock(three, monkeypatch):
+def test_a_roster_is_changed_atomically_in_a_transaction(three, monkeypatch):
     seen = []
     put = Path.replace
 
     def watch(path, target):
-        with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert is_in_transaction(three.root)
         seen.append((target.name, "88" in target.read_text(), "88" in path.read_text()))
         return put(path, target)
 
@@ -329,19 +475,15 @@ def test_the_next_removal_deletes_the_files_of_a_killed_one(three):
 
 
 @pytest.mark.parametrize("first", ["promote", "remove"])
-def test_a_version_is_checked_under_the_lock(three, monkeypatch, first):
-    def meanwhile(*_):
-        with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        seen.append(first)
-
+def test_what_is_current_is_read_in_the_transaction_that_changes_it(three, monkeypatch, first):
     seen = []
-    monkeypatch.setattr(Registry, "_check_may_be_current", meanwhile)
-    monkeypatch.setattr(Registry, "is_current", lambda *_: meanwhile() or False)
+    monkeypatch.setattr(
+        Registry, "is_current", lambda *_: seen.append(is_in_transaction(three.root))
+    )
 
     getattr(three, first)("2")
 
-    assert set(seen) == {first}
+    assert seen == [True]
 
 
 class TestGroups:

@@ -9,12 +9,13 @@ from typer.testing import CliRunner
 
 from model.artifacts.archive import write_bundle
 from model.artifacts.artifact import LearnedChat, load_artifact
-from model.artifacts.registry import Registry, receipt_path
+from model.artifacts.registry import Registry
 from model.chat.person import Person
 from model.errors import ArtifactError, RosterError
 from pipeline.cli import models
 from pipeline.cli.main import app
 from pipeline.dataset.roster_file import write_roster
+from pipeline.versions.receipt import write_receipt
 from tests.model.fake_artifacts import ROSTER, make
 
 JOAO, LI = ROSTER.people
@@ -220,10 +221,8 @@ def test_list_shows_a_version_that_cannot_be_used_too(call, registry):
 def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_path):
     for number in (2, 3):
         registry.add(make(tmp_path / f"other{number}", words=str(number)))
-    kept = receipt_path(registry.root, registry.names[2])
-    kept.parent.mkdir(parents=True)
-    kept.write_text("{}")
     second, third = registry.names[1:]
+    write_receipt(registry.root, third, {})
 
     assert call("remove", "2") == f"{second} is deleted.\n"
     assert call("remove", "3") == f"{third} is deleted; its receipt is kept.\n"
@@ -286,3 +285,13 @@ def test_no_text_of_an_imported_model_can_command_the_terminal(call, registry, t
         assert "forged" in text
         assert not any(line.lstrip().startswith("forged") for line in text.splitlines())
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(text)
+
+
+def test_versions_can_be_managed_while_a_retraining_runs(call, registry, tmp_path):
+    second = registry.add(make(tmp_path / "other", words="2"))
+
+    with registry.locked():
+        assert second in call("promote", "2")
+        call("rollback")
+        assert second in call("list")
+        assert call("remove", "2") == f"{second} is deleted.\n"

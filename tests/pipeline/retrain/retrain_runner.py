@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import random
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from model.artifacts.registry import Registry, receipt_path
+from model.artifacts.registry import Registry, read_receipt_json
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.evaluation.paired import (
     EvaluatedAnswer,
@@ -25,6 +24,7 @@ from pipeline.retrain.request import RetrainDependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
 from pipeline.training.losses import HeldOutLoss, Nats
+from pipeline.versions.receipt import show_receipt
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 
@@ -141,6 +141,10 @@ class RetrainRunner:
         """Return a version's receipt."""
         return told(self.root, self.registry.find(str(number)))
 
+    def page(self, result):
+        """Return the page of a new version's receipt, on one line."""
+        return " ".join(show_receipt(self.root, result.version).split())
+
     def _watch(self):
         return _Killing(Console(file=self.shown, width=500), self.killed)
 
@@ -186,7 +190,7 @@ LOSS = HeldOutLoss(Nats(1.0, 0.5), None, {})
 
 def told(root, version):
     """Return all that stands in a version's receipt."""
-    return json.loads(receipt_path(root, version).read_text("utf-8"))
+    return read_receipt_json(root, version)
 
 
 class Killed(BaseException):

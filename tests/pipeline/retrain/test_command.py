@@ -88,9 +88,7 @@ def test_brackets_in_a_name_are_no_markup(running, call):
 
 
 def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monkeypatch):
-    why = RetrainResult(
-        "0002-0123abcd is not promoted: it is worse", "0002-0123abcd", receipt=Path("r")
-    )
+    why = RetrainResult("0002-0123abcd is not promoted: it is worse", "0002-0123abcd", receipt="r")
     monkeypatch.setattr(run, "retrain", lambda *_: why)
 
     result = call("fresh.json", "--quiet")

@@ -5,13 +5,17 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from model.artifacts.artifact import LearnedChat
+from model.artifacts.registry import list_receipts
 from model.chat.person import Person
 from model.chat.roster import Roster
 from model.errors import ArtifactError, BaseError, DatasetError, TrainingError
+from pipeline.cli.main import app
 from pipeline.evaluation.evaluate import GATE
 from pipeline.versions.erasure import list_datasets
+from pipeline.versions.receipt import show_receipt
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played
@@ -52,7 +56,7 @@ def test_a_reason_forces_it_and_is_recorded(running):
 
     assert result.promoted
     assert running.receipt(2)["forced"] == "a year has passed"
-    assert "a year has passed" in result.receipt.read_text("utf-8")
+    assert "a year has passed" in running.page(result)
 
 
 def test_a_first_version_that_tells_secrets_does_not_serve(runner):
@@ -80,14 +84,14 @@ def test_only_so_many_versions_stay_and_what_only_they_needed_goes(running):
 
     assert [name[:4] for name in running.registry.names] == ["0003", "0004"]
     assert len(list(list_datasets(running.root))) == 2
-    assert len(list((running.root / "receipts").iterdir())) == 4
+    assert len(list_receipts(running.root)) == 4
 
 
 def test_the_receipt_says_all_and_no_word_of_a_message(running):
     running.run(chat(*NEW), dump(decisions=[decision(2, "optout", 5)], forgotten=[3]))
 
     told = running.receipt(2)
-    page = (running.root / "receipts" / running.registry.names[1] / "receipt.txt").read_text()
+    page = show_receipt(running.root, running.registry.names[1])
     assert [(one["kind"], one["messages"]) for one in told["files"]] == [
         ("export", 540), ("dump", 0),
     ]  # fmt: skip
@@ -112,7 +116,7 @@ def test_the_bots_own_lines_do_not_count_as_forgotten_messages(running):
 
     told = running.receipt(3)
     assert (told["forgotten"], told["forgotten_ids"]) == (3, 10)
-    page = result.receipt.read_text("utf-8")
+    page = running.page(result)
     assert "forgotten at their authors' request: 3 messages" in page
     assert "7 more forgotten ids" in page
 
@@ -156,7 +160,7 @@ def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(runn
 
     assert not result.promoted
     assert re.search("0001-.* cannot be evaluated: it is damaged", result.message)
-    assert "cannot be evaluated: it is damaged" in " ".join(result.receipt.read_text().split())
+    assert "cannot be evaluated: it is damaged" in running.page(result)
     assert result.version in running.registry.names
     assert (running.receipt(2)["compared_with"], len(running.receipt(2)["scores"])) == (None, 6)
 
@@ -169,7 +173,7 @@ def test_a_new_version_that_cannot_be_evaluated_waits_and_is_not_lost(running):
     assert not result.promoted
     assert "it cannot be evaluated: nobody may be imitated" in result.message
     assert "Its surprise at" in running.shown.getvalue()
-    assert "it cannot be evaluated: nobody may be imitated" in result.receipt.read_text()
+    assert "it cannot be evaluated: nobody may be imitated" in running.page(result)
     assert result.version in running.registry.names
 
 
@@ -197,7 +201,7 @@ class TestCurrentVersionWithoutWeights:
 
         assert not result.promoted
         assert f"understudy models promote {result.version[:4]} " in result.message
-        page = " ".join(result.receipt.read_text("utf-8").split())
+        page = running.page(result)
         assert "with --with-weights to promote the new version by hand: understudy mod" in page
         assert running.receipt(2)["compared_with"] is None
         assert [name for name, *_ in running.judged] == [result.version]
@@ -234,7 +238,7 @@ class TestWithdrawnWords:
         stays = f"{current} has learned words of Friend 2, who withdrew"
         assert current.startswith("0001-")
         assert f"{stays}, and stays in use; to promote 0002 by hand: under" in result.message
-        page = " ".join(result.receipt.read_text("utf-8").split())
+        page = running.page(result)
         assert f"{stays}; it stays in use to promote the new version by hand: understudy" in page
 
     def test_are_replaced_if_chance_may_explain_that_the_new_version_is_worse(
@@ -247,7 +251,7 @@ class TestWithdrawnWords:
 
         assert result.promoted
         assert "understudy models purge --person 'Friend 2' --models" in result.message
-        assert "who withdrew; it is replaced" in " ".join(result.receipt.read_text().split())
+        assert "who withdrew; it is replaced" in running.page(result)
 
     def test_are_replaced_although_the_versions_cannot_be_compared(self, running, retrain):
         running.cards[1] = BaseError("it is damaged")
@@ -281,3 +285,29 @@ def test_a_current_version_of_another_prompt_is_replaced(running):
     assert result.promoted
     assert running.receipt(2)["compared_with"] is None
     assert "without a comparison" in " ".join(running.shown.getvalue().split())
+
+
+def test_a_receipt_is_printed_for_80_columns_also_when_its_version_is_gone(running):
+    result = running.run(chat(*NEW), no_live_bot=True)
+    version = running.registry.names[0]
+    running.registry.remove(version)
+    options = ["--receipt", "--models", str(running.root)]
+
+    terminal = CliRunner(env={"COLUMNS": "80"})
+    pages = [
+        terminal.invoke(app, ["models", "show", number, *options]).stdout for number in ("1", "2")
+    ]
+
+    assert result.receipt == f"understudy models show 0002 --receipt --models {running.root}"
+    assert pages == [f"{show_receipt(running.root, name)}\n" for name in (version, result.version)]
+    assert pages[0].startswith(f"{version}, trained on ")
+    assert max(len(line) for page in pages for line in page.splitlines()) <= 80
+
+
+def test_a_version_without_a_receipt_says_so(running, tmp_path):
+    running.registry.add(make(tmp_path / "hand"))
+    command = ["models", "show", "2", "--receipt", "--models", str(running.root)]
+
+    refused = CliRunner().invoke(app, command)
+
+    assert "has no receipt: only `understudy retrain` writes" in str(refused.exception)

@@ -161,7 +161,7 @@ def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):
             Decoding(), QUIET,
         )  # fmt: skip
 
-    assert [path.name for path in registry.root.iterdir()] == ["training.lock"]
+    assert [path.name for path in registry.root.iterdir()] == ["lock"]
 
 
 def test_prompts_that_are_too_long_for_a_base_are_refused(tmp_path, habits_dataset):
@@ -296,8 +296,8 @@ def test_a_second_training_at_the_same_time_is_refused(tmp_path, habits_dataset)
     dataset = load_dataset(habits_dataset)
 
     with (
-        locked(registry.root / "training.lock", wait=False),
-        pytest.raises(TrainingError, match="another training is running"),
+        locked(registry.root / "lock", wait=False),
+        pytest.raises(TrainingError, match="a training or retraining is running"),
     ):
         train(dataset, "any", registry, Hyperparameters(), Decoding(), QUIET)
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from model.artifacts.registry import receipt_path
+from model.artifacts.database import write_database
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
 from model.files import locked
 from pipeline.cli.main import app
@@ -151,8 +151,8 @@ def test_half_a_dataset_that_a_kill_left_goes_wholly(runner):
 
 def test_nothing_is_erased_below_a_training_that_goes_on(runner):
     with (
-        locked(runner.root / "training.lock", wait=False),
-        pytest.raises(TrainingError, match="a training is running"),
+        locked(runner.root / "lock", wait=False),
+        pytest.raises(TrainingError, match="a training or retraining is running"),
     ):
         runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
 
@@ -171,7 +171,9 @@ def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(runner):
     runner.run(chat(*FRESH), no_live_bot=True, start_from="current")
     third = runner.registry.current
     said_nothing = {**runner.receipt(3), "people": runner.receipt(3)["people"][1:]}
-    receipt_path(runner.root, third).write_text(json.dumps(said_nothing))
+    with write_database(runner.root) as database:
+        row = (third, json.dumps(said_nothing))
+        database.execute("REPLACE INTO receipts VALUES (?, ?)", row)
 
     assert find_versions_trained_on(runner.registry, [1], "Friend 1") == runner.registry.names
 
@@ -202,8 +204,8 @@ def test_what_a_killed_removal_left_of_a_version_goes_too(runner, tidies):
 
 def test_nothing_is_purged_while_a_retraining_might_make_one_more(runner):
     with (
-        locked(runner.root / "retrain.lock", wait=False),
-        pytest.raises(TrainingError, match="a retraining is running"),
+        locked(runner.root / "lock", wait=False),
+        pytest.raises(TrainingError, match="a training or retraining is running"),
     ):
         purge_person(runner.registry, "Friend 1")
 

@@ -343,7 +343,7 @@ def test_an_older_dataset_with_a_withdrawn_person_is_refused(habits_dataset, tmp
     told = Decision(hugo.ids[0], "optout", datetime(2024, 3, 1, tzinfo=UTC))
     registry.root.mkdir()
     out = replace(hugo, imitate="no", opted_out=(told,))
-    store_imported(registry.root, Roster((out,)))
+    store_imported(registry.root, Roster((out,)), "hugo.zip")
 
     with pytest.raises(DatasetError, match="contains messages of Hugo, who withdrew"):
         train(

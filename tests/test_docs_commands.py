@@ -104,6 +104,7 @@ RESULTS = {
     "understudy models purge": ("0005-.* deleted", "artifacts/models.db"),
     "understudy models remove": ("is deleted", "artifacts/models.db"),
     "understudy models roster": ("Nothing changed", None),
+    "understudy models show 8 --receipt": ("Decision", None),
     "understudy models show": ("may be imitated", None),
     "understudy report": ("It contains words from the chat", "*.html"),
     "understudy retrain --help": ("Usage: understudy retrain", None),

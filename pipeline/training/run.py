@@ -118,14 +118,13 @@ def train(
     """
     people = [person for person in dataset.roster.people if person.learn == "yes"]
     facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))
-    found = zip(people, permissions(people, facts), strict=True)
+    found = permissions(people, facts)
     if names := [person.name for person, own in found if own.learn == "no"]:
         raise DatasetError(
             f"{dataset.folder} contains messages of {', '.join(names)}, who withdrew: set learn = "
             '"no" for them in its roster.toml and build it again'
         )
     with registry.locked() if processes.is_main else nullcontext():
-        processes.wait()
         name, loss = make_version(
             dataset, Start(base), registry, settings, decoding, progress,
             resume=resume, processes=processes,
@@ -163,6 +162,7 @@ def make_version(
 
     if settings.lora and processes.shards:
         raise TrainingError("--shard divides a model whose weights are all trained: omit --lora")
+    processes.wait()  # until the main process has locked the registry
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()
     _print_warnings(dataset, start, console)

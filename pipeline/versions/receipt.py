@@ -51,7 +51,8 @@ class TrainingRecord:
 
 def write_receipt(root: Path, version: str, receipt: Receipt) -> None:
     """Store a version's receipt."""
-    content = json.dumps({"format": FORMAT, **receipt}, ensure_ascii=False)
+    value = {"format": FORMAT, "version": version, **receipt}
+    content = json.dumps(value, ensure_ascii=False)
     with write_database(root) as database:
         database.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?)", (version, content))
 

@@ -118,14 +118,13 @@ async def test_a_command_behind_the_permission_of_its_group_keeps_its_words(
 async def test_what_one_process_changes_the_other_knows(stage, replicas, group, joao):
     first, second = map(state_of, replicas)
 
+    await stage.telegram.say(group, stage.telegram.user(17, "Newname"), "hello")
+    for one in (first, second):
+        await until(lambda one=one: "Newname" in one.model_in(group.id).roster.find_by_id(17).names)
     await first.save_decision(group.id, 15, "optin", 1)
     await first.save_group(Group(group.id, "Pals", chatty=50))
 
-    await stage.telegram.say(group, stage.telegram.user(17, "Newname"), "hello")
-
     await until(lambda: second.decisions.get(15) is not None)
-    for one in (first, second):
-        await until(lambda one=one: "Newname" in one.model_in(group.id).roster.find_by_id(17).names)
     await until(lambda: second.group(group.id).chatty == 50)
 
 

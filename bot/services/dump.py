@@ -22,15 +22,9 @@ from bot.store.groups import Decisions, Groups, StoredDecision
 from bot.store.names import Names
 from model.artifacts.artifact import Card
 from model.artifacts.registry import Registry
-from model.chat.eligibility import (
-    WITHHELD,
-    add_voice_header,
-    parse_voice_header,
-    strip_other_authors,
-)
+from model.chat.eligibility import withhold_words
 from model.chat.names import make_printable_name
 from model.chat.person import Decision
-from model.chat.roster import Roster
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
 from model.errors import UnderstudyError
 from model.files import write_text
@@ -90,17 +84,6 @@ def _move(kept: StoredMessage, chat_id: int) -> StoredMessage:
         reply_to=None if one.reply_to is None else one.reply_to - MIGRATION_OFFSET,
     )
     return StoredMessage(moved, kept.edited_at)
-
-
-def _strip_copies(kept: StoredMessage, roster: Roster) -> StoredMessage:
-    """Return a message without quotes and copies of excluded people's words."""
-    message = kept.message
-    is_own = message.author_id in roster.understudies
-    voice, words = (is_own and parse_voice_header(message.text)) or ("", message.text)
-    is_withheld = voice and roster.is_withheld_name(voice)
-    words = WITHHELD if is_withheld else strip_other_authors(words, roster)
-    text = add_voice_header(voice, words) if voice else words
-    return replace(kept, message=replace(message, text=text))
 
 
 def _item(kept: StoredMessage) -> Json:
@@ -260,8 +243,10 @@ async def _collect_dump(
         forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
     kept = [item for item in kept if _is_dumped(item, access)]
     if access.roster.excluded_ids:
-        own = (_strip_copies(item, access.roster) for item in kept)
-        kept = [item for item in own if item.message.text]
+        own = ((item, withhold_words(item.message, access.roster)) for item in kept)
+        kept = [
+            replace(item, message=replace(item.message, text=text)) for item, text in own if text
+        ]
     return Dump(
         chat_id,
         names.get(chat_id),

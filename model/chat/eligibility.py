@@ -145,6 +145,20 @@ def strip_other_authors(text: str, roster: Roster) -> str:
     return own.removesuffix(found[1]) + _strip_others(found[1], roster)
 
 
+def withhold_words(message: Message, roster: Roster) -> str:
+    """Return a message's text for storage, without excluded people's words.
+
+    Quotes and copies are removed. What our own bot said in an excluded person's voice is `[…]`.
+    """
+    is_own = message.author_id in roster.understudies
+    spoken = parse_voice_header(message.text) if is_own else None
+    if spoken is None:
+        return strip_other_authors(message.text, roster)
+    voice, words = spoken
+    own = WITHHELD if roster.is_withheld_name(voice) else strip_other_authors(words, roster)
+    return message.text if own == words else add_voice_header(voice, own)
+
+
 def clear_caches() -> None:
     """Drop all cached texts and names, so that no erased words stay in memory."""
     for cached in (_redact_cached, _shorten, _hide_private_name):

@@ -11,10 +11,9 @@ from pathlib import Path
 from model.artifacts.artifact import LearnedChat
 from model.chat.eligibility import (
     WITHHELD,
-    add_voice_header,
     make_line,
     parse_voice_header,
-    strip_other_authors,
+    withhold_words,
 )
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
@@ -201,21 +200,14 @@ def withhold_text(merged: MergedChat, roster: Roster) -> None:
     withdrawn = roster.excluded_ids | {
         user_id for user_id in merged.ledger.opted_out if roster.find_by_id(user_id) is None
     }
+    hides_words = withdrawn or any(person.learn == "no" for person in roster.people)
     texts = {}
     for message in merged.spool.messages(merged.chat.chat_id):
-        is_bots = message.author_id in roster.understudies
         if message.author_id in withdrawn:
             texts[message.message_id] = WITHHELD if make_line(message, roster) else ""
         elif message.is_forward and withdrawn:
             texts[message.message_id] = WITHHELD
-        elif is_bots and (spoken := parse_voice_header(message.text)):
-            voice, words = spoken
-            line = make_line(message, roster)
-            if line is not None and line.speaker is None:
-                texts[message.message_id] = add_voice_header(voice, WITHHELD)
-            elif withdrawn and (own := strip_other_authors(words, roster)) != words:
-                texts[message.message_id] = add_voice_header(voice, own)
-        elif withdrawn and (own := strip_other_authors(message.text, roster)) != message.text:
+        elif hides_words and (own := withhold_words(message, roster)) != message.text:
             texts[message.message_id] = own
     merged.spool.replace_texts(merged.chat.chat_id, texts)
 

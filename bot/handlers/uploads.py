@@ -29,8 +29,8 @@ FOLDER, EXPORT, DOWNLOAD = "incoming", "result.json", "arriving"
 MAX_BYTES = 200 * 2**20
 STOP_SECONDS = 1.5
 """Seconds that a retraining has to exit when the bot stops; then it is killed."""
-HINTS = ("Receipt:", "Next:")  # lines of `understudy retrain` for its user
-"""Prefix of the last line that `understudy retrain` prints, which is a path on this machine."""
+HINTS = ("Receipt:", "Next:")
+"""Prefixes of the last lines that `understudy retrain` prints: commands for a terminal."""
 
 _CHUNK = 2**20
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, UnicodeDecodeError)

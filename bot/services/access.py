@@ -142,8 +142,7 @@ def build_access(
         if does_count(one, chat_id, access, is_default=is_default)
     )
     found = permissions(card.roster.people, Facts().with_source("the bot", counting), linked)
-    names = (person.name for person in roster.people)
-    return replace(access, permissions=dict(zip(names, found, strict=True)))
+    return replace(access, permissions={person.name: own for person, own in found})
 
 
 def does_count(decision: StoredDecision, chat_id: int, access: Access, *, is_default: bool) -> bool:

@@ -53,7 +53,7 @@ def load_facts(
     for source, user_id, kind, at, chat_id in connection.execute(_FACTS):
         one = Decision(user_id, kind, _parse_time(at), chat_id)
         if kind not in get_args(DecisionKind):
-            raise sqlite3.DatabaseError(f"{kind!r} is no decision")
+            raise sqlite3.DatabaseError(f"{kind!r} is not a decision")
         if kind == "optout" or chat_id in own:
             sources.setdefault(source, []).append(one)
     no = [person for person in people if person.has_no]
@@ -69,7 +69,7 @@ def _parse_time(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:
-        raise sqlite3.DatabaseError(f"{text!r} is no time") from error
+        raise sqlite3.DatabaseError(f"{text!r} is not a time") from error
     if at.tzinfo is None:
         raise sqlite3.DatabaseError(f"{text!r} has no time zone")
     return at
@@ -79,11 +79,6 @@ def name_source(description: str, decisions: Iterable[Decision]) -> str:
     """Return the name of a source: its description, and a hash that tells it from others."""
     told = "".join(f"{one.user_id} {one.kind} {one.at} {one.chat_id}\n" for one in decisions)
     return f"{description}#{hashlib.sha256(told.encode()).hexdigest()[:8]}"
-
-
-def describe_source(name: str) -> str:
-    """Return the description in the name of a source."""
-    return name.rpartition("#")[0] or name
 
 
 def store_facts(connection: sqlite3.Connection, facts: Facts) -> None:

@@ -12,7 +12,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about people, beside the roster in question.
+    """What is known about people besides what a roster says.
 
     `sources` holds decisions by source, such as a dump or the bot's database. Each source lists
     them in the order in which they arrived there, whatever their times: a clock may have been
@@ -33,15 +33,14 @@ class Facts:
 class Permission:
     """What may be done with a person's messages.
 
-    `optouts` are the `/optout`s that count, the latest one last, and `source` is where that one is
-    from. `is_excluded` says that a roster says "no" to imitating them, whatever they decided.
-    `has_agreed` says that an `/optin` counts, in the chats that the facts are for.
+    `optouts` are the `/optout`s that count, the latest one last. `is_excluded` says that a roster
+    says "no" to imitating them, whatever they decided. `has_agreed` says that an `/optin` counts,
+    in the chats that the facts are for.
     """
 
     learn: Learn
     imitate: Imitate
     optouts: tuple[Decision, ...] = ()
-    source: str = ""
     is_excluded: bool = False
     has_agreed: bool = False
 
@@ -50,20 +49,20 @@ def permissions(
     people: Iterable[Person],
     facts: Facts,
     linked: Mapping[int, frozenset[int]] | None = None,
-) -> list[Permission]:
-    """Return what may be done with the messages of each of these people.
+) -> list[tuple[Person, Permission]]:
+    """Return each of these people with what may be done with their messages.
 
     docs/privacy.md has the rules as tables. `linked` are accounts that other rosters know to be the
     same person's: their `/optout`s count, their `/optin`s do not.
     """
-    told = _index(facts.sources)
-    return [_permit(person, facts, told, linked or {}) for person in people]
+    told = _index(facts.sources.values())
+    return [(person, _permit(person, facts, told, linked or {})) for person in people]
 
 
 def apply_facts(roster: Roster, facts: Facts) -> Roster:
     """Return a version's roster in which only those are voices who may be imitated."""
     people = []
-    for person, own in zip(roster.people, permissions(roster.people, facts), strict=True):
+    for person, own in permissions(roster.people, facts):
         optouts = () if own.is_excluded else own.optouts
         people.append(replace(person, imitate=own.imitate, opted_out=optouts))
     return replace(roster, people=tuple(people))
@@ -73,21 +72,24 @@ def apply_to_training(roster: Roster, facts: Facts) -> Roster:
     """Return a roster in which nothing is learned from people who opted out."""
     people = (
         replace(person, learn=own.learn, imitate=own.imitate, opted_out=())
-        for person, own in zip(roster.people, permissions(roster.people, facts), strict=True)
+        for person, own in permissions(roster.people, facts)
     )
     return replace(roster, people=tuple(people))
 
 
-_Told = Mapping[int, Sequence[tuple[str, Sequence[Decision]]]]
-"""The sources with decisions of each user, and these decisions."""
+_Told = Mapping[int, Sequence[Sequence[Decision]]]
+"""Each user's decisions, by source."""
 
 
-def _index(sources: Mapping[str, Iterable[Decision]]) -> _Told:
-    told: dict[int, dict[str, list[Decision]]] = {}
-    for name, decisions in sources.items():
-        for one in decisions:
-            told.setdefault(one.user_id, {}).setdefault(name, []).append(one)
-    return {user_id: list(by_source.items()) for user_id, by_source in told.items()}
+def _index(sources: Iterable[Iterable[Decision]]) -> _Told:
+    told: dict[int, list[list[Decision]]] = {}
+    for source in sources:
+        own: dict[int, list[Decision]] = {}
+        for one in source:
+            own.setdefault(one.user_id, []).append(one)
+        for user_id, decisions in own.items():
+            told.setdefault(user_id, []).append(decisions)
+    return told
 
 
 def _permit(
@@ -95,20 +97,19 @@ def _permit(
 ) -> Permission:
     own = {number: [*told.get(number, ())] for number in person.ids}
     for one in person.opted_out:
-        own[one.user_id].append(("this version", [one]))
+        own[one.user_id].append([one])
     others = {other for number in person.ids for other in linked.get(number, ())}
     others -= own.keys()
     last = [_find_last(sources) for sources in own.values() if sources]
     last_of_others = [_find_last(told[number]) for number in others if number in told]
-    optouts = sorted(
-        (one for one in (*last, *last_of_others) if one[1].kind == "optout"),
-        key=lambda one: one[1].at,
+    optouts = tuple(
+        sorted(
+            (one for one in (*last, *last_of_others) if one.kind == "optout"),
+            key=lambda one: one.at,
+        )
     )
     has_opted_out = any(
-        one.kind == "optout"
-        for sources in own.values()
-        for _, decisions in sources
-        for one in decisions
+        one.kind == "optout" for sources in own.values() for source in sources for one in source
     )
     is_withheld = person.learn == "no" or not facts.not_learned.isdisjoint(person.ids)
     has_no = person.imitate == "no" and not person.opted_out
@@ -116,35 +117,30 @@ def _permit(
     is_yes = person.imitate == "yes" and not has_opted_out
     may_ask: Imitate = "yes" if is_yes else "ask"
     is_silent = is_excluded or bool(optouts)
+    has_agreed = any(one.kind == "optin" for one in last)
     return Permission(
         learn="no" if is_withheld or optouts else "yes",
         imitate="no" if is_silent else may_ask,
-        optouts=tuple(one for _, one in optouts),
-        source=optouts[-1][0] if optouts else "",
+        optouts=optouts,
         is_excluded=is_excluded,
-        has_agreed=not is_silent
-        and not is_withheld
-        and any(one.kind == "optin" for _, one in last),
+        has_agreed=has_agreed and not is_silent and not is_withheld,
     )
 
 
-def _find_last(sources: Sequence[tuple[str, Sequence[Decision]]]) -> tuple[str, Decision]:
-    """Return a user's decision that counts, and its source.
+def _find_last(sources: Sequence[Sequence[Decision]]) -> Decision:
+    """Return a user's decision that counts.
 
-    A source is outdated by another one that has its last decision and goes on after it. Of the
-    last decisions of the others the latest counts. If times are equal, or the `/optin`'s is in the
+    A source does not count if another one contains its last decision and continues after it. Of the
+    other sources' last decisions the latest counts. If times are equal, or the `/optin`'s is in the
     future, the `/optout` counts.
     """
-    keys = [[(one.kind, one.at) for one in decisions] for _, decisions in sources]
+    keys = [[(one.kind, one.at) for one in source] for source in sources]
 
     def is_outdated(own: Sequence[tuple[str, datetime]]) -> bool:
         return any(own[-1] in other and other[-1] not in own for other in keys)
 
-    current = [
-        one for one, own in zip(sources, keys, strict=True) if not is_outdated(own)
-    ] or sources
-    name, decisions = max(current, key=lambda one: _weigh(one[1][-1]))
-    return name, decisions[-1]
+    current = [one[-1] for one, own in zip(sources, keys, strict=True) if not is_outdated(own)]
+    return max(current or (one[-1] for one in sources), key=_weigh)
 
 
 def _weigh(decision: Decision) -> tuple[datetime, bool]:

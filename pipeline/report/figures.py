@@ -110,7 +110,7 @@ def find_visible(roster: Roster, facts: Facts) -> Visible:
     An `/optout` from any of their accounts hides them.
     """
     agreed, undecided = set[str](), set[str]()
-    for person, own in zip(roster.people, permissions(roster.people, facts), strict=True):
+    for person, own in permissions(roster.people, facts):
         if "no" not in {own.learn, own.imitate}:
             (agreed if own.imitate == "yes" or own.has_agreed else undecided).add(person.name)
     return Visible(frozenset(agreed), frozenset(undecided))

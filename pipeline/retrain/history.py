@@ -156,7 +156,7 @@ def write_history(
             connection.execute(query, (header.former,))
         _store_header(connection, header, ledger)
         store_ledger(connection, chat, ledger)
-    if gone or changed > now - before or header.former:
+    if gone or changed > now - before or history.stored_id != chat:
         erase_deleted(history.root)
     return History(history.root, ledger, header, chat)
 

@@ -75,7 +75,7 @@ class Ledger:
             WithdrawnPerson(
                 person.name, person.ids, found.optouts[-1].at if found.optouts else None
             )
-            for person, found in zip(self.people, permissions(self.people, self.facts), strict=True)
+            for person, found in permissions(self.people, self.facts)
             if found.learn == "no"
         ]
 
@@ -84,7 +84,7 @@ class Ledger:
         """Return the ids of users whose `/optout` counts."""
         users = {one.user_id for told in self.facts.sources.values() for one in told}
         accounts = [Person("x", (number,)) for number in users]
-        found = zip(accounts, permissions(accounts, self.facts), strict=True)
+        found = permissions(accounts, self.facts)
         return frozenset(account.ids[0] for account, own in found if own.optouts)
 
     def add_dumps(self, dumps: Iterable[DumpNotes]) -> "Ledger":

@@ -319,7 +319,7 @@ def voices(state):
 
 
 def store_decision(root, user, kind, hours=-1):
-    """Store a decision as a retraining does, its time so many hours from now."""
+    """Store a decision as a retraining does; it was sent `hours` from now."""
     one = Decision(user, kind, datetime.now(UTC) + timedelta(hours=hours), -1)
     with write_database(root) as connection:
         store_facts(connection, Facts().with_source("the dump of another bot", [one]))

@@ -11,10 +11,9 @@ HUGO = Person("Hugo", (7,), imitate="yes")
 
 
 def access(*people, consent="ask"):
-    allowed = zip(people, permissions(people, Facts()), strict=True)
     return Access(
         Roster(people), frozenset({-5}), frozenset({7}), consent,
-        permissions={person.name: own for person, own in allowed},
+        permissions={person.name: own for person, own in permissions(people, Facts())},
     )  # fmt: skip
 
 

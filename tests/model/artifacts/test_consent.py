@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 
@@ -55,7 +56,7 @@ def store(root, *decisions, people=(), chat=-5):
 
 def find_decision(facts, user):
     """Return the decision of a user that counts."""
-    (own,) = permissions([Person("somebody", (user,))], facts)
+    ((_, own),) = permissions([Person("somebody", (user,))], facts)
     return "optout" if own.optouts else "optin" if own.has_agreed else None
 
 
@@ -181,6 +182,16 @@ def test_the_order_of_arrival_counts_and_times_only_between_sources(sources, las
     facts = Facts({str(number): source for number, source in enumerate(sources)})
 
     assert find_decision(facts, 7) == last.kind
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_the_source_that_continues_after_the_others_counts_in_any_order(order):
+    first, both = told(7, "optin", -9), told(7, "optout", 2)
+    sources = [[first, both], [first, told(7, "optin", 2)], [both, told(7, "optin", 2)]]
+
+    facts = Facts({str(place): sources[place] for place in order})
+
+    assert find_decision(facts, 7) == "optin"
 
 
 def test_an_optin_counts_only_for_the_chat_in_which_it_was_sent(tmp_path):

@@ -298,8 +298,7 @@ STEPS: Mapping[str, tuple[str, float]] = {
     "train": ("training", 0.6),
     "score": ("scoring the new version", 0.14),
     "compare": ("scoring the current version on the same conversations", 0.14),
-    "write": ("writing the receipt", 0.005),
-    "promote": ("promoting", 0.005),
+    "write": ("storing the result", 0.01),
     "tidy": ("cleaning up", 0.01),
 }
 """The steps in order: a title, and the share of the time that each takes."""

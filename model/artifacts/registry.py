@@ -80,6 +80,11 @@ def read_receipt_json(root: Path, version: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def store_receipt(database: Connection, version: str, content: str) -> None:
+    """Store a version's receipt, in JSON."""
+    database.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?)", (version, content))
+
+
 def list_receipts(root: Path) -> frozenset[str]:
     """Return the versions that have a receipt, removed ones too.
 
@@ -296,8 +301,10 @@ class Registry:
             finished.rename(versions / name)
         return name
 
-    def promote(self, version: str) -> str:
+    def promote(self, version: str, receipt: str | None = None) -> str:
         """Make a version current after checking its files; return its name.
+
+        A receipt, in JSON, is stored in the same transaction.
 
         Raises:
             ArtifactError: There is none, its files have changed, or it was trained with canaries.
@@ -305,6 +312,8 @@ class Registry:
         name = self.find(version)
         self._check_may_be_current(name)
         with write_database(self.root) as database:
+            if receipt is not None:
+                store_receipt(database, name, receipt)
             if not self.is_current(name):
                 self._set_current(database, [*self._read_promotions(database), (name, _now())])
         return name

@@ -261,11 +261,8 @@ def _train_and_promote(
         "forced": request.force_promotion if decision.reasons else None,
         "seconds": watch.seconds,
     }
-    write_receipt(request.root, name, receipt)
+    write_receipt(registry, name, receipt, promote=is_promoted)
     show = f"understudy models show {number} --receipt{models}"
-    if is_promoted:
-        watch.begin("promote")
-        registry.promote(name)
     watch.begin("tidy")
     delete_old_versions(registry, request.keep, started)
     if not is_promoted:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.artifacts.database import write_database
-from model.artifacts.registry import read_receipt_json
+from model.artifacts.registry import Registry, read_receipt_json, store_receipt
 from model.chat.names import make_printable, make_printable_name
 from model.errors import ArtifactError
 from pipeline.dataset.roster_file import MIN_MESSAGES
@@ -49,12 +49,21 @@ class TrainingRecord:
     step_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def write_receipt(root: Path, version: str, receipt: Receipt) -> None:
-    """Store a version's receipt."""
+def write_receipt(
+    registry: Registry, version: str, receipt: Receipt, *, promote: bool = False
+) -> None:
+    """Store a version's receipt, and make the version current in the same transaction if asked.
+
+    Raises:
+        ArtifactError: The version may not be current.
+    """
     value = {"format": FORMAT, "version": version, **receipt}
     content = json.dumps(value, ensure_ascii=False)
-    with write_database(root) as database:
-        database.execute("INSERT OR REPLACE INTO receipts VALUES (?, ?)", (version, content))
+    if promote:
+        registry.promote(version, content)
+        return
+    with write_database(registry.root) as database:
+        store_receipt(database, version, content)
 
 
 def read_receipt(root: Path, version: str) -> TrainingRecord | None:

@@ -222,7 +222,7 @@ def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_
     for number in (2, 3):
         registry.add(make(tmp_path / f"other{number}", words=str(number)))
     second, third = registry.names[1:]
-    write_receipt(registry.root, third, {})
+    write_receipt(registry, third, {})
 
     assert call("remove", "2") == f"{second} is deleted.\n"
     assert call("remove", "3") == f"{third} is deleted; its receipt is kept.\n"

@@ -162,5 +162,5 @@ def _explain_errors(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         raise ArtifactError(
             f"{path} is damaged ({error}), so nobody's consent is known: restore it from a backup, "
-            "or move it away and run `understudy retrain` with all exports and dumps again"
+            "or make it again from the bot's dumps with `understudy models rebuild DUMP...`"
         ) from error

@@ -12,7 +12,18 @@ from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
 from model.errors import TrainingError
-from pipeline.cli import datasets, doctor, models, options, report, retrain, start, tables, talk
+from pipeline.cli import (
+    datasets,
+    doctor,
+    models,
+    options,
+    people,
+    report,
+    retrain,
+    start,
+    tables,
+    talk,
+)
 from pipeline.cli.options import (
     DECODING,
     HUB,
@@ -288,6 +299,7 @@ add_commands(
     (
         (talk.chat, "understudy chat --as Hugo"),
         (talk.simulate, "understudy simulate --turns 10"),
+        (people.people, "understudy people"),
         (doctor.doctor, "understudy doctor"),
     ),
 )

@@ -256,6 +256,33 @@ def purge(
         print(f"{name} is deleted.")
 
 
+def rebuild(
+    dumps: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DUMP]...", readable=False, help="Files of `understudy-bot dump`"),
+    ] = None,
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Make a lost or damaged models.db again from the versions and the bot's dumps.
+
+    Pass a dump of each group, so that everyone's /optout is known again.
+    """
+    require_training()
+    from pipeline.retrain.rebuild import rebuild_database
+
+    found = rebuild_database(Registry(models_dir), dumps or ())
+    print(f"Rebuilt models.db. Versions: {found.versions}; decisions: {found.decisions}.")
+    if found.refusals:
+        print(f"Not imitated or not learned from: {', '.join(found.refusals)}.")
+    print(
+        "Not known any more: decisions that are in no dump given here; how the versions were made; "
+        "which were current before; what earlier exports contained. Give all exports and dumps to "
+        "the next `understudy retrain`."
+    )
+    if found.kept:
+        print(f"The damaged file is {found.kept}. It contains messages: delete it when you can.")
+
+
 app = make_app("Manage the trained models: list, promote, export, delete.")
 add_commands(
     app,
@@ -270,6 +297,7 @@ add_commands(
         (push, "understudy models push 7 you/model"),
         (remove, "understudy models remove 6"),
         (purge, 'understudy models purge --person "Hugo Silva"'),
+        (rebuild, "understudy models rebuild live.json"),
     ),
     list_models="list",
     import_model="import",

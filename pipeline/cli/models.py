@@ -268,9 +268,10 @@ def rebuild(
     Pass a dump of each group, so that everyone's /optout is known again.
     """
     require_training()
+    from pipeline.export.files import find_exports
     from pipeline.retrain.rebuild import rebuild_database
 
-    found = rebuild_database(Registry(models_dir), dumps or ())
+    found = rebuild_database(Registry(models_dir), find_exports(dumps or ()))
     print(f"Rebuilt models.db. Versions: {found.versions}; decisions: {found.decisions}.")
     if found.refusals:
         print(f"Not imitated or not learned from: {', '.join(found.refusals)}.")

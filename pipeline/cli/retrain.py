@@ -146,6 +146,7 @@ def retrain(
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.evaluation.evaluate import FULL, GATE
+    from pipeline.export.files import find_exports
     from pipeline.retrain.intake import find_models_folder
     from pipeline.retrain.request import RetrainDependencies, RetrainRequest, StartFrom
     from pipeline.retrain.run import retrain as run
@@ -154,11 +155,12 @@ def retrain(
     console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
     source = context.get_parameter_source("models_dir")
     is_given = source is not None and source.name == "COMMANDLINE"
-    folder = models_dir if is_given else find_models_folder(models_dir, files, chat)
+    exports = find_exports(files)
+    folder = models_dir if is_given else find_models_folder(models_dir, exports, chat)
     if folder != models_dir:
         console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
     request = RetrainRequest(
-        files=tuple(files),
+        files=tuple(exports),
         root=folder,
         chat=chat,
         roster=roster,

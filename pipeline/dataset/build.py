@@ -1,6 +1,5 @@
 """Build a dataset from exports and check it for leaks between the splits."""
 
-import hashlib
 import signal
 import tempfile
 from array import array
@@ -108,9 +107,11 @@ def build(
         check_chat(chat, archive.spool.count_author_clashes(chat.chat_id))
         check_damage(chat, skip_damaged=choices.skip_damaged)
         authors = archive.spool.authors(chat.chat_id)
-        roster = _choose_roster(choices, archive.files, authors, out)
+        roster = _choose_roster(choices, [file.path for file in archive.files], authors, out)
         messages = ChatMessages(archive.spool, chat, roster, choices)
-        summary = build_chat(messages, authors, out, review, map(file_sha256, archive.files), step)
+        summary = build_chat(
+            messages, authors, out, review, (file.sha256 for file in archive.files), step
+        )
     if choices.review:
         write_review(choices.review, review)
     return summary
@@ -254,12 +255,6 @@ def find_leaks(source: Callable[[str], Any]) -> Leaks:
             int((earlier >= later.min()).sum()) for earlier, later in pairwise(times) if len(later)
         ),
     )
-
-
-def file_sha256(file: Path) -> str:
-    """Return a file's sha256, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _choose_roster(

@@ -1,6 +1,5 @@
 """Open one or more exports and list their chats."""
 
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,31 +8,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
-from model.chat.names import fold, make_printable, make_printable_name
+from model.chat.names import fold, make_printable_name
 from model.chat.telegram_ids import is_valid_integer, to_chat_id
 from model.errors import ExportError, describe_error
 from pipeline.export.entries import RowParser, Tally
+from pipeline.export.files import EXPORT_HOWTO, ExportFile, find_exports
 from pipeline.export.merging import Spool
-from pipeline.export.reader import CHUNK, Fault, Heading, OnBytesRead, parse_object, read_events
+from pipeline.export.reader import Fault, Heading
 
 UNNAMED = "a chat without a name"
 MAX_LISTED = 20
 """If there are more chats, only the largest are listed."""
 
+OnBytesRead = Callable[[int], None]
+"""Receives the number of bytes that were read since the last call."""
+
 ShowProgress = Callable[[Path], AbstractContextManager[OnBytesRead]]
 """Shows the progress of reading a file: returns a context that yields the callback."""
 
-_HOW = "in Telegram Desktop open the chat, then ⋮ → Export chat history, format JSON"
-_OTHER_FORMATS = (
-    (b"\xff\xfe\x00\x00", "in UTF-32 (save it as UTF-8)"),
-    (b"\x00\x00\xfe\xff", "in UTF-32 (save it as UTF-8)"),
-    (b"\xff\xfe", "in UTF-16 (save it as UTF-8)"),
-    (b"\xfe\xff", "in UTF-16 (save it as UTF-8)"),
-    (b"\x1f\x8b", "packed with gzip (unpack it first)"),
-    (b"PK\x03\x04", "a zip file (unpack it first)"),
-)
-_DATE = re.compile(rb'"date": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)"')
-_MAX_DATE_LENGTH = 64
 _DUPLICATE_ID = "an id that another message has too"
 _UNKNOWN_ID = -(2**62)
 """The id of a chat whose own lines are damaged."""
@@ -110,7 +102,7 @@ class Archive:
     """The contents of the exports: files, chats by their Bot API id, and entries in the spool."""
 
     spool: Spool
-    files: tuple[Path, ...]
+    files: tuple[ExportFile, ...]
     chats: dict[int, ExportedChat] = field(default_factory=dict)
 
     def add(self, chat: ExportedChat) -> ExportedChat:
@@ -168,7 +160,23 @@ def open_exports(
     Raises:
         ExportError: A path is not an export, or a file cannot be read.
     """
-    files = export_files(paths)
+    with read_exports(find_exports(paths), wanted, zone, step, show) as archive:
+        yield archive
+
+
+@contextmanager
+def read_exports(
+    files: Sequence[ExportFile],
+    wanted: str | None = None,
+    zone: tzinfo | None = None,
+    step: Callable[[str], None] = lambda _: None,
+    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+) -> Iterator[Archive]:
+    """Read files that were found; see `open_exports`.
+
+    Raises:
+        ExportError: A file is not an export, or cannot be read.
+    """
     now = datetime.now(UTC)
     is_wanted = _select_chats(files, wanted, show)
     try:
@@ -176,7 +184,7 @@ def open_exports(
             archive = Archive(spool, tuple(files))
             for number, file in enumerate(files):
                 step(f"reading {file}")
-                with show(file) as on_bytes:
+                with show(file.path) as on_bytes:
                     _read_file(number, file, archive, is_wanted, zone, now, on_bytes)
             _join_groups(archive)
             for chat_id in archive.chats:
@@ -189,64 +197,8 @@ def open_exports(
         ) from error
 
 
-def export_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the result.json files at these paths, files or folders, the oldest export first.
-
-    An export is as old as its latest date, which may be anywhere in the file: the chats that an
-    account has left come last. Exports of equal age keep their order.
-
-    Raises:
-        ExportError: There is none, or one cannot be read.
-    """
-    files = list(dict.fromkeys(_find_file(path) for path in paths))
-    for file in files:
-        _check_format(file)
-    return sorted(files, key=_latest_date) if len(files) > 1 else files
-
-
-def _find_file(path: Path) -> Path:
-    if path.is_dir():
-        if (file := path / "result.json").is_file():
-            return file
-        inside = [found for found in path.glob("*/result.json") if found.is_file()]
-        if inside:
-            newest = max(inside, key=lambda found: found.stat().st_mtime)
-            raise ExportError(
-                f"there is no result.json in {path}: did you mean {make_printable(str(newest))}?"
-            )
-        html = " but an HTML export" if (path / "messages.html").is_file() else ""
-        raise ExportError(f"there is no result.json in {path}{html}: {_HOW}")
-    if not path.is_file():
-        raise ExportError(f"there is no file {path}: give an export's folder or its result.json")
-    return path
-
-
-def _check_format(file: Path) -> None:
-    """Raise ExportError if a file is compressed, in another encoding, or JSON Lines."""
-    try:
-        with file.open("rb") as stream:
-            begin = stream.read(CHUNK)
-    except OSError as error:
-        raise ExportError(f"{file} cannot be read: {error.strerror}") from error
-    found = next((form for mark, form in _OTHER_FORMATS if begin.startswith(mark)), None)
-    lines = begin.lstrip().split(b"\n", 2)[:2]
-    if found is None and len(lines) == 2 and all(map(parse_object, lines)):  # noqa: PLR2004
-        found = "JSON Lines (one value per line), not the exporter's own file"
-    if found:
-        raise ExportError(f"{file} is {found}: give the file as Telegram wrote it; {_HOW}")
-
-
-def _latest_date(file: Path) -> bytes:
-    latest = rest = b""
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            latest = max([latest, *_DATE.findall(rest + chunk)])
-            rest = chunk[-_MAX_DATE_LENGTH:]
-    return latest
-
-
 def _select_chats(
-    files: Sequence[Path], wanted: str | None, show: ShowProgress
+    files: Sequence[ExportFile], wanted: str | None, show: ShowProgress
 ) -> Callable[[Heading], bool]:
     """Return a function that selects the chats to read: all, or the wanted one and its groups.
 
@@ -254,7 +206,7 @@ def _select_chats(
     """
     if wanted is None:
         return lambda _: True
-    matching = [chat for chat in _read_chats(files, show) if chat.matches(wanted)]
+    matching = list_exported_chats(files, wanted, show)
     if not matching:
         return lambda _: True  # the error message lists all chats
     kinds, ids = {chat.kind for chat in matching}, {chat.chat_id for chat in matching}
@@ -266,23 +218,22 @@ def _select_chats(
     return lambda heading: heading.kind in partners or _to_chat(heading).chat_id in ids
 
 
-def read_chat_headings(paths: Sequence[Path], wanted: str | None = None) -> list[ExportedChat]:
-    """Return the chats of the exports at these paths, or the wanted one, without messages.
+def list_exported_chats(
+    files: Sequence[ExportFile],
+    wanted: str | None = None,
+    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+) -> list[ExportedChat]:
+    """Return the chats in these files, or the wanted one, without messages.
 
     Raises:
-        ExportError: A path is not an export, or a file cannot be read.
+        ExportError: A file cannot be read.
     """
-    found = _read_chats(export_files(paths), lambda _: nullcontext(lambda _: None))
-    return [chat for chat in found if wanted is None or chat.matches(wanted)]
-
-
-def _read_chats(files: Sequence[Path], show: ShowProgress) -> list[ExportedChat]:
-    headings: list[Heading] = []
+    chats: list[ExportedChat] = []
     for file in files:
-        with show(file) as on_bytes:
-            events = read_events(file, lambda _: False, on_bytes)
-            headings += [event for event in events if isinstance(event, Heading)]
-    return [_to_chat(heading) for heading in headings]
+        with show(file.path) as on_bytes:
+            index = file.index(lambda chunk: on_bytes(len(chunk)))
+        chats += map(_to_chat, index.headings)
+    return [chat for chat in chats if wanted is None or chat.matches(wanted)]
 
 
 def _to_chat(heading: Heading) -> ExportedChat:
@@ -293,7 +244,7 @@ def _to_chat(heading: Heading) -> ExportedChat:
 
 def _read_file(
     number_of_file: int,
-    file: Path,
+    file: ExportFile,
     archive: Archive,
     is_wanted: Callable[[Heading], bool],
     zone: tzinfo | None,
@@ -308,17 +259,17 @@ def _read_file(
     chat: ExportedChat | None = None
     parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), zone, now)
     has_chat, last, fault = False, None, None
-    for event in read_events(file, is_wanted, on_bytes):
+    for event in file.read(is_wanted, lambda chunk: on_bytes(len(chunk))):
         if isinstance(event, Heading):
             has_chat, last = True, None
             chat = archive.add(_to_chat(event)) if is_wanted(event) else None
             if chat:
-                chat.sizes[file] = file.stat().st_size
+                chat.sizes[file.path] = file.path.stat().st_size
                 parser = RowParser(chat.chat_id, archive.spool.names, chat.tally, zone, now)
         elif isinstance(event, Fault):
             fault = event
             if chat:
-                chat.add_fault(event, file, last)
+                chat.add_fault(event, file.path, last)
         elif chat:
             if copies := archive.spool.add_file_rows(number_of_file, parser.parse(event)):
                 chat.tally.repaired[_DUPLICATE_ID] += copies
@@ -330,7 +281,7 @@ def _read_file(
             if fault
             else "JSON, but no chat export of Telegram Desktop"
         )
-        raise ExportError(f"{file} is {problem}: {_HOW}")
+        raise ExportError(f"{file} is {problem}: {EXPORT_HOWTO}")
 
 
 def _join_groups(archive: Archive) -> None:

@@ -32,8 +32,11 @@ NOT_JSON = "no valid JSON"
 Item = dict[str, Any]
 """One entry of an export's `messages`, as parsed JSON."""
 
-OnBytesRead = Callable[[int], None]
-"""Receives the number of bytes that were read since the last call."""
+OnChunk = Callable[[bytes], None]
+"""Receives each part of the file that is read, in order."""
+
+LateKeys = Mapping[int, Item]
+"""Each chat's own keys, by the byte offset of its messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +98,49 @@ _UNQUOTED = re.compile(
 
 
 def read_events(
-    path: Path, is_wanted: Callable[[Heading], bool], on_bytes: OnBytesRead = lambda _: None
+    path: Path,
+    is_wanted: Callable[[Heading], bool],
+    on_chunk: OnChunk = lambda _: None,
+    late_keys: LateKeys | None = None,
 ) -> Iterator[Event]:
     """Yield a file's content; unwanted chats yield only their headings.
 
-    If a chat's own keys come after its messages, the file is first read once for these keys.
+    If a chat's own keys come after its messages, they are taken from `late_keys`. Without these,
+    the file is read once more to find them.
 
     Raises:
         ExportError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
-            yield from _Reader(file, is_wanted, lambda: _read_late_keys(path), on_bytes).events()
+            late = (lambda: _scan(path)[1]) if late_keys is None else (lambda: late_keys)
+            yield from _Reader(file, is_wanted, late, on_chunk).events()
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_late_keys(path: Path) -> dict[int, Item]:
-    """Return each chat's own keys by the byte offset of its messages."""
+def read_headings(path: Path, on_chunk: OnChunk = lambda _: None) -> tuple[list[Heading], LateKeys]:
+    """Return the beginnings of a file's chats, and their own keys.
+
+    Raises:
+        ExportError: It cannot be read.
+    """
+    try:
+        headings, keys = _scan(path, on_chunk)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read: {error.strerror}") from error
+    if any(heading.kind is None or heading.number is None for heading in headings):
+        events = read_events(path, lambda _: False, late_keys=keys)
+        headings = [event for event in events if isinstance(event, Heading)]
+    return headings, keys
+
+
+def _scan(path: Path, on_chunk: OnChunk = lambda _: None) -> tuple[list[Heading], LateKeys]:
+    """Return the beginnings of a file's chats as they are read, and then all of their own keys."""
     with path.open("rb") as file:
-        reader = _Reader(file, lambda _: False, dict, lambda _: None)
-        for _ in reader.events():
-            pass
-    return reader.closed
+        reader = _Reader(file, lambda _: False, dict, on_chunk)
+        headings = [event for event in reader.events() if isinstance(event, Heading)]
+    return headings, reader.closed
 
 
 @dataclass(slots=True)
@@ -146,18 +169,20 @@ class _Reader:
         self,
         file: IO[bytes],
         is_wanted: Callable[[Heading], bool],
-        read_late_keys: Callable[[], dict[int, Item]],
-        on_bytes: OnBytesRead,
+        read_late_keys: Callable[[], LateKeys],
+        on_chunk: OnChunk,
     ) -> None:
-        if file.read(len(BOM_UTF8)) != BOM_UTF8:
+        if file.read(len(BOM_UTF8)) == BOM_UTF8:
+            on_chunk(BOM_UTF8)
+        else:
             file.seek(0)
         self.file, self.is_wanted = file, is_wanted
         self.offset, self.at, self.buffer = file.tell(), 0, b""
         self.frames: list[_Frame] = []
         self.key = b""
         self.closed: dict[int, Item] = {}
-        self._read_late_keys, self._on_bytes = read_late_keys, on_bytes
-        self._late_keys: dict[int, Item] | None = None
+        self._read_late_keys, self._on_chunk = read_late_keys, on_chunk
+        self._late_keys: LateKeys | None = None
         self._heading: Heading | None = None  # not yet announced
         self._heading_faults: list[Fault] = []
         self._trailing_faults: list[Fault] = []
@@ -205,7 +230,7 @@ class _Reader:
     def _read_more(self) -> bool:
         chunk = self.file.read(CHUNK)
         if chunk:
-            self._on_bytes(len(chunk))
+            self._on_chunk(chunk)
             self._is_shifted |= self.at > 0
             self.buffer = self.buffer[self.at :] + chunk
             self.offset, self.at = self.offset + self.at, 0

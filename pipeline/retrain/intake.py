@@ -19,7 +19,8 @@ from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import SPLITS
 from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import read_summary
-from pipeline.export.archive import export_files, read_chat_headings
+from pipeline.export.archive import list_exported_chats
+from pipeline.export.files import ExportFile
 from pipeline.retrain.history import list_chats, write_history
 from pipeline.retrain.merge import (
     MergedChat,
@@ -45,7 +46,7 @@ from pipeline.versions.receipt import TrainingRecord, read_receipt
 class Sources:
     """The given exports, oldest first, and the notes of the given dumps."""
 
-    exports: tuple[Path, ...]
+    exports: tuple[ExportFile, ...]
     dumps: tuple[DumpNotes, ...]
 
 
@@ -85,16 +86,14 @@ class Intake:
     withdrawn_words: str | None = None
 
 
-def load_sources(files: Sequence[Path]) -> Sources:
+def load_sources(files: Sequence[ExportFile]) -> Sources:
     """Separate exports from dumps, and read the dumps' decisions.
 
     Raises:
-        ExportError: A file is neither, or a dump is damaged.
+        ExportError: A file cannot be read, or a dump is damaged.
     """
-    found = export_files(files)
-    notes = {file: read_dump_notes(file) for file in found}
-    dumps = tuple(note for note in notes.values() if note)
-    return Sources(tuple(file for file in found if notes[file] is None), dumps)
+    dumps = tuple(notes for file in files if (notes := read_dump_notes(file)))
+    return Sources(tuple(file for file in files if not file.index().is_dump), dumps)
 
 
 def load_current_version(registry: Registry) -> CurrentVersion:
@@ -120,7 +119,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     return CurrentVersion(found, record, chat, name=name)
 
 
-def find_models_folder(root: Path, files: Sequence[Path], wanted: str | None = None) -> Path:
+def find_models_folder(root: Path, files: Sequence[ExportFile], wanted: str | None = None) -> Path:
     """Return the folder of models for the chat in these files: that of a group, or `root`.
 
     A folder is known by the chat of its current version or history. If several are of the same
@@ -133,7 +132,7 @@ def find_models_folder(root: Path, files: Sequence[Path], wanted: str | None = N
     groups = [one.root for one in Registry(root).group_folders().values()]
     if not groups:
         return root
-    given = read_chat_headings(files, wanted)
+    given = list_exported_chats(files, wanted)
     if not given:
         return root  # merging says what is wrong with the files
     ids = {chat.chat_id for chat in given}
@@ -192,7 +191,7 @@ def update_history(
     people = update_people(
         merged,
         file,
-        [export.with_name(ROSTER_FILE) for export in sources.exports],
+        [export.path.with_name(ROSTER_FILE) for export in sources.exports],
         current.artifact.card.roster if current.artifact else None,
         request.min_messages,
         [

@@ -19,9 +19,9 @@ from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, is_copy_id
 from model.errors import ExportError
-from pipeline.dataset.build import file_sha256
-from pipeline.export.archive import Archive, ExportedChat, open_exports
+from pipeline.export.archive import Archive, ExportedChat, read_exports
 from pipeline.export.entries import EntryKind, Row, list_offset_changes
+from pipeline.export.files import ExportFile
 from pipeline.export.merging import Spool
 from pipeline.retrain.history import ExportRange, History, HistoryHeader, list_chats, open_history
 from pipeline.versions.ledger import BOT_ID_OFFSET, DumpNotes, Ledger, has_bot_id
@@ -144,7 +144,7 @@ class Migration:
 @contextmanager
 def merge_chat(
     root: Path,
-    exports: Sequence[Path],
+    exports: Sequence[ExportFile],
     dumps: Sequence[DumpNotes],
     expected: LearnedChat | None,
     wanted: str | None = None,
@@ -163,7 +163,7 @@ def merge_chat(
     with closing(Spool()) as spool:
         merged: MergedChat | None = None
         for file in exports:
-            with open_exports([file], None if expected else wanted, zone) as found:
+            with read_exports([file], _name_chat(expected, wanted), zone) as found:
                 migration = None
                 if expected and not merged:
                     migration = find_migration(root, found, expected)
@@ -174,7 +174,7 @@ def merge_chat(
         if merged:
             _match_bot_ids(merged)
         for notes in sorted(dumps, key=lambda one: one.written_at):
-            with open_exports([notes.file], None, zone) as found:
+            with read_exports([notes.file], _name_chat(expected, None), zone) as found:
                 may_migrate = expected and _may_be_migrated(root, found, expected)
                 advice = _MIGRATION_ADVICE if may_migrate else _OTHER_CHAT
                 chat = _choose_chat(found, notes.file, expected, None, advice)
@@ -258,9 +258,14 @@ def current_forgotten_ids(merged: MergedChat) -> frozenset[int]:
     )
 
 
+def _name_chat(expected: LearnedChat | None, wanted: str | None) -> str | None:
+    """Return which chat to read from a file that may have several; None for all of them."""
+    return str(expected.chat_id) if expected else wanted
+
+
 def _choose_chat(
     found: Archive,
-    file: Path,
+    file: ExportFile,
     expected: LearnedChat | None,
     wanted: str | None,
     advice: str = _OTHER_CHAT,
@@ -302,7 +307,7 @@ def _load_history(
     return merged
 
 
-def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Path) -> None:
+def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: ExportFile) -> None:
     """Merge an export; in its range it decides which messages exist, unless a newer export does."""
     merged.chat.name = chat.name
     merged.chat.tally.add(chat.tally)
@@ -339,7 +344,7 @@ def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Pa
     )
     merged.ranges.append(covered)
     if chat.tally.skipped:
-        merged.damaged.append(file)
+        merged.damaged.append(file.path)
         return
     present = {entry.number for entry in found.spool.rows(chat.chat_id)}
     missing = [one for one in merged.edits if covered.contains(one) and one not in present]
@@ -384,14 +389,14 @@ def _add_dump(merged: MergedChat, found: Archive, chat: ExportedChat, notes: Dum
 
 
 def _describe_file(
-    merged: MergedChat, found: Archive, chat: ExportedChat, file: Path
+    merged: MergedChat, found: Archive, chat: ExportedChat, file: ExportFile
 ) -> MergedFile:
     counts = found.spool.counts(chat.chat_id)
     stored = sum(
         entry.is_message and entry.number in merged.edits
         for entry in found.spool.rows(chat.chat_id)
     )
-    return MergedFile(file, file_sha256(file), counts.messages, stored, counts.first, counts.last)
+    return MergedFile(file.path, file.sha256, counts.messages, stored, counts.first, counts.last)
 
 
 def _is_bot_numbered(kind: str, number: int) -> bool:

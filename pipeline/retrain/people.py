@@ -1,6 +1,5 @@
 """Read the decisions in the bot's dumps, and update the roster with them and with new people."""
 
-import re
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -25,13 +24,11 @@ from pipeline.dataset.roster_file import (
     write_roster,
 )
 from pipeline.export.entries import Flag
+from pipeline.export.files import ExportFile
 from pipeline.export.merging import Author, count_messages
 from pipeline.retrain.merge import MergedChat
 from pipeline.versions.ledger import DumpNotes
 
-_KEY = re.compile(rb'"understudy"\s*:')
-_CHUNK = 1 << 20
-_OVERLAP = 64  # bytes; more than the key and the spaces after it
 _MIN_VOICE_SHARE = 0.5
 """An author with at least this share of messages in a voice is our bot."""
 
@@ -58,16 +55,16 @@ class People:
     is_new: bool
 
 
-def read_dump_notes(file: Path) -> DumpNotes | None:
+def read_dump_notes(file: ExportFile) -> DumpNotes | None:
     """Return the decisions and forgotten messages in a dump, or None for any other file.
 
     Raises:
         ExportError: The dump is damaged. Ignoring it could lose somebody's `/optout`.
     """
-    if not _is_dump(file):
+    if not file.index().is_dump:
         return None
     try:
-        value = orjson.loads(file.read_bytes().removeprefix(BOM_UTF8))["understudy"]
+        value = orjson.loads(file.path.read_bytes().removeprefix(BOM_UTF8))["understudy"]
         written_at = datetime.fromisoformat(str(value["written_at"]))
         if written_at.tzinfo is None:
             written_at = written_at.replace(tzinfo=UTC)
@@ -137,20 +134,6 @@ def update_people(
     people = keep_refusals(written.people, ledger.people)
     merged.ledger = replace(ledger, people=people, understudies=decided.understudies)
     return People(decided, newcomers, is_new=existing is None)
-
-
-def _is_dump(file: Path) -> bool:
-    """Whether a file contains a dump's key, without parsing it: exports are too large for that.
-
-    An export has no such key, and a message's text cannot look like it: its quotes are escaped.
-    """
-    rest = b""
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            if _KEY.search(rest + chunk):
-                return True
-            rest = chunk[-_OVERLAP:]
-    return False
 
 
 def _load_roster(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster | None:

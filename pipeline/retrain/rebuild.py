@@ -13,6 +13,7 @@ from model.artifacts.registry import NEW_PREFIX, Registry, store_receipt
 from model.chat.roster import remove_decisions
 from model.errors import ArtifactError, ExportError
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
+from pipeline.export.files import ExportFile
 from pipeline.retrain.people import read_dump_notes
 from pipeline.versions.ledger import DumpNotes, Ledger
 from pipeline.versions.lineage import load_usable_versions
@@ -31,7 +32,7 @@ class Rebuilt:
     kept: Path | None
 
 
-def rebuild_database(registry: Registry, dumps: Iterable[Path]) -> Rebuilt:
+def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt:
     """Replace a missing or damaged database by one made from what is left.
 
     Known again are the versions, the decisions in the dumps and in imported versions, and each "no"
@@ -100,7 +101,7 @@ def _check_is_damaged(root: Path) -> None:
         raise ArtifactError(f"{root / DATABASE} is not damaged: nothing is rebuilt")
 
 
-def _read_dump(file: Path) -> DumpNotes:
+def _read_dump(file: ExportFile) -> DumpNotes:
     if (notes := read_dump_notes(file)) is None:
         raise ExportError(f"{file} is not a dump of `understudy-bot dump`")
     return notes

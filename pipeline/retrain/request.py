@@ -12,6 +12,7 @@ from pipeline.dataset.inspection import ChatReport
 from pipeline.evaluation.evaluate import GATE, evaluate_turns
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
+from pipeline.export.files import ExportFile
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.terminal import Watch
 from pipeline.training.losses import HeldOutLoss
@@ -31,7 +32,7 @@ class RetrainRequest:
     that is possible. `force_promotion` is the reason to promote a version that the gate refuses.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[ExportFile, ...]
     root: Path
     chat: str | None = None
     roster: Path | None = None

@@ -17,6 +17,7 @@ from model.files import locked, make_folder
 from pipeline.dataset.language import find_chat_languages, name_languages
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
+from pipeline.export.files import ExportFile
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, GoBack, join_names, number_lines
 from pipeline.start.bases import ask_base, suggest_minutes
@@ -410,7 +411,7 @@ class _Steps:
         from pipeline.retrain.request import RetrainRequest
 
         request = RetrainRequest(
-            files=(export,),
+            files=(ExportFile(export),),
             root=self._root,
             chat=str(known.chat_id),
             base=known.base,

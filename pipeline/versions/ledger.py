@@ -12,6 +12,7 @@ from model.artifacts.database import read_database
 from model.chat.permissions import Facts, permissions
 from model.chat.person import Decision, Person
 from model.chat.telegram_ids import is_copy_id
+from pipeline.export.files import ExportFile
 
 BOT_ID_OFFSET = 2**40
 """Added to the message ids that the bot uses for a basic group; Telegram's own are below 2^31.
@@ -24,7 +25,7 @@ The bot and the account that exports number a basic group's messages differently
 class DumpNotes:
     """The decisions, the ids of forgotten messages and people's names in a dump of one chat."""
 
-    file: Path
+    file: ExportFile
     chat_id: int
     written_at: datetime
     decisions: tuple[Decision, ...] = ()

@@ -8,6 +8,7 @@ import pytest
 from bot.services.dump import dump
 from model.chat.eligibility import make_lines
 from model.chat.roster import Roster
+from pipeline.export.files import ExportFile
 from pipeline.retrain.people import read_dump_notes
 from tests.bot.database_files import rows
 from tests.pipeline.export.reading import read
@@ -46,7 +47,7 @@ async def test_copies_under_a_new_name_reach_no_prompt_no_dump_and_no_dataset(
     assert "Hugo Silva: so" in asked
     assert not any("zanzibar" in line for line in asked)
     assert b"zanzibar" not in file.read_bytes()
-    assert read_dump_notes(file).names == ((EVA, "Newname"),)
+    assert read_dump_notes(ExportFile(file)).names == ((EVA, "Newname"),)
     lines = make_lines(read(file).messages, stage.card.roster)
     assert "so" in {line.text for line in lines}
 

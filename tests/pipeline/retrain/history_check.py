@@ -6,6 +6,7 @@ from model.chat.permissions import apply_to_training
 from pipeline.dataset.pairs import BuildOptions, ChatMessages, pair_sessions
 from pipeline.dataset.roster_file import read_roster
 from pipeline.export.archive import open_exports
+from pipeline.export.files import ExportFile
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.people import read_dump_notes
 from tests.pipeline.chats import write
@@ -30,7 +31,7 @@ def history_and_export(root, whole_export, **choices):
         one = archive.only(None)
         about = {"name": one.name, "type": one.kind, "id": one.number}
         nothing = write(root.parent / "empty", dump(**about))
-        with merge_chat(root, [], [read_dump_notes(nothing)], None) as merged:
+        with merge_chat(root, [], [read_dump_notes(ExportFile(nothing))], None) as merged:
             roster = replace(
                 apply_to_training(roster, merged.ledger.facts),
                 understudies=merged.ledger.understudies,

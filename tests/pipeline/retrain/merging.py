@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pipeline.export.archive import export_files
+from pipeline.export.files import find_exports
 from pipeline.retrain.history import write_history
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.people import read_dump_notes
@@ -17,9 +17,9 @@ ALL = [(n, f"words {n}") for n in range(1, 9)]
 
 @contextmanager
 def merging(root, files, expected=None):
-    notes = [one for file in files if (one := read_dump_notes(file))]
-    dumps = {one.file for one in notes}
-    exports = export_files([file for file in files if file not in dumps]) if files else []
+    found = find_exports(files)
+    notes = [one for file in found if (one := read_dump_notes(file))]
+    exports = [file for file in found if not file.index().is_dump]
     with merge_chat(root, exports, notes, expected) as merged:
         yield merged
 

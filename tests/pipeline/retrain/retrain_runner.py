@@ -20,6 +20,7 @@ from pipeline.evaluation.paired import (
     Outcomes,
     resample_sessions,
 )
+from pipeline.export.files import find_exports
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
@@ -123,7 +124,9 @@ class RetrainRunner:
     def run(self, *values, **request):
         """Retrain with these exports and dumps, or files."""
         files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
-        wished = RetrainRequest(tuple(files), self.root, **{"min_messages": 1, **request})
+        wished = RetrainRequest(
+            tuple(find_exports(files)), self.root, **{"min_messages": 1, **request}
+        )
         dependencies = RetrainDependencies(
             self._watch(), self._ask, print_findings, print_summary, self._train, self._judge
         )

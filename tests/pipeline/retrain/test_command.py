@@ -3,6 +3,7 @@
 import io
 import re
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from pipeline.cli.main import app
 from pipeline.evaluation.evaluate import _show_progress
+from pipeline.export.reader import CHUNK
 from pipeline.retrain import run
 from pipeline.retrain.request import RetrainResult
 from pipeline.terminal import (
@@ -22,6 +24,7 @@ from pipeline.terminal import (
 )
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import account, chat, conversation, write
+from tests.pipeline.retrain.dumps import dump
 
 
 @pytest.fixture
@@ -77,6 +80,31 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(running, call)
     assert "train with --force-training" in agreed.output
 
 
+def test_each_file_is_read_twice_at_most(running, call, monkeypatch):
+    older, dumped = running.put(chat(*conversation(10)), dump())
+    whole = write(running.folder / "whole", account(chat(*conversation(20)), chat(id=5, name="B")))
+    files, counts, open_path = {older, whole, dumped}, Counter(), Path.open
+
+    class Counted(io.BufferedReader):
+        def read(self, size=-1):
+            part = super().read(size)
+            counts[Path(self.raw.name)] += len(part)
+            return part
+
+    def open_counted(path, *words, **more):
+        file = open_path(path, *words, **more)
+        return Counted(file.detach()) if path in files else file
+
+    monkeypatch.setattr(Path, "open", open_counted)
+
+    result = call(older, whole, dumped, "--yes")
+
+    assert result.exit_code == 0
+    assert counts.keys() == files
+    for file, count in counts.items():
+        assert count <= 2 * (file.stat().st_size + CHUNK), file  # a chunk shows the format
+
+
 def test_brackets_in_a_name_are_no_markup(running, call):
     damaged = chat(*conversation(20), {"id": "x", "type": "message"})
     file = write(running.folder / "[" / "red]", damaged)
@@ -87,11 +115,11 @@ def test_brackets_in_a_name_are_no_markup(running, call):
     assert "[/red]/result.jsonisdamaged" in "".join(result.stdout.split())
 
 
-def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monkeypatch):
+def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(running, call, monkeypatch):
     why = RetrainResult("0002-0123abcd is not promoted: it is worse", "0002-0123abcd", receipt="r")
     monkeypatch.setattr(run, "retrain", lambda *_: why)
 
-    result = call("fresh.json", "--quiet")
+    result = call(*running.put(chat()), "--quiet")
 
     assert result.exit_code == 1
     assert result.stderr == "0002-0123abcd is not promoted: it is worse\n"

@@ -7,6 +7,7 @@ import pytest
 from model.chat.person import Decision
 from model.errors import ExportError
 from pipeline.export.archive import open_exports
+from pipeline.export.files import ExportFile
 from pipeline.retrain.people import read_dump_notes
 from tests.pipeline.chats import LAYOUTS, NOON, chat, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
@@ -22,7 +23,7 @@ def test_a_dump_is_told_and_read_in_any_layout(tmp_path, layout):
     )
     file = write(tmp_path, layout(value))
 
-    notes = read_dump_notes(file)
+    notes = read_dump_notes(ExportFile(file))
 
     assert notes.chat_id == -(10**12 + 77)
     assert notes.written_at == NOON + timedelta(hours=1_000)
@@ -32,7 +33,7 @@ def test_a_dump_is_told_and_read_in_any_layout(tmp_path, layout):
 
 
 def test_a_dump_without_names_is_read(tmp_path):
-    assert read_dump_notes(write(tmp_path, dump(entry(1, 1, "hello")))).names == ()
+    assert read_dump_notes(ExportFile(write(tmp_path, dump(entry(1, 1, "hello"))))).names == ()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -54,7 +55,7 @@ def test_a_dump_s_messages_are_read_as_any_export_s(tmp_path, layout):
 def test_an_export_that_speaks_of_an_understudy_is_no_dump(tmp_path, words):
     file = write(tmp_path, chat(entry(1, 1, words)))
 
-    assert read_dump_notes(file) is None
+    assert read_dump_notes(ExportFile(file)) is None
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_a_dump_whose_decisions_cannot_be_read_is_refused_rather_than_ignored(tm
     file = write(tmp_path, value)
 
     with pytest.raises(ExportError, match="a damaged dump .*write it again"):
-        read_dump_notes(file)
+        read_dump_notes(ExportFile(file))
 
 
 def test_a_dump_that_was_cut_short_is_no_export_either(tmp_path):
@@ -86,4 +87,4 @@ def test_a_dump_that_was_cut_short_is_no_export_either(tmp_path):
     file.write_bytes(file.read_bytes()[:-20])
 
     with pytest.raises(ExportError, match="a damaged dump"):
-        read_dump_notes(file)
+        read_dump_notes(ExportFile(file))

@@ -8,6 +8,7 @@ from model.artifacts.registry import list_receipts
 from model.chat.person import Decision
 from model.errors import ArtifactError, ExportError
 from pipeline.cli.main import app
+from pipeline.export.files import find_exports
 from pipeline.retrain.rebuild import DAMAGED, rebuild_database
 from pipeline.versions.people import list_statuses
 from tests.pipeline.chats import NOON, chat
@@ -36,7 +37,7 @@ def statuses(runner):
 def test_decisions_in_dumps_count_again(lost):
     current = lost.registry.current
 
-    found = rebuild_database(lost.registry, lost.put(dump(decisions=OUT)))
+    found = rebuild_database(lost.registry, find_exports(lost.put(dump(decisions=OUT))))
 
     assert (found.versions, found.decisions, found.refusals) == (2, 1, ())
     assert lost.registry.current == current
@@ -53,7 +54,7 @@ def test_a_damaged_database_is_kept_under_another_name(lost):
 
 def test_the_next_retraining_deletes_no_version_and_merges_everything_again(lost):
     files = lost.put(chat(*NEW), dump(decisions=OUT))
-    rebuild_database(lost.registry, files[1:])
+    rebuild_database(lost.registry, find_exports(files[1:]))
     before = list(lost.registry.names)
     assert list_receipts(lost.root) == set(before)
 
@@ -99,7 +100,7 @@ def test_a_file_that_is_no_dump_is_refused_and_nothing_changes(lost):
     before = sorted(path.name for path in lost.root.iterdir())
 
     with pytest.raises(ExportError, match="is not a dump"):
-        rebuild_database(lost.registry, lost.put(chat(*NEW)))
+        rebuild_database(lost.registry, find_exports(lost.put(chat(*NEW))))
 
     assert sorted(path.name for path in lost.root.iterdir()) == before
 

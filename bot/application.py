@@ -18,7 +18,7 @@ from bot.services.state import BotState
 from bot.store.inbox import CURRENT_WATCH, CrashWatch, Inbox, Received
 from bot.store.update_queue import AnswerKind, Job, Stage
 from bot.texts import EN, wording
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.incoming import person_id, place_of
 from bot.transport.polling import Client
 

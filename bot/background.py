@@ -27,7 +27,7 @@ from bot.services.model_holder import ModelChange
 from bot.services.state import BotState
 from bot.store.heartbeat import BEAT_SECONDS, write_beat
 from bot.texts import EN, LANGUAGES
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 

@@ -12,7 +12,7 @@ from bot.application import Context
 from bot.services.access import is_admin
 from bot.services.model_holder import ModelChange
 from bot.store.groups import Group
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import describe_group_folder, read_receipt_json
 from model.chat.names import make_printable_name

@@ -14,7 +14,7 @@ from bot.handlers.speaking import Speaking, explain_refusal
 from bot.services.access import Access
 from bot.services.replies import ReplyRequest
 from bot.services.state import BotState
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.incoming import after_command, author_id, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import begins_reply, parse_voice_header

@@ -16,7 +16,7 @@ from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import Turn
 from bot.store.quizzes import Quiz
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.incoming import after_command, place_of
 from bot.transport.outgoing import QuizQuestion, typing
 from model.chat.conversation import Message as StoredMessage

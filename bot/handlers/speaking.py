@@ -23,7 +23,7 @@ from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import Turn
 from bot.store.send_log import Part
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.outgoing import pause, typing, typing_seconds
 from model.chat.person import Person
 from model.errors import VoiceError

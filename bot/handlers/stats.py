@@ -15,7 +15,7 @@ from bot.services.picture import Picture, PictureTexts, can_draw, draw_statistic
 from bot.services.state import BotState
 from bot.services.statistics import MAX_MESSAGES, Statistics, compute_statistics
 from bot.store.messages import Place, Ref
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import typing
 

@@ -19,7 +19,7 @@ from bot.application import Context
 from bot.errors import ExportRefused
 from bot.settings import Settings
 from bot.store.database import database_file
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client

@@ -13,7 +13,7 @@ from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
 from bot.store.inbox import record_wait
 from bot.store.messages import Ref
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from bot.transport.outgoing import retry_seconds
 
 MAX_SECONDS = 30.0  # for which deletions wait if Telegram asks for it; the rest is done later

@@ -24,7 +24,7 @@ from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from bot.store.local_queue import LocalQueue
 from bot.store.messages import Place
 from bot.store.update_queue import UpdateQueue
-from bot.texts.wording import Wording
+from bot.texts.en import Wording
 from model.chat.names import make_printable_name
 from model.chat.person import DecisionKind
 from model.chat.roster import Roster

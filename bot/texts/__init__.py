@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bot.texts.en import EN as EN
+from bot.texts.en import Wording
 from bot.texts.pt import PT
-from bot.texts.wording import Wording
 
 LANGUAGES: Mapping[str, Wording] = MappingProxyType({"en": EN, "pt": PT})
 

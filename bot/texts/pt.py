@@ -1,17 +1,21 @@
 """The bot's texts in Portuguese."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from bot.texts.wording import Wording
+from bot.texts.en import Forms, Menu, Wording
 
 _TO_AGREE = "envia /optin, ou pede a um administrador que escreva «yes» no ficheiro roster.toml"
 
-PT = Wording(
-    introduction=(
+
+class Portuguese(Wording):
+    """The texts in Portuguese."""
+
+    introduction = (
         "Aprendi como escrevem os amigos de um grupo e sei responder com as vozes deles. Uma "
         "mensagem que começa com 🎭 e um nome é minha, e não dessa pessoa."
-    ),
-    command_help=(
+    )
+    command_help = (
         "/as {first} – respondo à última mensagem na voz de {first}\n"
         "/as {first} e sexta-feira? – dizes isso a {first}, e eu respondo nessa voz\n"
         "/as {first}: bem, eu – a minha resposta como {first} começa com «bem, eu»\n"
@@ -31,113 +35,113 @@ PT = Wording(
         "/forget, em resposta a uma mensagem – esqueço-a; /forget all – esqueço tudo o que é teu\n"
         "/privacy – o que guardo, e durante quanto tempo\n"
         "/help – esta mensagem"
-    ),
-    voices_here="Vozes aqui: {names}.",
-    not_added_by_admin=(
+    )
+    voices_here = "Vozes aqui: {names}."
+    not_added_by_admin = (
         "Olá! Só respondo em grupos a que o meu administrador me adicionou, por isso vou sair. Sem "
         "ressentimentos."
-    ),
-    no_admin_yet=(
+    )
+    no_admin_yet = (
         "Olá! Ainda não tenho administrador, por isso vou sair. Se és tu que me geres, envia-me "
         "/start em privado, e eu digo-te como te tornas meu administrador. Depois volta a "
         "adicionar-me."
-    ),
-    no_channels="Respondo em grupos, não em canais, por isso saí do canal a que me adicionaste.",
-    silent_here=(
+    )
+    no_channels = "Respondo em grupos, não em canais, por isso saí do canal a que me adicionaste."
+    silent_here = (
         "Aprendi a falar com as mensagens de outro grupo, por isso fico calado aqui. Essas "
         "mensagens pertencem a quem as escreveu."
-    ),
-    greeting="Olá! Posso falar aqui. /help mostra o que sei fazer. {voices}",
-    needs_allow=(
+    )
+    greeting = "Olá! Posso falar aqui. /help mostra o que sei fazer. {voices}"
+    needs_allow = (
         "Aprendi a falar com o chat «{chats}», e o que digo pode vir de lá. Por isso fico calado "
         "aqui. Se os membros desse chat concordarem, um dos meus administradores pode enviar "
         "/allow aqui."
-    ),
-    allowed="Está bem, agora também falo aqui, com o que aprendi em «{chats}».",
-    admins_only="Só os meus administradores podem usar isso.",
-    groups_only="Envia isso num grupo, por favor.",
-    private_admins_only=(
+    )
+    allowed = "Está bem, agora também falo aqui, com o que aprendi em «{chats}»."
+    admins_only = "Só os meus administradores podem usar isso."
+    groups_only = "Envia isso num grupo, por favor."
+    private_admins_only = (
         "Em privado só falo com os meus administradores. Os outros podem falar comigo no grupo. "
         "Aqui podes enviar-me /start, /help, /privacy, /optin, /optout e /forget all."
-    ),
-    privacy_mode_on=(
+    )
+    privacy_mode_on = (
         "O modo de privacidade está ligado: nos grupos o bot só recebe comandos e respostas às "
         "suas mensagens, a não ser que seja administrador. Para o desligar, usa /setprivacy no "
         "@BotFather, depois remove o bot do grupo e volta a adicioná-lo."
-    ),
-    privacy_mode_hint=(
+    )
+    privacy_mode_hint = (
         "(O modo de privacidade está ligado: só recebi o teu comando, e não a conversa antes dele. "
         "Um administrador do grupo pode resolver isso: torna-me administrador, ou usa /setprivacy "
         "no @BotFather.)"
-    ),
-    learned_from=", que escreveu {messages}",
-    not_agreed_list=(
+    )
+    learned_from = ", que escreveu {messages}"
+    not_agreed_list = (
         "Estes amigos ainda não concordaram, por isso não falo com a voz deles: {names}. "
         f"Para concordar, {_TO_AGREE}."
-    ),
-    too_few_messages_list="Não tenho mensagens suficientes destes amigos para os imitar: {names}.",
-    choose_voice="Com que voz?",
-    no_voices=(
+    )
+    too_few_messages_list = "Não tenho mensagens suficientes destes amigos para os imitar: {names}."
+    choose_voice = "Com que voz?"
+    no_voices = (
         "Ainda ninguém concordou em ser imitado, por isso não tenho nenhuma voz. "
         f"Para concordar, {_TO_AGREE}."
-    ),
-    unclear_name="Não sei bem a quem te referes. É um destes?",
-    shared_name="Há vários amigos com esse nome. A quem te referes?",
-    unknown_name="Não conheço ninguém com esse nome. {voices}",
-    available_voices="Tenho as vozes de {names}.",
-    did_you_mean="Não conheço ninguém com esse nome. Querias dizer {name}?",
-    not_agreed=f"{{name}} ainda não concordou em ser imitado. Para concordar, {_TO_AGREE}.",
-    declined="Pediram-me para não imitar {name}.",
-    too_few_messages="Não tenho mensagens suficientes de {name} para imitar a sua voz.",
-    no_reply="Não me ocorreu nada que {name} dissesse a isso. Tentas outra vez?",
-    opening_refused=(
+    )
+    unclear_name = "Não sei bem a quem te referes. É um destes?"
+    shared_name = "Há vários amigos com esse nome. A quem te referes?"
+    unknown_name = "Não conheço ninguém com esse nome. {voices}"
+    available_voices = "Tenho as vozes de {names}."
+    did_you_mean = "Não conheço ninguém com esse nome. Querias dizer {name}?"
+    not_agreed = f"{{name}} ainda não concordou em ser imitado. Para concordar, {_TO_AGREE}."
+    declined = "Pediram-me para não imitar {name}."
+    too_few_messages = "Não tenho mensagens suficientes de {name} para imitar a sua voz."
+    no_reply = "Não me ocorreu nada que {name} dissesse a isso. Tentas outra vez?"
+    opening_refused = (
         "Não posso começar com isso. Usa no máximo {most} caracteres, numa só linha, sem "
         "parênteses retos, dados privados, nem um nome seguido de dois pontos."
-    ),
-    queued="Um momento, primeiro tenho de acabar outras respostas.",
-    queue_timeout=(
+    )
+    queued = "Um momento, primeiro tenho de acabar outras respostas."
+    queue_timeout = (
         "Desculpa, tive demasiadas respostas para dar e não cheguei à tua. Tentas mais tarde?"
-    ),
-    too_slow="Desculpa, demorei demasiado. Tentas outra vez?",
-    busy="Um momento, ainda estou a tratar dos teus pedidos anteriores.",
-    button_expired="Este botão já não funciona. Envia /as outra vez.",
-    error="Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos.",
-    later=(
+    )
+    too_slow = "Desculpa, demorei demasiado. Tentas outra vez?"
+    busy = "Um momento, ainda estou a tratar dos teus pedidos anteriores."
+    button_expired = "Este botão já não funciona. Envia /as outra vez."
+    error = "Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos."
+    later = (
         "Não consigo fazer isso agora, mas faço-o assim que puder. Não precisas de pedir outra vez."
-    ),
-    simulation_running="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
-    stopped="Parei.",
-    nothing_to_stop="Ninguém está a falar agora.",
-    simulate_usage="Quantas falas? Envia um número de 1 a {most}, por exemplo /simulate {usual}.",
-    no_turn="Não têm nada a dizer sobre isso. Escreve algo e tenta outra vez.",
-    chatty_level=(
+    )
+    simulation_running = "Já estão a conversar. Deixa-os acabar, ou envia /stop."
+    stopped = "Parei."
+    nothing_to_stop = "Ninguém está a falar agora."
+    simulate_usage = "Quantas falas? Envia um número de 1 a {most}, por exemplo /simulate {usual}."
+    no_turn = "Não têm nada a dizer sobre isso. Escreve algo e tenta outra vez."
+    chatty_level = (
         "Com que frequência me meto na conversa: {level}, de 0 (nunca) a 100. /quiet cala-me "
         "durante algum tempo."
-    ),
-    chatty_usage=(
+    )
+    chatty_usage = (
         "Com que frequência me devo meter na conversa? Envia um número de 0 (nunca) a 100, por "
         "exemplo /chatty 30."
-    ),
-    chatty_unavailable=(
+    )
+    chatty_unavailable = (
         "O meu modelo atual não aprendeu quando é que as pessoas respondem umas às outras, por "
         "isso não me posso meter na conversa por iniciativa própria. Para isso é preciso treinar "
         "uma nova versão."
-    ),
-    group_admins_only="Só os administradores deste grupo podem usar isso.",
-    quiet_on="Não me meto na conversa durante {time}.",
-    quiet_off="Já posso voltar a meter-me na conversa.",
-    quiet_usage=(
+    )
+    group_admins_only = "Só os administradores deste grupo podem usar isso."
+    quiet_on = "Não me meto na conversa durante {time}."
+    quiet_off = "Já posso voltar a meter-me na conversa."
+    quiet_usage = (
         "Durante quanto tempo? Envia, por exemplo, /quiet 30m, /quiet 8h ou /quiet 2d. /quiet off "
         "acaba com isso."
-    ),
-    why=(
+    )
+    why = (
         "Escrevi isso com a voz de {voice} e a versão {version} do modelo, depois de ler "
         "{messages}."
-    ),
-    why_without_count="Escrevi isso com a voz de {voice} e a versão {version} do modelo.",
-    why_rejected="Candidatas rejeitadas: {count} ({reasons})",
-    why_none_rejected="Candidatas rejeitadas: nenhuma",
-    rejections=MappingProxyType(
+    )
+    why_without_count = "Escrevi isso com a voz de {voice} e a versão {version} do modelo."
+    why_rejected = "Candidatas rejeitadas: {count} ({reasons})"
+    why_none_rejected = "Candidatas rejeitadas: nenhuma"
+    rejections: Mapping[str, str] = MappingProxyType(
         {
             "empty": "sem palavras",
             "brackets": "parênteses retos",
@@ -148,106 +152,106 @@ PT = Wording(
             "repeats": "repetição",
             "copied": "cópia de uma mensagem de treino",
         }
-    ),
-    why_usage="Envia /why em resposta a uma mensagem que escrevi com uma voz.",
-    sticker_voice="{name} não enviou isto. Fui eu, com a voz de {name}.",
-    quiz_question="Quem disse isto?\n\n«{text}»",
-    quiz_machine="a máquina 🎭",
-    quiz_machine_answer="Foi a máquina que inventou isto, com a voz de {name}.",
-    quiz_friend_answer="Foi {name} quem escreveu isto, em {date}.",
-    quiz_unavailable=(
+    )
+    why_usage = "Envia /why em resposta a uma mensagem que escrevi com uma voz."
+    sticker_voice = "{name} não enviou isto. Fui eu, com a voz de {name}."
+    quiz_question = "Quem disse isto?\n\n«{text}»"
+    quiz_machine = "a máquina 🎭"
+    quiz_machine_answer = "Foi a máquina que inventou isto, com a voz de {name}."
+    quiz_friend_answer = "Foi {name} quem escreveu isto, em {date}."
+    quiz_unavailable = (
         "Preciso de mensagens mais longas de amigos que concordaram em ser imitados, e já não "
         "tenho nenhuma para perguntar. Conversem um pouco e tentem outra vez."
-    ),
-    quiz_not_sent="Não consegui enviar o questionário. Posso enviar sondagens aqui?",
-    score="Respostas certas:\n{people}",
-    score_line="{name}: {right} de {total}",
-    score_machine="Vezes em que a máquina passou por um amigo: {fooled} de {total}",
-    no_score="Ainda ninguém respondeu. Envia /guess para começar.",
-    stats_summary=(
+    )
+    quiz_not_sent = "Não consegui enviar o questionário. Posso enviar sondagens aqui?"
+    score = "Respostas certas:\n{people}"
+    score_line = "{name}: {right} de {total}"
+    score_machine = "Vezes em que a máquina passou por um amigo: {fooled} de {total}"
+    no_score = "Ainda ninguém respondeu. Envia /guess para começar."
+    stats_summary = (
         "📊 {messages} desde {date}, de amigos que me deixam imitá-los. Quando escrevem mais: "
         "{weekday}, das {hour}:00 às {end}:00."
-    ),
-    stats_hours="Quem fala quando",
-    stats_words="As palavras de cada um",
-    stats_too_few=(
+    )
+    stats_hours = "Quem fala quando"
+    stats_words = "As palavras de cada um"
+    stats_too_few = (
         "Conto as mensagens dos amigos que me deixam imitá-los, e aqui só tenho {messages}. "
         "Conversem um pouco e tenta outra vez."
-    ),
-    stats_recent="Acabei de publicar isso. Volta a pedir daqui a um minuto.",
-    weekdays="segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo",
-    anonymous_sender=(
+    )
+    stats_recent = "Acabei de publicar isso. Volta a pedir daqui a um minuto."
+    weekdays = "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo"
+    anonymous_sender = (
         "Não consigo saber quem és quando escreves em nome do grupo ou de um canal. Escreve em teu "
         "nome, por favor, ou envia-me isso em privado."
-    ),
-    optin_done=(
+    )
+    optin_done = (
         "Obrigado, {name}! Já posso falar com a tua voz neste grupo. Para acabar com isso em "
         "qualquer altura, envia /optout."
-    ),
-    optin_done_in_private=(
+    )
+    optin_done_in_private = (
         "Obrigado, {name}! Já posso falar com a tua voz no chat «{chats}», e em privado com os "
         "meus administradores. Para acabar com isso em qualquer altura, envia /optout."
-    ),
-    optin_silent=(
+    )
+    optin_silent = (
         "Obrigado! Isso só conta para este grupo. Aqui estou em silêncio, por isso nada acontece, "
         "a não ser que um dos meus administradores mude isso. Para retirares o teu consentimento "
         "em qualquer altura, envia /optout."
-    ),
-    optin_other_group=(
+    )
+    optin_other_group = (
         "Obrigado! Isso só conta para este grupo: se aprendi com as tuas mensagens, já posso falar "
         "aqui com a tua voz. /voices mostra as vozes. Para acabar com isso em qualquer altura, "
         "envia /optout."
-    ),
-    optin_unknown=(
+    )
+    optin_unknown = (
         "Obrigado! Ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
         "voz. O teu consentimento passa a contar quando tiver aprendido com elas, se quem me gere "
         "o permitir."
-    ),
-    optin_group_model=(
+    )
+    optin_group_model = (
         "Tenho um modelo à parte de um grupo em que estás. Para eu poder falar lá com a tua voz, "
         "envia /optin nesse grupo."
-    ),
-    optin_too_few_messages=(
+    )
+    optin_too_few_messages = (
         "Obrigado, {name}! Mas ainda não tenho mensagens tuas suficientes para te imitar."
-    ),
-    optin_roster_no=(
+    )
+    optin_roster_no = (
         "Obrigado, {name}! Mas quem me gere escreveu «no» para ti, por isso não falo com a tua voz "
         "até que isso mude."
-    ),
-    optin_other_account=(
+    )
+    optin_other_account = (
         "Obrigado, {name}! Mas outra conta tua enviou /optout, por isso não falo com a tua voz até "
         "essa conta também enviar /optin."
-    ),
-    everything="tudo",
-    optout_done=(
+    )
+    everything = "tudo"
+    optout_done = (
         "Não volto a falar com a tua voz, e apaguei o que guardava de ti: {messages}. Se mudares "
         "de ideias, envia /optin. As cópias anteriores, e o que já aprendi, mantêm-se durante "
         "algum tempo: vê /privacy."
-    ),
-    forget_usage=(
+    )
+    forget_usage = (
         "Envia /forget em resposta a uma mensagem tua, ou a uma que escrevi com a tua voz. /forget "
         "all: esqueço tudo o que é teu."
-    ),
-    forget_not_allowed=(
+    )
+    forget_not_allowed = (
         "Só o autor, a pessoa de quem é a voz, os administradores deste grupo e os meus me podem "
         "fazer esquecer isso."
-    ),
-    forget_no_voice="Não escrevi isso com a voz de ninguém, por isso não há nada a esquecer.",
-    forget_done="Esquecido. Já não o consigo ler, e não vou aprender com isso.",
-    forget_all_done=(
+    )
+    forget_no_voice = "Não escrevi isso com a voz de ninguém, por isso não há nada a esquecer."
+    forget_done = "Esquecido. Já não o consigo ler, e não vou aprender com isso."
+    forget_all_done = (
         "Esqueci o que guardava de ti: {messages}. As cópias anteriores, e o que já aprendi, "
         "mantêm-se durante algum tempo: vê /privacy."
-    ),
-    also_deleted="Também apaguei o que escrevi por causa disso: {messages}.",
-    deleted_later=(
+    )
+    also_deleted = "Também apaguei o que escrevi por causa disso: {messages}."
+    deleted_later = (
         "Vou apagar o que ainda falta do que escrevi por causa disso ({messages}), assim que o "
         "Telegram mo permitir."
-    ),
-    cannot_delete=(
+    )
+    cannot_delete = (
         "Não consigo apagar o que escrevi por causa disso ({messages}): o Telegram só o permite "
         "durante 48 horas. Um administrador do grupo ainda pode fazê-lo. Não guardo nenhuma cópia."
-    ),
-    privacy=(
+    )
+    privacy = (
         "Onde falo, guardo o que as pessoas escrevem e quem o escreveu, para poder responder:\n"
         "• as mensagens dos amigos que me deixam falar com as vozes deles, até enviarem /optout ou "
         "/forget. Posso aprender com elas quando voltar a ser treinado\n"
@@ -277,90 +281,90 @@ PT = Wording(
         "apagadas, e o que aprendi com uma mensagem fica em mim até me treinarem outra vez sem "
         "ela. Fala com quem me gere.\n\n"
         "Quem me gere: {admins}"
-    ),
-    no_admins="ainda ninguém indicou o seu id (ADMINS está vazio)",
-    your_id=(
+    )
+    no_admins = "ainda ninguém indicou o seu id (ADMINS está vazio)"
+    your_id = (
         "Olá! O teu id do Telegram é {user_id}. Se és tu que geres este bot, acrescenta esta linha "
         "ao ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
-    ),
-    status_model="Modelo {version}\ntreinado a partir de {base}",
-    status_uptime="A funcionar há {time}",
-    status_voices="Vozes: {names}",
-    status_not_agreed="Sem acordo: {names}",
-    status_nobody="ninguém",
-    status_privacy_off="Modo de privacidade: sem restrições, recebo todas as mensagens",
-    status_privacy_on=(
+    )
+    status_model = "Modelo {version}\ntreinado a partir de {base}"
+    status_uptime = "A funcionar há {time}"
+    status_voices = "Vozes: {names}"
+    status_not_agreed = "Sem acordo: {names}"
+    status_nobody = "ninguém"
+    status_privacy_off = "Modo de privacidade: sem restrições, recebo todas as mensagens"
+    status_privacy_on = (
         "Modo de privacidade: ligado. Nos grupos só recebo comandos e respostas às minhas "
         "mensagens, a não ser que seja administrador (@BotFather, /setprivacy)"
-    ),
-    status_no_reactions="Reações: não recebo nenhuma, porque não sou administrador deste grupo",
-    status_updates="Atualizações à espera: {waiting}, postas de lado: {set_aside}",
-    status_set_aside="Postas de lado por último: {ids} (o registo diz porquê)",
-    status_replies="Respostas à espera: {waiting}, incertas: {uncertain}",
-    status_jobs_ok="Tarefas de fundo: todas a funcionar",
-    status_job_failing=(
+    )
+    status_no_reactions = "Reações: não recebo nenhuma, porque não sou administrador deste grupo"
+    status_updates = "Atualizações à espera: {waiting}, postas de lado: {set_aside}"
+    status_set_aside = "Postas de lado por último: {ids} (o registo diz porquê)"
+    status_replies = "Respostas à espera: {waiting}, incertas: {uncertain}"
+    status_jobs_ok = "Tarefas de fundo: todas a funcionar"
+    status_job_failing = (
         "Tarefa de fundo a falhar: {job} ({error}, vezes seguidas: {times}). Continuo a tentar; o "
         "registo diz porquê"
-    ),
-    status_database="Base de dados: {file}, {size}, mensagens: {messages}",
-    status_messages="Mensagens guardadas deste grupo: {messages}, respostas à espera: {waiting}",
-    status_groups="Grupos",
-    status_here="Este grupo: {state}",
-    status_no_groups="ainda nenhum",
-    group_speaks="falo (este modelo pode ser usado em qualquer grupo)",
-    group_learned="falo (aprendi com ele)",
-    group_allowed="falo (um administrador permitiu)",
-    group_silent="calado até um administrador enviar lá /allow",
-    group_not_added="calado (nenhum administrador me adicionou)",
-    group_no_reactions="sem reações, porque não sou lá administrador",
-    group_version="modelo próprio {version}",
-    group_unusable="calado, porque não é possível usar agora o modelo próprio",
-    own_model_unusable=(
+    )
+    status_database = "Base de dados: {file}, {size}, mensagens: {messages}"
+    status_messages = "Mensagens guardadas deste grupo: {messages}, respostas à espera: {waiting}"
+    status_groups = "Grupos"
+    status_here = "Este grupo: {state}"
+    status_no_groups = "ainda nenhum"
+    group_speaks = "falo (este modelo pode ser usado em qualquer grupo)"
+    group_learned = "falo (aprendi com ele)"
+    group_allowed = "falo (um administrador permitiu)"
+    group_silent = "calado até um administrador enviar lá /allow"
+    group_not_added = "calado (nenhum administrador me adicionou)"
+    group_no_reactions = "sem reações, porque não sou lá administrador"
+    group_version = "modelo próprio {version}"
+    group_unusable = "calado, porque não é possível usar agora o modelo próprio"
+    own_model_unusable = (
         "Este grupo tem um modelo próprio, mas não o consigo usar agora, por isso fico calado. "
         "/status em privado diz porquê."
-    ),
-    version_loaded="Agora uso a versão {version}{facts}.",
-    version_trained_until=", treinada com mensagens até {day}",
-    version_scores=(
+    )
+    version_loaded = "Agora uso a versão {version}{facts}."
+    version_trained_until = ", treinada com mensagens até {day}"
+    version_scores = (
         "Com que frequência reconheço as mensagens reais de cada pessoa como suas, antes → agora "
         "(mais alto é melhor; ao acaso seria {chance:.2f}):"
-    ),
-    version_refused="Não é possível usar a nova versão, por isso continuo com a {old}. {reason}",
-    version_unusable=(
+    )
+    version_refused = "Não é possível usar a nova versão, por isso continuo com a {old}. {reason}"
+    version_unusable = (
         "Não é possível usar este modelo, por isso o grupo não tem um modelo só dele. {reason}"
-    ),
-    model_in_folder="Modelo em {folder}:",
-    model_version=(
+    )
+    model_in_folder = "Modelo em {folder}:"
+    model_version = (
         "Uso a versão {version}, treinada a partir de {base}{facts}.\nOutras versões: {others}"
-    ),
-    rollback_failed="Não posso voltar atrás: {reason}",
-    export_too_large=(
+    )
+    rollback_failed = "Não posso voltar atrás: {reason}"
+    export_too_large = (
         "O Telegram só me deixa descarregar 20 MB. Comprime a exportação num zip, ou copia-a para "
         "a minha máquina e executa lá: understudy retrain {file}"
-    ),
-    export_refused="Não posso usar esse ficheiro: {reason}.",
-    export_not_downloaded="Não consegui descarregar esse ficheiro. Envia-o outra vez.",
-    export_saved=(
+    )
+    export_refused = "Não posso usar esse ficheiro: {reason}."
+    export_not_downloaded = "Não consegui descarregar esse ficheiro. Envia-o outra vez."
+    export_saved = (
         "Guardei a exportação. Para treinar com ela, executa isto na minha máquina:\n\n"
         "understudy retrain {path}\n\n"
         "Apago a exportação ao fim de dois dias."
-    ),
-    retraining_busy="Ainda estou ocupado com a exportação anterior.",
-    retraining_started=(
+    )
+    retraining_busy = "Ainda estou ocupado com a exportação anterior."
+    retraining_started = (
         "Obrigado! Já estou a treinar com ela. Demora um pouco, mas continuo a poder falar."
-    ),
-    retraining_done="O treino acabou, e a exportação foi apagada. {result}",
-    retraining_failed="O treino falhou, por isso nada mudou. A exportação foi apagada. {reason}",
-    messages=("{count} mensagem", "{count} mensagens"),
-    minutes=("{count} minuto", "{count} minutos"),
-    hours=("{count} hora", "{count} horas"),
-    days=("{count} dia", "{count} dias"),
-    thousands="\u00a0",
-    commands_for_all=(
+    )
+    retraining_done = "O treino acabou, e a exportação foi apagada. {result}"
+    retraining_failed = "O treino falhou, por isso nada mudou. A exportação foi apagada. {reason}"
+    messages: Forms = ("{count} mensagem", "{count} mensagens")
+    minutes: Forms = ("{count} minuto", "{count} minutos")
+    hours: Forms = ("{count} hora", "{count} horas")
+    days: Forms = ("{count} dia", "{count} dias")
+    thousands = "\u00a0"
+    commands_for_all: Menu = (
         ("help", "O que sei fazer"),
         ("privacy", "O que guardo, e durante quanto tempo"),
-    ),
-    commands_in_groups=(
+    )
+    commands_in_groups: Menu = (
         ("as", "Responder com a voz de um amigo: /as Hugo"),
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
         ("stop", "Fazê-los parar"),
@@ -372,15 +376,17 @@ PT = Wording(
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Impedir-me de falar com a tua voz"),
         ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),
-    ),
-    commands_in_private=(
+    )
+    commands_in_private: Menu = (
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Impedir-me de falar com a tua voz"),
         ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),
-    ),
-    commands_for_admins=(
+    )
+    commands_for_admins: Menu = (
         ("status", "Como estou"),
         ("model", "Que versão do modelo uso"),
         ("rollback", "Voltar à versão anterior"),
-    ),
-)
+    )
+
+
+PT = Portuguese()

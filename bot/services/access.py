@@ -13,7 +13,7 @@ from bot.store.groups import DecisionsByUser, Group, StoredDecision
 from model.artifacts.artifact import Card
 from model.chat.permissions import Facts, Permission, permissions
 from model.chat.person import Person
-from model.chat.roster import Roster, remove_decisions
+from model.chat.roster import Roster, link_accounts, remove_decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,8 @@ def build_access(
         for one in decisions.get(number, ())
         if does_count(one, chat_id, access, is_default=is_default)
     )
-    found = permissions(card.roster.people, Facts().with_source("the bot", counting), linked)
+    facts = Facts(linked=linked).with_source("the bot", counting)
+    found = permissions(card.roster.people, facts)
     return replace(access, permissions={person.name: own for person, own in found})
 
 
@@ -158,17 +159,6 @@ def does_count(decision: StoredDecision, chat_id: int, access: Access, *, is_def
         return is_default and (chat_id > 0 or access.learned_from(chat_id))
     group = access.groups.get(chat_id)
     return decision.chat_id in {chat_id, group.moved_from if group else None}
-
-
-def link_accounts(rosters: Iterable[Roster]) -> dict[int, frozenset[int]]:
-    """Return all accounts of each person with several, by account, as all rosters together say."""
-    linked: dict[int, set[int]] = {}
-    for roster in rosters:
-        for person in roster.people:
-            if len(person.ids) > 1:
-                together = set(person.ids).union(*(linked.get(n, ()) for n in person.ids))
-                linked.update(dict.fromkeys(together, together))
-    return {number: frozenset(together) for number, together in linked.items()}
 
 
 T = TypeVar("T")
@@ -217,7 +207,9 @@ class StoredPermissions:
         self._settings, self._decisions = settings, decisions
         self._by_chat = index_by_chat((card, folder) for folder, card in cards.items() if folder)
         self._later = find_later_ids(groups)
-        self._linked = link_accounts(card.roster for card in self.cards.values())
+        self._linked = link_accounts(
+            person for card in self.cards.values() for person in card.roster.people
+        )
         self._rosters = {folder: remove_decisions(card.roster) for folder, card in cards.items()}
         self._access: dict[tuple[str | None, int], Access] = {}
 

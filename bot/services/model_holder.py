@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from bot.services.access import find_model, index_by_chat, link_accounts
+from bot.services.access import find_model, index_by_chat
 from bot.settings import Settings
 from bot.store.groups import Group
 from bot.store.names import NamesByUser
@@ -18,7 +18,7 @@ from model.artifacts.artifact import Artifact, Card
 from model.artifacts.registry import Registry, describe_group_folder
 from model.chat.names import make_printable
 from model.chat.person import Person
-from model.chat.roster import Roster, remove_decisions
+from model.chat.roster import Roster, link_accounts, remove_decisions
 from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity, read_propensity
 from model.speaking.engine import share_heap
@@ -373,6 +373,8 @@ class ModelSet:
         for one in self.usable:
             one.add_names(self.names)
         self._by_chat = index_by_chat((one.current.card, one) for one in self.usable[1:])
-        self.linked_accounts = link_accounts(one.current.roster for one in self.usable)
+        self.linked_accounts = link_accounts(
+            person for one in self.usable for person in one.current.roster.people
+        )
         for call in self.on_switch:
             call()

@@ -27,7 +27,7 @@ from model.artifacts.artifact import (
 from model.artifacts.consent import store_imported
 from model.artifacts.registry import Registry
 from model.chat.names import make_json_printable, make_printable
-from model.chat.roster import merge_stricter, remove_decisions
+from model.chat.roster import merge_stricter
 from model.errors import ArtifactError, describe_error
 from model.files import PRIVATE_FILE, make_folder, temporary_folder
 
@@ -321,13 +321,12 @@ def import_artifact(registry: Registry, source: str, fill: Callable[[Path], None
         except ArtifactError as error:
             raise ArtifactError(str(error).replace(str(folder), source)) from error
         store_imported(registry.root, roster, source)
-        roster = remove_decisions(roster)
         if twin := _find_same_version(registry, folder):
             existing = load_artifact(registry.root / "versions" / twin).card.roster
             registry.change_roster(twin, merge_stricter(existing, roster))
             return ImportResult(twin, is_new=False)
         save_roster(roster, folder)
-        return ImportResult(registry.add(folder))
+        return ImportResult(registry.add(folder, "imported"))
 
 
 def _find_same_version(registry: Registry, folder: Path) -> str | None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 from model.artifacts.database import read_database, write_database
-from model.chat.names import make_printable
+from model.chat.names import fold, make_printable
 from model.chat.permissions import Facts
 from model.chat.person import Decision, DecisionKind, Imitate, Learn, Person
-from model.chat.roster import Roster, roster_from_json, roster_to_json
+from model.chat.roster import Roster, link_accounts, roster_from_json, roster_to_json
 from model.errors import RosterError
 
 _OTHER_IDS = """
@@ -40,7 +40,7 @@ def read_facts(root: Path, chats: Iterable[int]) -> Facts:
 def load_facts(
     connection: sqlite3.Connection, chats: Iterable[int], people: Iterable[Person] = ()
 ) -> Facts:
-    """Return the stored decisions, and the ids with a "no" among `people`.
+    """Return the stored decisions, and what `people` say of ids: a "no", and whose they are.
 
     An `/optout` counts for all chats, an `/optin` only for the one in which it was sent, also after
     that became a supergroup.
@@ -56,12 +56,14 @@ def load_facts(
             raise sqlite3.DatabaseError(f"{kind!r} is not a decision")
         if kind == "optout" or chat_id in own:
             sources.setdefault(source, []).append(one)
+    people = tuple(people)
     no = [person for person in people if person.has_no]
     withheld = (person for person in no if person.learn == "no")
     return Facts(
         sources,
         not_learned=frozenset(number for person in withheld for number in person.ids),
         not_imitated=frozenset(number for person in no for number in person.ids),
+        linked=link_accounts(people),
     )
 
 
@@ -93,11 +95,15 @@ def store_facts(connection: sqlite3.Connection, facts: Facts) -> None:
 
 def store_imported(root: Path, roster: Roster, source: str) -> None:
     """Store the `/optout`s of an imported version's roster, for all versions in the folder."""
-    optouts = [decision for person in roster.people for decision in person.opted_out]
-    if optouts:
+    if optouts := list_optouts(roster):
         name = name_source(f"the imported model {make_printable(Path(source).name)}", optouts)
         with write_database(root) as connection:
             store_facts(connection, Facts().with_source(name, optouts))
+
+
+def list_optouts(roster: Roster) -> list[Decision]:
+    """Return the `/optout`s in a version's roster."""
+    return [*(one for person in roster.people for one in person.opted_out), *roster.optouts]
 
 
 def load_people(connection: sqlite3.Connection) -> tuple[Person, ...]:
@@ -124,19 +130,24 @@ def store_people(connection: sqlite3.Connection, people: Iterable[Person]) -> No
     )
 
 
-def keep_refusals(people: Iterable[Person], earlier: Iterable[Person]) -> tuple[Person, ...]:
-    """Return people with those of an earlier roster who have a "no" and are not among them.
+def keep_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple[Person, ...]:
+    """Return people with those who refused earlier, as far as their accounts are not listed.
 
-    Only a person's own entry in a roster can change a "no".
+    Only the entry that lists an account in a roster can change its "no".
     """
-    people = tuple(people)
+    people = list(people)
     ids = {number for person in people for number in person.ids}
-    return (*people, *(one for one in earlier if one.has_no and ids.isdisjoint(one.ids)))
+    names = {fold(person.name) for person in people}
+    for one in refusals:
+        if left := tuple(number for number in one.ids if number not in ids):
+            name = one.name if fold(one.name) not in names else f"{one.name} ({left[0]})"
+            people.append(replace(one, name=name, ids=left, opted_out=()))
+    return tuple(people)
 
 
 def add_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple[Person, ...]:
     """Return people with each "no" of another roster."""
-    refusals = tuple(refusals)
+    refusals = tuple(one for one in refusals if one.has_no)
     stricter = []
     for person in people:
         same = [one for one in (person, *refusals) if not set(one.ids).isdisjoint(person.ids)]

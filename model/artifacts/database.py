@@ -13,12 +13,26 @@ from model.files import PRIVATE_FILE, make_folder
 DATABASE = "models.db"
 """The database's file in a folder of models."""
 
+DAMAGED = f"{DATABASE}.damaged"
+"""How the names of damaged databases begin that `models rebuild` kept."""
+
 _FORMAT = 1
+_LAST_FORMAT = 999  # a higher number means damage
+_PASSING = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_NOMEM,
+}  # fmt: skip
+"""SQLite's results that say nothing about what is in the file."""
 _BUSY = 30.0  # seconds to wait for another process's transaction
 _SCHEMA = f"""
 PRAGMA user_version = {_FORMAT};
-CREATE TABLE versions (name TEXT PRIMARY KEY, added_at TEXT NOT NULL, removed_at TEXT);
-CREATE TABLE promotions (place INTEGER PRIMARY KEY, version TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE versions (
+  name TEXT PRIMARY KEY, origin TEXT NOT NULL, added_at TEXT NOT NULL, removed_at TEXT
+);
+CREATE TABLE promotions (
+  place INTEGER PRIMARY KEY, version TEXT NOT NULL, at TEXT NOT NULL, is_done INTEGER NOT NULL
+);
 CREATE TABLE receipts (version TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE erasures (dataset TEXT PRIMARY KEY, at TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE facts (
@@ -50,6 +64,10 @@ CREATE TABLE aliases (
   PRIMARY KEY (chat_id, bot_number)
 ) WITHOUT ROWID;
 """
+
+
+class DamagedDatabaseError(ArtifactError):
+    """The database of a models folder is damaged."""
 
 
 @contextmanager
@@ -90,18 +108,23 @@ def write_database(root: Path) -> Iterator[sqlite3.Connection]:
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite ends it if the disk is full
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
 
 def erase_deleted(root: Path) -> None:
-    """Rewrite a folder's database, so that nothing that was deleted is left in its file.
+    """Rewrite a folder's database, so that nothing that was deleted is left in a file.
+
+    Damaged databases that `models rebuild` kept are deleted.
 
     Raises:
         ArtifactError: The database is damaged, in use for too long, or the disk is too small.
     """
     path = root / DATABASE
+    for damaged in root.glob(f"{DAMAGED}*"):
+        damaged.unlink(missing_ok=True)
     if path.exists():
         with _explain_errors(path), closing(_connect(path)) as connection:
             connection.execute("VACUUM")
@@ -129,6 +152,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+    if _FORMAT < number <= _LAST_FORMAT:
+        connection.close()
+        raise ArtifactError(f"{path} is of a newer version of Understudy: update this one")
     if number != _FORMAT:
         connection.close()
         raise sqlite3.DatabaseError(f"its format is {number}, not {_FORMAT}")
@@ -157,10 +183,10 @@ def _explain_errors(path: Path) -> Iterator[None]:
     """Raise the errors of SQLite as an ArtifactError of one line."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        raise ArtifactError(f"{path} cannot be used ({error}): try again") from error
-    except sqlite3.DatabaseError as error:
-        raise ArtifactError(
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+            raise ArtifactError(f"{path} cannot be used ({error}): try again") from error
+        raise DamagedDatabaseError(
             f"{path} is damaged ({error}), so nobody's consent is known: restore it from a backup, "
             "or make it again from the bot's dumps with `understudy models rebuild DUMP...`"
         ) from error

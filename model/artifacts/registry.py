@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, Literal
 
 from model.artifacts.artifact import (
     CARD,
@@ -32,8 +32,13 @@ GROUPS = "groups"
 """Folder, inside a folder of models, of the folders of single groups."""
 DEFAULT_MODELS = Path("artifacts")
 """The folder of trained models unless --models names another."""
+LOCK = "lock"
+"""The file, in a folder of models, that a training or retraining locks."""
 NEW_PREFIX = ".new-"
 """Prefix of a temporary folder in which a training makes a version."""
+
+Origin = Literal["trained", "imported", "rebuilt", "copied"]
+"""How a version came into a folder; of a rebuilt database's versions it is not known."""
 
 _REMOVED = ".gone-"  # before the name of a version that is being deleted
 _MAX_DIGITS = 10
@@ -93,6 +98,20 @@ def list_receipts(root: Path) -> frozenset[str]:
     """
     with read_database(root) as database:
         return frozenset(name for (name,) in database.execute("SELECT version FROM receipts"))
+
+
+def list_unfinished(root: Path) -> frozenset[str]:
+    """Return the versions that were trained here, but have no receipt and were never current.
+
+    Raises:
+        ArtifactError: The database is damaged.
+    """
+    query = """
+    SELECT name FROM versions WHERE origin = 'trained'
+    EXCEPT SELECT version FROM receipts EXCEPT SELECT version FROM promotions
+    """
+    with read_database(root) as database:
+        return frozenset(name for (name,) in database.execute(query))
 
 
 def _may_have_current(folder: Path) -> bool:
@@ -278,7 +297,7 @@ class Registry:
         Raises:
             TrainingError: Another of them is running.
         """
-        with locked(self.root / "lock", wait=False) as is_alone:
+        with locked(self.root / LOCK, wait=False) as is_alone:
             if not is_alone:
                 raise TrainingError(
                     f"a training or retraining is running in {self.root}: wait until it ends"
@@ -286,9 +305,10 @@ class Registry:
             for unfinished in self.root.glob(f"{NEW_PREFIX}*"):
                 shutil.rmtree(unfinished)
             self._delete_removed()
+            self._finish_promotion()
             yield
 
-    def add(self, finished: Path) -> str:
+    def add(self, finished: Path, origin: Origin = "trained") -> str:
         """Move a finished artifact on the same disk here as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
         make_private(finished)
@@ -297,7 +317,8 @@ class Registry:
             recorded = (name for (name,) in database.execute("SELECT name FROM versions"))
             newest = max(map(_number, [*self.names, *recorded]), default=0)  # none is used twice
             name = f"{newest + 1:04d}-{digest}"
-            database.execute("INSERT INTO versions VALUES (?, ?, NULL)", (name, _now()))
+            insert = "INSERT INTO versions VALUES (?, ?, ?, NULL)"
+            database.execute(insert, (name, origin, _now()))
             finished.rename(versions / name)
         return name
 
@@ -315,7 +336,8 @@ class Registry:
             if receipt is not None:
                 store_receipt(database, name, receipt)
             if not self.is_current(name):
-                self._set_current(database, [*self._read_promotions(database), (name, _now())])
+                self._store_promotions(database, [*self._read_promotions(database), (name, _now())])
+        self._finish_promotion()
         return name
 
     def rollback(self) -> str:
@@ -333,7 +355,8 @@ class Registry:
             )
         self._check_may_be_current(earlier[-1])
         with write_database(self.root) as database:
-            self._set_current(database, _cut(self._read_promotions(database), earlier[-1]))
+            self._store_promotions(database, _cut(self._read_promotions(database), earlier[-1]))
+        self._finish_promotion()
         return earlier[-1]
 
     def remove(self, version: str) -> str:
@@ -344,12 +367,14 @@ class Registry:
         """
         name = self.find(version)
         with write_database(self.root) as database:  # its number stays in use after any kill
-            database.execute("INSERT OR IGNORE INTO versions VALUES (?, '', NULL)", (name,))
+            insert = "INSERT OR IGNORE INTO versions VALUES (?, 'copied', '', NULL)"
+            database.execute(insert, (name,))
         with write_database(self.root) as database:
             if self.is_current(self.find(name)):
                 raise ArtifactError(
                     f"{name} is current: promote another one first with `{self._promote_command}`"
                 )
+            database.execute("DELETE FROM promotions WHERE version = ? AND NOT is_done", (name,))
             database.execute("UPDATE versions SET removed_at = ? WHERE name = ?", (_now(), name))
             (self.root / "versions" / name).rename(self.root / f"{_REMOVED}{name}")
         self._delete_removed()
@@ -421,8 +446,7 @@ class Registry:
     def _read_promotions(self, database: Connection) -> list[tuple[str, str]]:
         """Return the versions that have been current, and since when, up to the current one.
 
-        The file `current` decides: it may have been copied here without the database, and a kill
-        before a commit leaves a database that does not know of it.
+        The file `current` decides: it may have been copied here without the database.
         """
         rows = database.execute("SELECT version, at FROM promotions ORDER BY place").fetchall()
         try:
@@ -431,17 +455,38 @@ class Registry:
             current = None
         return _cut(rows, current) if current else rows
 
-    def _set_current(self, database: Connection, promotions: list[tuple[str, str]]) -> None:
-        """Store the versions that have been current, and make the last one current.
+    def _store_promotions(self, database: Connection, promotions: list[tuple[str, str]]) -> None:
+        """Store the versions that have been current; `_finish_promotion` makes the last current.
 
         Raises:
             ArtifactError: It was removed meanwhile.
         """
-        name = self.find(promotions[-1][0])
+        self.find(promotions[-1][0])
         database.execute("DELETE FROM promotions")
-        insert = "INSERT INTO promotions (version, at) VALUES (?, ?)"
+        insert = "INSERT INTO promotions (version, at, is_done) VALUES (?, ?, 1)"
         database.executemany(insert, promotions)
-        write_text(self.root / "current", f"{name}\n")
+        last = "SELECT max(place) FROM promotions"
+        database.execute(f"UPDATE promotions SET is_done = 0 WHERE place = ({last})")  # noqa: S608
+
+    def _finish_promotion(self) -> None:
+        """Make the version current that was promoted last, if a kill or another process has not.
+
+        The file `current` is written after the database, so that each promoted version is known.
+        """
+        with read_database(self.root) as database:
+            if not _find_unfinished(database):
+                return
+        with write_database(self.root) as database:
+            if name := _find_unfinished(database):
+                write_text(self.root / "current", f"{name}\n")
+                database.execute("UPDATE promotions SET is_done = 1")
+
+
+def _find_unfinished(database: Connection) -> str | None:
+    """Return the version that was promoted, but is not yet the one in the file `current`."""
+    query = "SELECT version FROM promotions WHERE NOT is_done"
+    row = database.execute(query).fetchone()
+    return str(row[0]) if row else None
 
 
 def _cut(promotions: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:

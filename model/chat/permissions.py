@@ -17,11 +17,14 @@ class Facts:
     `sources` holds decisions by source, such as a dump or the bot's database. Each source lists
     them in the order in which they arrived there, whatever their times: a clock may have been
     wrong. `not_learned` and `not_imitated` are ids with a "no" in the roster of a models folder.
+    `linked` holds all accounts of a person by each of them, as far as other rosters know several:
+    their `/optout`s count, their `/optin`s do not.
     """
 
     sources: Mapping[str, Sequence[Decision]] = field(default_factory=dict)
     not_learned: frozenset[int] = frozenset()
     not_imitated: frozenset[int] = frozenset()
+    linked: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     def with_source(self, name: str, decisions: Iterable[Decision]) -> "Facts":
         """Return these facts with another source, unless it has no decisions."""
@@ -45,27 +48,31 @@ class Permission:
     has_agreed: bool = False
 
 
-def permissions(
-    people: Iterable[Person],
-    facts: Facts,
-    linked: Mapping[int, frozenset[int]] | None = None,
-) -> list[tuple[Person, Permission]]:
+def permissions(people: Iterable[Person], facts: Facts) -> list[tuple[Person, Permission]]:
     """Return each of these people with what may be done with their messages.
 
-    docs/privacy.md has the rules as tables. `linked` are accounts that other rosters know to be the
-    same person's: their `/optout`s count, their `/optin`s do not.
+    docs/privacy.md has the rules as tables.
     """
     told = _index(facts.sources.values())
-    return [(person, _permit(person, facts, told, linked or {})) for person in people]
+    return [(person, _permit(person, facts, told)) for person in people]
 
 
 def apply_facts(roster: Roster, facts: Facts) -> Roster:
-    """Return a version's roster in which only those are voices who may be imitated."""
-    people = []
+    """Return a version's roster in which only those are voices who may be imitated.
+
+    People get the accounts that other rosters know to be theirs.
+    """
+    people, others = [], list(roster.optouts)
+    taken = {number for person in roster.people for number in person.ids}
+    taken |= roster.bots | roster.understudies
     for person, own in permissions(roster.people, facts):
-        optouts = () if own.is_excluded else own.optouts
-        people.append(replace(person, imitate=own.imitate, opted_out=optouts))
-    return replace(roster, people=tuple(people))
+        linked = {other for number in person.ids for other in facts.linked.get(number, ())}
+        ids = (*person.ids, *sorted(linked - taken))
+        taken |= linked
+        optouts = tuple(one for one in own.optouts if one.user_id in ids and not own.is_excluded)
+        others += (one for one in own.optouts if one not in optouts)
+        people.append(replace(person, ids=ids, imitate=own.imitate, opted_out=optouts))
+    return replace(roster, people=tuple(people), optouts=tuple(dict.fromkeys(others)))
 
 
 def apply_to_training(roster: Roster, facts: Facts) -> Roster:
@@ -92,13 +99,11 @@ def _index(sources: Iterable[Iterable[Decision]]) -> _Told:
     return told
 
 
-def _permit(
-    person: Person, facts: Facts, told: _Told, linked: Mapping[int, frozenset[int]]
-) -> Permission:
+def _permit(person: Person, facts: Facts, told: _Told) -> Permission:
     own = {number: [*told.get(number, ())] for number in person.ids}
     for one in person.opted_out:
         own[one.user_id].append([one])
-    others = {other for number in person.ids for other in linked.get(number, ())}
+    others = {other for number in person.ids for other in facts.linked.get(number, ())}
     others -= own.keys()
     last = [_find_last(sources) for sources in own.values() if sources]
     last_of_others = [_find_last(told[number]) for number in others if number in told]

@@ -20,12 +20,15 @@ _ID_LIMIT = 2**63
 class Roster:
     """The people of a chat.
 
-    `bots` are ids whose messages are ignored, `understudies` the ids of our own bot.
+    `bots` are ids whose messages are ignored, `understudies` the ids of our own bot. `optouts` are
+    `/optout`s of people who are excluded for other reasons, too: they count wherever the version
+    that has this roster is imported.
     """
 
     people: tuple[Person, ...] = ()
     bots: frozenset[int] = frozenset()
     understudies: frozenset[int] = frozenset()
+    optouts: tuple[Decision, ...] = ()
     _by_id: Mapping[int, Person] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
     copy_labels: CopyLabels = field(init=False, repr=False, compare=False)
@@ -132,6 +135,16 @@ class Roster:
         return first
 
 
+def link_accounts(people: Iterable[Person]) -> dict[int, frozenset[int]]:
+    """Return all accounts of each person with several, by account, as all entries together say."""
+    linked: dict[int, set[int]] = {}
+    for person in people:
+        if len(person.ids) > 1:
+            together = set(person.ids).union(*(linked.get(n, ()) for n in person.ids))
+            linked.update(dict.fromkeys(together, together))
+    return {number: frozenset(together) for number, together in linked.items()}
+
+
 def remove_decisions(roster: Roster) -> Roster:
     """Return a roster in which people who opted out have imitate = "ask".
 
@@ -141,7 +154,7 @@ def remove_decisions(roster: Roster) -> Roster:
         replace(person, imitate="ask", opted_out=()) if person.opted_out else person
         for person in roster.people
     )
-    return replace(roster, people=tuple(people))
+    return replace(roster, people=tuple(people), optouts=())
 
 
 def merge_stricter(existing: Roster, newer: Roster) -> Roster:
@@ -150,9 +163,14 @@ def merge_stricter(existing: Roster, newer: Roster) -> Roster:
     for person in newer.people:
         merged = person
         if before := existing.find_by_name(person.name):
-            learn: Learn = "no" if "no" in {before.learn, person.learn} else "yes"
-            imitate: Imitate = "no" if "no" in {before.imitate, person.imitate} else person.imitate
-            merged = replace(person, learn=learn, imitate=imitate).with_names(before.names)
+            same = (before, person)
+            learn: Learn = "no" if any(one.learn == "no" for one in same) else "yes"
+            has_no = any(one.imitate == "no" and not one.opted_out for one in same)
+            told = dict.fromkeys((*before.opted_out, *person.opted_out))
+            optouts = tuple(one for one in told if one.user_id in person.ids and not has_no)
+            imitate: Imitate = "no" if has_no or told else person.imitate
+            merged = replace(person, learn=learn, imitate=imitate, opted_out=optouts)
+            merged = merged.with_names(before.names)
         people.append(merged)
     missing = (person for person in existing.people if not newer.find_by_name(person.name))
     return replace(newer, people=(*people, *missing))
@@ -207,6 +225,7 @@ def roster_to_json(roster: Roster) -> dict[str, Any]:
         "people": people,
         "bots": sorted(roster.bots),
         "understudies": sorted(roster.understudies),
+        **({"optouts": list(map(decision_to_json, roster.optouts))} if roster.optouts else {}),
     }
 
 
@@ -217,7 +236,7 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
         RosterError: A field is missing, unknown or of the wrong type.
     """
     try:
-        if unknown := set(value) - {"people", "bots", "understudies"}:
+        if unknown := set(value) - {"people", "bots", "understudies", "optouts"}:
             raise RosterError(
                 f"there is no key {min(unknown)!r}: a roster has people, bots and understudies"
             )
@@ -234,6 +253,7 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
             tuple(map(_person_from_json, people)),
             bots=frozenset(map(id_from_json, value.get("bots", ()))),
             understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
+            optouts=tuple(map(decision_from_json, value.get("optouts", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RosterError(f"the roster is not valid: {make_printable(str(error))}") from error

@@ -281,7 +281,10 @@ def rebuild(
         "the next `understudy retrain`."
     )
     if found.kept:
-        print(f"The damaged file is {found.kept}. It contains messages: delete it when you can.")
+        print(
+            f"The damaged file is {found.kept}. It contains messages: the next retraining or purge "
+            "deletes it."
+        )
 
 
 app = make_app("Manage the trained models: list, promote, export, delete.")

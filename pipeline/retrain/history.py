@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from model.artifacts.database import erase_deleted, read_database, write_database
+from model.artifacts.database import DAMAGED, erase_deleted, read_database, write_database
 from model.chat.telegram_ids import is_copy_id
 from pipeline.export.entries import Row
 from pipeline.versions.ledger import Ledger, join_id, load_ledger, split_id, store_ledger
@@ -156,7 +156,8 @@ def write_history(
             connection.execute(query, (header.former,))
         _store_header(connection, header, ledger)
         store_ledger(connection, chat, ledger)
-    if gone or changed > now - before or history.stored_id != chat:
+    has_damaged = any(history.root.glob(f"{DAMAGED}*"))  # of which this history takes the place
+    if gone or changed > now - before or history.stored_id != chat or has_damaged:
         erase_deleted(history.root)
     return History(history.root, ledger, header, chat)
 

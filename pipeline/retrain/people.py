@@ -11,8 +11,8 @@ import orjson
 
 from model.artifacts.consent import keep_refusals
 from model.chat.eligibility import parse_voice_header
-from model.chat.permissions import apply_to_training
-from model.chat.person import Person
+from model.chat.permissions import apply_to_training, permissions
+from model.chat.person import Learn, Person
 from model.chat.roster import Roster, decision_from_json, id_from_json, remove_decisions
 from model.errors import ExportError, describe_error
 from pipeline.dataset.roster_file import (
@@ -123,6 +123,7 @@ def update_people(
             for person in found.people
             if person.ids not in earlier_ids
         )
+        newcomers = _recognise(newcomers, merged.ledger.people, existing)
         add_people(file, newcomers, _write_questions(newcomers, authors))
         written = replace(existing, people=(*existing.people, *newcomers), bots=found.bots)
     shown: dict[int, list[str]] = {}
@@ -131,9 +132,41 @@ def update_people(
     written = written.with_shown_names(shown)
     ledger = merged.ledger
     decided = mark_quiet(apply_to_training(written, ledger.facts), authors, min_messages)
-    people = keep_refusals(written.people, ledger.people)
+    refusals = (
+        person
+        for person, own in permissions(ledger.people, ledger.facts)
+        if person.has_no or own.learn == "no"
+    )
+    people = keep_refusals(written.people, refusals)
     merged.ledger = replace(ledger, people=people, understudies=decided.understudies)
     return People(decided, newcomers, is_new=existing is None)
+
+
+def _recognise(
+    newcomers: Iterable[Person], earlier: Iterable[Person], roster: Roster
+) -> tuple[Person, ...]:
+    """Return new people with the accounts and names that an earlier roster knew of them.
+
+    Accounts of one earlier person become one person, so that all of them stay excluded together.
+    """
+    people = list(newcomers)
+    for known in earlier:
+        same = [person for person in people if not set(known.ids).isdisjoint(person.ids)]
+        if not same:
+            continue
+        ids = dict.fromkeys((*same[0].ids, *known.ids, *(n for one in same for n in one.ids)))
+        free = (number for number in ids if roster.find_by_id(number) is None)
+        names = (name for one in (known, *same) for name in (one.name, *one.aliases))
+        aliases = (name for name in names if not roster.find_by_name(name))
+        learn: Learn = "no" if any(one.learn == "no" for one in same) else "yes"
+        merged = replace(
+            same[0],
+            ids=tuple(free),
+            learn=learn,
+            aliases=tuple(dict.fromkeys(name for name in aliases if name != same[0].name)),
+        ).with_names(name for one in (known, *same) for name in one.names)
+        people = [merged if one is same[0] else one for one in people if one not in same[1:]]
+    return tuple(people)
 
 
 def _load_roster(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster | None:

@@ -1,5 +1,8 @@
 """Make `models.db` again, from the folders of versions and the bot's dumps."""
 
+import os
+import secrets
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,19 +10,32 @@ from pathlib import Path
 from sqlite3 import Connection
 from tempfile import TemporaryDirectory
 
-from model.artifacts.consent import add_refusals, name_source, store_facts, store_people
-from model.artifacts.database import DATABASE, read_database, write_database
-from model.artifacts.registry import NEW_PREFIX, Registry, store_receipt
+from model.artifacts.consent import (
+    add_refusals,
+    list_optouts,
+    load_facts,
+    load_people,
+    name_source,
+    store_facts,
+    store_people,
+)
+from model.artifacts.database import (
+    DAMAGED,
+    DATABASE,
+    DamagedDatabaseError,
+    read_database,
+    write_database,
+)
+from model.artifacts.registry import LOCK, NEW_PREFIX, Registry
+from model.chat.person import Person
 from model.chat.roster import remove_decisions
-from model.errors import ArtifactError, ExportError
+from model.errors import ArtifactError, ExportError, TrainingError
+from model.files import PRIVATE_FILE, locked
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.export.files import ExportFile
 from pipeline.retrain.people import read_dump_notes
-from pipeline.versions.ledger import DumpNotes, Ledger
+from pipeline.versions.ledger import DumpNotes, Ledger, load_ledger
 from pipeline.versions.lineage import load_usable_versions
-
-DAMAGED = f"{DATABASE}.damaged"
-"""What a damaged database is renamed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +52,7 @@ def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt
     """Replace a missing or damaged database by one made from what is left.
 
     Known again are the versions, the decisions in the dumps and in imported versions, and each "no"
-    in roster.toml or in the newest version's roster: it may stand for an `/optout` that no dump
-    has.
+    in roster.toml or in a version's roster: it may stand for an `/optout` that no dump has.
 
     Raises:
         ArtifactError: The database is not damaged, or there are no versions.
@@ -45,47 +60,70 @@ def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt
         RosterError: roster.toml cannot be read.
         TrainingError: A training or retraining is running.
     """
-    with registry.locked():
-        _check_is_damaged(registry.root)
+    _check_is_damaged(registry.root)
+    with locked(registry.root / LOCK, wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"another command is using {registry.root}: wait until it ends")
         versions = sorted(load_usable_versions(registry), key=lambda one: one.path.name)
         if not versions:
             raise ArtifactError(f"there is no version in {registry.root} to rebuild from")
-        facts = Ledger().add_dumps(map(_read_dump, dumps)).facts
+        facts, people = Ledger().add_dumps(map(_read_dump, dumps)).facts, _read_people(registry)
         for version in versions:
-            told = [one for person in version.card.roster.people for one in person.opted_out]
+            roster, told = version.card.roster, list_optouts(version.card.roster)
             facts = facts.with_source(name_source(f"version {version.path.name}", told), told)
-        file = registry.root / ROSTER_FILE
-        newest = remove_decisions(versions[-1].card.roster).people
-        people = add_refusals(read_roster(file).people if file.is_file() else newest, newest)
+            people = add_refusals(people or roster.people, remove_decisions(roster).people)
         with TemporaryDirectory(dir=registry.root, prefix=NEW_PREFIX) as folder:
             with write_database(Path(folder)) as database:
                 _store_versions(database, registry)
                 store_facts(database, facts)
                 store_people(database, people)
-            path, kept = registry.root / DATABASE, registry.root / DAMAGED
-            has_old = path.exists()
-            if has_old:
-                path.replace(kept)
-            (Path(folder) / DATABASE).replace(path)
+            kept = _replace_database(registry.root, Path(folder) / DATABASE)
     return Rebuilt(
         len(registry.names),
-        sum(map(len, facts.sources.values())),
+        len({one for told in facts.sources.values() for one in told}),
         tuple(person.name for person in people if person.has_no),
-        kept if has_old else None,
+        kept,
     )
 
 
-def _store_versions(database: Connection, registry: Registry) -> None:
-    """Store the versions and the current one.
+def _read_people(registry: Registry) -> tuple[Person, ...]:
+    """Return the people in roster.toml of a models folder, if there is one."""
+    file = registry.root / ROSTER_FILE
+    return read_roster(file).people if file.is_file() else ()
 
-    Each gets an empty receipt: one without a receipt would be taken for a killed retraining's, and
-    deleted.
-    """
+
+def _store_versions(database: Connection, registry: Registry) -> None:
     for name in registry.names:
         added = (registry.root / "versions" / name).stat().st_mtime
         at = datetime.fromtimestamp(added, UTC).isoformat(timespec="seconds")
-        database.execute("INSERT INTO versions VALUES (?, ?, NULL)", (name, at))
-        store_receipt(database, name, "{}")
+        database.execute("INSERT INTO versions VALUES (?, 'rebuilt', ?, NULL)", (name, at))
+
+
+def _replace_database(root: Path, new: Path) -> Path | None:
+    """Give a new database its name; return the new name of the damaged one, if there was one.
+
+    At no moment is a damaged database missing: without one, nobody's `/optout` would count. What a
+    killed process left of a transaction belongs to the old database.
+
+    Raises:
+        ArtifactError: Another command has created a database meanwhile.
+    """
+    path = root / DATABASE
+    if not path.exists():
+        path.with_name(f"{DATABASE}-journal").unlink(missing_ok=True)
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            raise ArtifactError(f"{path} was created meanwhile: nothing is rebuilt") from None
+        except OSError:  # the file system has no links
+            new.replace(path)
+        return None
+    kept = path.with_name(f"{DAMAGED}-{secrets.token_hex(4)}")
+    shutil.copyfile(path, kept)
+    kept.chmod(PRIVATE_FILE)
+    path.with_name(f"{DATABASE}-journal").unlink(missing_ok=True)
+    new.replace(path)
+    return kept
 
 
 def _check_is_damaged(root: Path) -> None:
@@ -95,7 +133,10 @@ def _check_is_damaged(root: Path) -> None:
     try:
         with read_database(root) as database:
             (state,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-    except ArtifactError:
+            for (chat,) in database.execute("SELECT chat_id FROM chats").fetchall():
+                load_ledger(database, chat)
+            load_facts(database, (), load_people(database))
+    except DamagedDatabaseError:
         return
     if state == "ok":
         raise ArtifactError(f"{root / DATABASE} is not damaged: nothing is rebuilt")

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard
+from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard, load_artifact
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, BaseError, ExportError, TrainingError, UnderstudyError
@@ -321,7 +321,7 @@ def _find_unfinished(registry: Registry, plan: RetrainPlan) -> tuple[str, HeldOu
     """
     for name in reversed(list_killed_versions(registry)):
         with suppress(ArtifactError, KeyError, TypeError):
-            card = registry.open(name).card
+            card = load_artifact(registry.root / "versions" / name).card
             provenance = card.provenance
             if (
                 provenance.get("dataset", {}).get("sha256") == plan.dataset.content_hash

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.artifacts.database import erase_deleted
-from model.artifacts.registry import Registry, list_receipts
+from model.artifacts.registry import Registry, list_unfinished
 from model.errors import ArtifactError, RosterError
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
@@ -105,9 +105,9 @@ def delete_killed_versions(registry: Registry, kept: str) -> None:
 def list_killed_versions(registry: Registry) -> list[str]:
     """Return the versions of killed retrainings, oldest first: they have no receipt."""
     datasets, killed = (registry.root / DATASETS).resolve(), []
-    receipts = list_receipts(registry.root)
+    unfinished = list_unfinished(registry.root)
     for name in registry.names:
-        if registry.is_current(name) or name in receipts:
+        if registry.is_current(name) or name not in unfinished:
             continue
         try:
             text = (registry.root / "versions" / name / "model.json").read_text("utf-8")

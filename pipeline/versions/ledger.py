@@ -3,15 +3,18 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
+from model.artifacts.artifact import load_artifact
 from model.artifacts.consent import load_facts, load_people, name_source, store_facts, store_people
 from model.artifacts.database import read_database
+from model.artifacts.registry import Registry
 from model.chat.permissions import Facts, permissions
 from model.chat.person import Decision, Person
 from model.chat.telegram_ids import is_copy_id
+from model.errors import ArtifactError
 from pipeline.export.files import ExportFile
 
 BOT_ID_OFFSET = 2**40
@@ -105,15 +108,31 @@ class Ledger:
         return person
 
 
-def load_withdrawn(root: Path) -> list[WithdrawnPerson]:
+def load_people_and_facts(registry: Registry) -> tuple[tuple[Person, ...], Facts]:
+    """Return the people of a models folder, and what is known about them in its chats.
+
+    Raises:
+        ArtifactError: The database is damaged.
+    """
+    chats = set[int]()
+    with suppress(ArtifactError):
+        if name := registry.current:
+            card = load_artifact(registry.root / "versions" / name).card
+            chats.update(chat.chat_id for chat in card.chats)
+    with read_database(registry.root) as connection:
+        chats.update(number for (number,) in connection.execute("SELECT chat_id FROM chats"))
+        people = load_people(connection)
+        return people, load_facts(connection, chats, people)
+
+
+def load_withdrawn(registry: Registry) -> list[WithdrawnPerson]:
     """Return the people of a models folder whose messages must not be used.
 
     Raises:
         ArtifactError: The database is damaged.
     """
-    with read_database(root) as connection:
-        chats = [number for (number,) in connection.execute("SELECT chat_id FROM chats")]
-        return Ledger(load_facts(connection, chats), load_people(connection)).withdrawn
+    people, facts = load_people_and_facts(registry)
+    return Ledger(facts, people).withdrawn
 
 
 def has_bot_id(number: int) -> bool:
@@ -141,12 +160,13 @@ def load_ledger(connection: sqlite3.Connection, chat_id: int) -> Ledger:
     forgotten = connection.execute(
         "SELECT number, is_word FROM forgotten WHERE chat_id = ?", (chat_id,)
     ).fetchall()
+    people = load_people(connection)
     aliases = connection.execute(
         "SELECT bot_number, space, number FROM aliases WHERE chat_id = ?", (chat_id,)
     )
     return Ledger(
-        load_facts(connection, [chat_id]),
-        load_people(connection),
+        load_facts(connection, [chat_id], people),
+        people,
         forgotten=frozenset(number for number, _ in forgotten),
         understudies=frozenset(json.loads(chat[0])) if chat else frozenset(),
         deleted=chat[1] if chat else 0,

@@ -28,7 +28,7 @@ def find_withdrawn_by_version(registry: Registry) -> dict[str, list[str]]:
         ArtifactError: The database is damaged.
     """
     names: dict[str, list[str]] = {}
-    for person in load_withdrawn(registry.root):
+    for person in load_withdrawn(registry):
         for version in find_versions_trained_on(registry, person.ids, person.name):
             names.setdefault(version, []).append(person.name)
     return {version: names[version] for version in registry.names if version in names}
@@ -53,7 +53,7 @@ def explain_withdrawn_words(registry: Registry, version: str, ledger: Ledger) ->
     if names:
         return f"has learned words of {', '.join(names)}, who withdrew"
     record = read_receipt(registry.root, version)
-    if record and len(ledger.forgotten_words) > record.forgotten_words:
+    if len(ledger.forgotten_words) > (record.forgotten_words if record else 0):
         return "has learned messages that must be forgotten"
     return None
 
@@ -79,7 +79,7 @@ def find_person(registry: Registry, name: str) -> Person:
     Raises:
         ArtifactError: There is no such person.
     """
-    people = [Person(one.name, one.ids) for one in load_withdrawn(registry.root)]
+    people = [Person(one.name, one.ids) for one in load_withdrawn(registry)]
     for artifact in load_usable_versions(registry):
         people += artifact.card.roster.people
     people = [person for person in people if fold(person.name) == fold(name)]

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from model.artifacts.artifact import load_artifact
-from model.artifacts.consent import load_facts, load_people
-from model.artifacts.database import read_database
 from model.artifacts.registry import Registry
 from model.chat.permissions import Facts, Permission, permissions
 from model.chat.person import Decision, Imitate, Learn, Person
+from pipeline.versions.ledger import load_people_and_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +26,11 @@ def list_statuses(registry: Registry) -> list[PersonStatus]:
     Raises:
         ArtifactError: The database is damaged, or the current version cannot be used.
     """
-    card = None
-    if (name := registry.current) is not None:
-        card = load_artifact(registry.root / "versions" / name).card
-    with read_database(registry.root) as connection:
-        people = [*load_people(connection)]
-        chats = {number for (number,) in connection.execute("SELECT chat_id FROM chats")}
-        chats.update(chat.chat_id for chat in (card.chats if card else ()))
-        facts = load_facts(connection, chats, people)
+    people, facts = load_people_and_facts(registry)
     known = {number for person in people for number in person.ids}
-    own = card.roster.people if card else ()
-    people += (person for person in own if known.isdisjoint(person.ids))
+    if name := registry.current:
+        card = load_artifact(registry.root / "versions" / name).card
+        people += tuple(one for one in card.roster.people if known.isdisjoint(one.ids))
     return [
         PersonStatus(person.name, found.learn, found.imitate, _explain(person, found, facts))
         for person, found in permissions(people, facts)
@@ -69,5 +62,5 @@ def _list_reasons(person: Person, found: Permission, facts: Facts) -> Iterator[s
 
 def _describe(decision: Decision, facts: Facts) -> str:
     names = (name for name, told in facts.sources.items() if decision in told)
-    source = next(names, "an imported model").partition("#")[0]
+    source = next(names, "an imported model").rpartition("#")[0]
     return f"/{decision.kind} on {decision.at:%Y-%m-%d}, from {source}"

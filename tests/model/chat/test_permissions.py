@@ -1,7 +1,7 @@
 """Random histories of a person's decisions, against what the person really said last."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
@@ -91,7 +91,7 @@ def test_in_5000_random_histories_a_persons_last_word_counts(draw):
         facts = Facts({str(n): one for n, one in enumerate(history.sources)})
         linked = {7: frozenset({7, LINKED})} if history.is_linked else {}
 
-        ((_, own),) = permissions([history.person], facts, linked)
+        ((_, own),) = permissions([history.person], replace(facts, linked=linked))
 
         assert (own.learn, own.imitate, own.has_agreed) == history.expected, (seed, history)
         found.add(history.expected)

@@ -33,7 +33,7 @@ def test_killed_at_every_step_the_old_version_serves_and_the_next_run_is_clean(r
     result = running.run(*files, force_training=True)
 
     assert result.promoted
-    assert load_withdrawn(running.root)[0].name == "Friend 2"
+    assert load_withdrawn(running.registry)[0].name == "Friend 2"
     left = {name.split("/")[0] for name in tree(running.root)}
     assert left == {
         "current", "datasets", "lock", "models.db", "roster.toml", "tensorboard", "versions",

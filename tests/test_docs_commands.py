@@ -65,10 +65,10 @@ ELSEWHERE = {
     "trap *": "sets an option of the shell",
     "rm -f live.json": "deletes the dump",
     "understudy models roster current artifacts/groups/*": "tests/pipeline/cli/test_models.py",
-    "understudy start --models *": "asks questions; tests/pipeline/start/test_start.py",
+    "understudy start --models-dir *": "asks questions; tests/pipeline/start/test_start.py",
     "understudy start": "asks questions, which tests/pipeline/start/test_start.py answers",
     "understudy-bot health": "needs a running bot, which tests/bot/test_health.py has",
-    "understudy-bot playground --start-with *": "tests/test_playground_live.py",
+    "understudy-bot playground --opening *": "tests/test_playground_live.py",
     "understudy* --install-completion": "changes the shell's settings; typer's own command",
 }
 """Commands that are not run here, with the reason or the test that covers them."""

@@ -135,7 +135,7 @@ def test_a_version_speaks_on_another_machine_where_only_the_bot_is_installed(tra
             ("models", "import", file),
             ("models", "promote", "1"),
             ("models", "list"),
-            ("simulate", "--start", "nothing", "--turns", "3", "--seed", "1"),
+            ("simulate", "--opening", "nothing", "--turns", "3", "--seed", "1"),
         )
     finally:
         home.with_name("gone").rename(home)

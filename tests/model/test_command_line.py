@@ -4,8 +4,8 @@ import re
 
 import pytest
 import typer
+from click.testing import CliRunner
 from rich.cells import cell_len
-from typer.testing import CliRunner
 
 from bot.__main__ import cli as bot_app
 from model.command_line import add_commands, make_app, number, run_app

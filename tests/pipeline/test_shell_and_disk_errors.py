@@ -67,7 +67,7 @@ def test_a_full_disk_is_reported_with_its_path(tmp_path):
 
 
 def test_an_unreadable_file_is_not_a_usage_error(tmp_path, monkeypatch):
-    from typer.testing import CliRunner
+    from click.testing import CliRunner
 
     from pipeline.cli.main import app
 

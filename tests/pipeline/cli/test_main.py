@@ -35,7 +35,7 @@ def last_line(program, cwd):
 
 @pytest.fixture
 def models(trained):
-    return ["--models", trained.root]
+    return ["--models-dir", trained.root]
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_chat_without_a_voice_lists_the_voices(models):
 
 def test_chat_answers_each_line_in_the_voice(models):
     result = understudy(
-        "chat", "--as", "hugo", "--start", "nothing", "--seed", 1, *models,
+        "chat", "--as", "hugo", "--opening", "nothing", "--seed", 1, *models,
         input="shall we go?\n/as raul\n",
     )  # fmt: skip
 
@@ -256,7 +256,7 @@ def test_the_same_seed_simulates_the_same_thread(models):
 def test_a_talk_can_start_from_a_file(models, tmp_path):
     (tmp_path / "talk.txt").write_text("Hugo: hello there bark bark\n", "utf-8")
 
-    result = understudy("simulate", "--turns", 1, "--start", tmp_path / "talk.txt", *models)
+    result = understudy("simulate", "--turns", 1, "--opening", tmp_path / "talk.txt", *models)
 
     assert result.stdout.startswith(" │ Hugo: hello there bark bark\n")
 
@@ -268,7 +268,7 @@ def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(traine
     told["provenance"]["dataset"]["folder"] = str(tmp_path / "gone")
     card.write_text(json.dumps(told), "utf-8")
 
-    result = understudy("simulate", "--turns", 1, "--models", tmp_path / "moved")
+    result = understudy("simulate", "--turns", 1, "--models-dir", tmp_path / "moved")
 
     assert result.returncode == 0
     assert "The conversation starts without context" in result.stderr
@@ -286,9 +286,9 @@ def test_models_list_shows_which_one_serves(models, trained):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["chat", "--as", "Hugoo", "--start", "nothing"], "did you mean Hugo?"),
-        (["chat", "--as", "Zzz", "--start", "nothing"], "the voices are Hugo, Raul, Tiago"),
-        (["simulate", "--start", "no-such-file"], "cannot use no-such-file"),
+        (["chat", "--as", "Hugoo", "--opening", "nothing"], "did you mean Hugo?"),
+        (["chat", "--as", "Zzz", "--opening", "nothing"], "the voices are Hugo, Raul, Tiago"),
+        (["simulate", "--opening", "no-such-file"], "cannot use no-such-file"),
         (["simulate", "--temperature", "0"], "--temperature 0.0 is out of range"),
         (["simulate", "--data", "nowhere"], "name one with --data"),
         (["models", "promote", "9"], "no version '9'"),
@@ -326,7 +326,7 @@ def test_without_a_model_one_is_told_how_to_make_one(tmp_path):
 
 
 def test_a_dataset_that_is_none_is_refused(tmp_path):
-    line = one_line(understudy("train", tmp_path, "--models", tmp_path / "a"))
+    line = one_line(understudy("train", tmp_path, "--models-dir", tmp_path / "a"))
 
     assert "understudy build" in line
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from io import StringIO
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import compute_content_hash, load_artifact
 from model.artifacts.registry import Registry
@@ -146,7 +146,7 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
     registry, _ = judged
 
     result = CliRunner().invoke(
-        app, ["evaluate", "--quick", "--replies", "2", "--models", str(registry.root)]
+        app, ["evaluate", "--quick", "--replies", "2", "--models-dir", str(registry.root)]
     )
 
     assert result.exit_code == 0, result.output
@@ -171,7 +171,7 @@ def test_a_quick_evaluation_does_not_replace_a_full_scorecard(judged):
 
 
 def evaluated(registry, *words):
-    command = ["evaluate", "--replies", "1", "--models", str(registry.root), *map(str, words)]
+    command = ["evaluate", "--replies", "1", "--models-dir", str(registry.root), *map(str, words)]
     return CliRunner().invoke(app, command)
 
 
@@ -305,7 +305,7 @@ def test_every_line_that_the_tuned_model_says_is_checked_for_private_data(judged
 
 
 def test_no_model_is_one_line(tmp_path):
-    result = CliRunner().invoke(app, ["evaluate", "--models", str(tmp_path)])
+    result = CliRunner().invoke(app, ["evaluate", "--models-dir", str(tmp_path)])
 
     assert result.exit_code == 1
     assert isinstance(result.exception, Exception)

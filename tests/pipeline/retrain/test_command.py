@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
@@ -27,7 +27,7 @@ from tests.pipeline.chats import account, chat, conversation, write
 @pytest.fixture
 def call(running):
     def run(*words):
-        command = ["retrain", *map(str, words), "--models", str(running.root)]
+        command = ["retrain", *map(str, words), "--models-dir", str(running.root)]
         return CliRunner().invoke(app, command)
 
     return run
@@ -174,7 +174,7 @@ class TestGroupFolders:
 
     @pytest.fixture
     def call(self, running, monkeypatch):
-        """Return what calls `retrain` without --models, where `artifacts` is the root."""
+        """Return what calls `retrain` without --models-dir, where `artifacts` is the root."""
         (running.folder / "artifacts").symlink_to(running.root)
         monkeypatch.chdir(running.folder)
         return lambda *words: CliRunner().invoke(app, ["retrain", *map(str, words)])
@@ -230,7 +230,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "another folder with --models" in str(result.exception)
+        assert "another folder with --models-dir" in str(result.exception)
 
     def test_a_chat_of_nobody_never_becomes_the_default_models(self, running, call, with_group):
         with_group("climbers", 88)
@@ -240,7 +240,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "of Friends (-1000000000066): give --models artifacts/groups/NAME" in (
+        assert "of Friends (-1000000000066): give --models-dir artifacts/groups/NAME" in (
             str(result.exception)
         )
 
@@ -248,7 +248,7 @@ class TestGroupFolders:
         with_group("climbers", 88)
         (theirs,) = running.put(chat(*conversation(2), id=88))
 
-        call(theirs, "--no-live-bot", "--models", "artifacts")
+        call(theirs, "--no-live-bot", "--models-dir", "artifacts")
 
         assert roots == [Path("artifacts")]
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE
 from model.artifacts.registry import Registry
@@ -17,7 +17,7 @@ from tests.pipeline.retrain.retrain_runner import told
 
 
 def retrained(root, *words):
-    command = ["retrain", *map(str, words), "--models", str(root), "--min-messages", "20"]
+    command = ["retrain", *map(str, words), "--models-dir", str(root), "--min-messages", "20"]
     result = CliRunner().invoke(app, command)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception

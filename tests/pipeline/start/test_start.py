@@ -537,11 +537,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "start", interrupted)
 
     result = understudy("start", cwd=tmp_path)
-    elsewhere = understudy("start", "--models", "my models", cwd=tmp_path)
+    elsewhere = understudy("start", "--models-dir", "my models", cwd=tmp_path)
 
     assert result.returncode == 130
     assert "understudy: stopped; `understudy start` continues here" in result.stderr
-    assert "`understudy start --models 'my models'` continues here" in elsewhere.stderr
+    assert "`understudy start --models-dir 'my models'` continues here" in elsewhere.stderr
 
 
 def test_without_a_terminal_and_options_it_says_what_to_give(tmp_path):

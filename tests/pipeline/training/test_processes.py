@@ -9,9 +9,9 @@ from functools import cached_property
 from itertools import count
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
@@ -89,7 +89,7 @@ class Training:
             for name, value in self._settings.items()
             for word in (f"--{name.replace('_', '-')}", str(value))
         ]
-        words = "train", self.dataset, "--base", self.base, "--models", self.folder / models
+        words = "train", self.dataset, "--base", self.base, "--models-dir", self.folder / models
         return [*map(str, words), *given, *options]
 
     def start_training(self, models, *options):
@@ -180,7 +180,7 @@ def test_two_processes_learn_what_one_learns(decoder_only):
     together, printed = decoder_only.train_in_two_processes("together")
 
     assert_equal(alone, together)
-    assert alone.card.provenance["hyperparameters"]["name_loss"] > 0
+    assert alone.card.provenance["hyperparameters"]["speaker_loss"] > 0
     assert printed.count(f"Loading {decoder_only.base}") == 1
     assert list((decoder_only.folder / "together" / "training").iterdir()) == []
 

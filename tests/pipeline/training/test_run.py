@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import Decoding, load_artifact
 from model.artifacts.consent import store_imported
@@ -322,7 +322,7 @@ def test_train_discards_a_checkpoint_only_on_request(habits_dataset, tmp_path):
     (folder / "checkpoint-5").mkdir(parents=True)
     (folder / "checkpoint-5" / STATE).touch()
     (folder / "checkpoint-9").mkdir()  # a kill came while it was written
-    command = ["train", str(habits_dataset), "--base", base, "--models", str(registry.root)]
+    command = ["train", str(habits_dataset), "--base", base, "--models-dir", str(registry.root)]
 
     refused = CliRunner().invoke(app, command).exception
     both = CliRunner().invoke(app, [*command, "--resume", "--restart"])

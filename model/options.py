@@ -193,7 +193,7 @@ def format_value(value: object) -> str:
 
 
 @cache
-def options_of(source: Any) -> tuple[Option, ...]:  # noqa: ANN401  a dataclass
+def options_of(source: type[Any]) -> tuple[Option, ...]:
     """Return the options that a dataclass declares, in order."""
     hints = get_type_hints(source)
     return tuple(
@@ -203,13 +203,13 @@ def options_of(source: Any) -> tuple[Option, ...]:  # noqa: ANN401  a dataclass
     )
 
 
-def check_options(settings: object) -> None:
+def check_options(settings: Any) -> None:  # noqa: ANN401  a dataclass
     """Check the values of a dataclass's options; None is not checked.
 
     Raises:
         ValueError: One has a wrong type or is out of range.
     """
-    for one in options_of(type(settings)):
+    for one in options_of(settings.__class__):
         value = getattr(settings, one.field)
         if value is not None and not one.is_repeated:
             try:

@@ -207,10 +207,10 @@ async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(
 ):
     export = habits.write_export(tmp_path / "export", 60) / "result.json"
     base = save_llama(tmp_path / "base", texts=[" ".join(habits.HABITS.values())])
-    options = ("--min-messages", "20", "--epochs", "1", "--learning-rate", "3e-3")
+    options = ("--min-messages", "20", "--epochs", "1", "--set", "learning-rate=3e-3")
 
     first, second, third = await lived_through(
-        export, tmp_path, "Raul", "--base", base, "--max-reply-tokens", "32", *options,
+        export, tmp_path, "Raul", "--base", base, "--set", "max-reply-tokens=32", *options,
         bot=bot_python, pipeline=pipeline_python,
     )  # fmt: skip
 

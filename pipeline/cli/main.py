@@ -46,8 +46,8 @@ def train(
     push_to_hub: Annotated[
         str | None, Option("Push the version to this repository: you/model")
     ] = None,
-    public_repo: Annotated[bool, replace(models.PUBLIC_REPO, panel=options.HUB)] = False,
-    yes: Annotated[bool, replace(models.YES, panel=options.HUB)] = False,
+    public_repo: models.PublicRepo = False,
+    yes: models.Yes = False,
     recipe: Annotated[
         Literal["understudy", "notebook"],
         Option("Preset; notebook is a plain baseline", panel="Advanced training"),

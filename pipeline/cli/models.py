@@ -32,8 +32,8 @@ from pipeline.terminal import format_models_option, format_purge, nats_note, ste
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 from pipeline.versions.receipt import show_receipt
 
-PUBLIC_REPO = Option("Make the repository public")
-YES = Option("Push without asking")
+PublicRepo = Annotated[bool, Option("Make the repository public")]
+Yes = Annotated[bool, Option("Push without asking")]
 
 _LEARNED = (
     "The weights have learned the chat: whoever can read them can extract messages from them."
@@ -204,8 +204,8 @@ def push(
     repository: Annotated[
         str, Option("Repository such as you/model; made if missing", is_argument=True)
     ],
-    public_repo: Annotated[bool, PUBLIC_REPO] = False,
-    yes: Annotated[bool, YES] = False,
+    public_repo: PublicRepo = False,
+    yes: Yes = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Push a version to a Hugging Face repository.

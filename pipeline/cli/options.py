@@ -14,7 +14,6 @@ from model.errors import ArtifactError, TrainingError
 from model.options import Given, Option
 
 MODELS = DEFAULT_MODELS
-HUB = "Hugging Face hub"
 
 _INSTALL_TRAINING = "pip install '.[train]'"
 

@@ -35,9 +35,7 @@ class RetrainOptions:
     min_new_messages: int = option(
         200, "Do nothing if there are fewer new messages", least=1, panel=_DATA
     )
-    roster: Path | None = option(
-        None, ROSTER, default_text="roster.toml in the folder of models", panel=_DATA
-    )
+    roster: Path | None = option(None, ROSTER, default_text="roster.toml in the folder of models")
     timezone: tzinfo | None = option(None, TIMEZONE, panel=_DATA)
     keep: int = option(5, "Versions to keep", least=1, panel=_PROMOTION)
     start_from: Literal["base", "current"] | None = option(

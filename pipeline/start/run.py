@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -389,7 +388,7 @@ class _Steps:
         self._ask.print_command(
             "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
             "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *self._models, *minimum,
-            *chain.from_iterable(("--set", f"{name}={value}") for name, value in other),
+            *(f"--set={name.replace('_', '-')}={value}" for name, value in other),
         )  # fmt: skip
         from pipeline.retrain.request import RetrainRequest
 

@@ -144,7 +144,7 @@ def test_pushing_asks_first_and_goes_no_further_without_a_yes(registry, server):
 
 
 def test_pushing_in_public_says_who_did_not_agree(registry, server):
-    told = call(registry, "push", "current", "hugo/friends", "--public", answer="y\n")
+    told = call(registry, "push", "current", "hugo/friends", "--public-repo", answer="y\n")
 
     assert "Anyone will be able to read" in told
     assert "李雷 did not agree to be imitated" in told

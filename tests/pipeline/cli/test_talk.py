@@ -148,10 +148,10 @@ def test_the_shell_completes_voices_and_versions(trained, words, found):
     asked = {"COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
 
     result = CliRunner().invoke(
-        app, [], prog_name="understudy", env={"_UNDERSTUDY_COMPLETE": "complete_bash", **asked}
+        app, [], prog_name="understudy", env={"_UNDERSTUDY_COMPLETE": "bash_complete", **asked}
     )
 
-    assert result.output.split() == [one.format(**facts) for one in found]
+    assert result.output.split() == [f"plain,{one.format(**facts)}" for one in found]
 
 
 def test_a_terminal_shows_names_in_their_colours_and_wraps_below_them():

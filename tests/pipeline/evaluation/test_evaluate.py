@@ -184,7 +184,8 @@ def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it
     before = {file: file.read_bytes() for file in path.glob("*.json")}
     place = tmp_path / "tried.json"
 
-    words = ("--split", "validation", "--temperature", 0.9, "--candidates", 2, "--out", place)
+    words = ("--split", "validation", "--set", "temperature=0.9", "--set", "candidates=2")
+    words = (*words, "--out", place)
     result = evaluated(registry, *words)
 
     assert result.exit_code == 0, result.output
@@ -210,7 +211,7 @@ def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
     ("words", "said"),
     [
         (["--split", "validation"], "name a file with --out"),
-        (["--voice-weight", "0"], "name a file with --out"),
+        (["--set", "voice-weight=0"], "name a file with --out"),
         (["--out", "no-such-folder/tried.json"], "in a folder that exists"),
         (["--out", "."], "in a folder that exists"),
         (["--split", "train", "--out", "x.json"], "--split"),

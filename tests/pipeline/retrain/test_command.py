@@ -101,9 +101,9 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monke
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--from", "nowhere"], "--from nowhere: give base or current"),
+        (["--set", "from=nowhere"], "--set: from: give base or current, not nowhere"),
         (["--force-promotion", " "], "--force-promotion needs a reason"),
-        (["--keep", "0"], "0 is out of range: give a number of 1 or more"),
+        (["--set", "keep=0"], "--set: keep: give a whole number of 1 or more, not 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
@@ -116,7 +116,12 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
 def test_help_names_every_option_and_its_default(call):
     told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call("--help").output).split())
 
-    for words in ("--no-live-bot", "--full-evaluation", "--resume", "default: 200", "default: 5"):
+    for words in (
+        "--no-live-bot",
+        "--resume",
+        "the current version's",
+        "understudy settings retrain",
+    ):
         assert words in told
 
 

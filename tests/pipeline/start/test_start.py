@@ -512,7 +512,7 @@ def test_the_real_command_trains_a_real_model_and_continues(tmp_path, monkeypatc
     monkeypatch.setattr(command, "run_bot", lambda: started.append(True))
     words = (
         "start", "--export", export, "--base", base, "--minutes", 0.02, "--epochs", 0.5,
-        "--max-reply-tokens", 32, "--min-messages", 20, "--agreed", "Hugo", "--yes",
+        "--set", "max-reply-tokens=32", "--min-messages", 20, "--agreed", "Hugo", "--yes",
     )  # fmt: skip
 
     first = understudy(*words, "--skip-bot", cwd=tmp_path)

@@ -125,7 +125,7 @@ def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
 
 def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
     registry, told = Registry(tmp_path / "artifacts"), StringIO()
-    settings = Hyperparameters(epochs=0.02, examples="pairs", reserve_judge_sessions=True)
+    settings = Hyperparameters(epochs=0.02, example_type="pairs", reserve_judge_sessions=True)
     base, dataset = str(save_llama(tmp_path / "base")), load_dataset(habits_dataset)
 
     train(dataset, base, registry, settings, Decoding(), verbose(told))
@@ -167,7 +167,7 @@ def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):
 def test_prompts_that_are_too_long_for_a_base_are_refused(tmp_path, habits_dataset):
     base = str(save_decoder(tmp_path / "base", "gemma3_text", sliding_window=128))
 
-    with pytest.raises(BaseError, match="at most 128 tokens.*--max-prompt-tokens.*add up to 480"):
+    with pytest.raises(BaseError, match="at most 128 tokens.*max-prompt-tokens.*add up to 480"):
         train(
             load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
             Hyperparameters(), Decoding(), QUIET,

@@ -220,7 +220,7 @@ def make_app(
     )
     if program:
         variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
-        app.epilog = f'Tab completion in bash: eval "$({variable}=bash_source {program})"'
+        app.epilog = f'Completion: eval "$({variable}=bash_source {program})"'
         click.version_option(
             VERSION, prog_name=program, message="%(prog)s %(version)s", help="Print the version"
         )(app)

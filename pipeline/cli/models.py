@@ -49,8 +49,8 @@ _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, newest last.
 
-    * marks the current version, ! one that was trained on messages of people who withdrew. Also
-    lists the folders of groups with models of their own.
+    Marks the current version with *, and those that were trained on messages of people who withdrew
+    with !. Also lists the folders of groups with models of their own.
     """
     registry = Registry(models_dir)
     if not registry.names:

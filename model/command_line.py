@@ -37,7 +37,9 @@ _HELP = click.RichHelpConfiguration(
     append_metavars_help_string="{}",
 )
 _SETTINGS = (
-    Option("Another of `understudy settings {}`", "NAME=VALUE").of("set", tuple[str, ...], ()),
+    Option("Any of `understudy settings {}`; repeatable", "NAME=VALUE").of(
+        "set", tuple[str, ...], ()
+    ),
     Option("Settings in a TOML file", "FILE").of("config", Path, None),
 )
 

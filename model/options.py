@@ -33,8 +33,7 @@ class Option:
     minutes. An option with a `panel` is not in the help of a command: it is set with `--set` or
     `--config`, and `understudy settings` lists it below this title. `default_text` is shown in
     place of the default. A flag that `can_switch_off` has a `--no-` form too. `complete` returns
-    the words that an incomplete one may mean, given the other options' values. `extra` is for the
-    dataclass itself.
+    the words that an incomplete one may mean, given the other options' values.
 
     The last six are taken from the field or the parameter.
     """

@@ -109,6 +109,7 @@ RESULTS = {
     "understudy retrain --help": ("Usage: understudy retrain", None),
     "understudy retrain": ("is now the current version|new messages since", None),
     "understudy demo-chat": ("Wrote demo/export", "demo/export/result.json"),
+    "understudy settings": ("speaker-dropout", None),
     "understudy simulate": ("(🎭 [^🎭]+){8}", None),
     "understudy start": ("really said: ", "artifacts/current"),
     "understudy-bot check": ("ok     model: ", None),

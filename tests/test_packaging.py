@@ -201,7 +201,7 @@ def test_the_container_copies_what_the_wheel_is_built_from_and_runs_real_command
     commands = [json.loads(line.split("CMD ")[1]) for line in lines if 'CMD ["' in line]
 
     assert copied >= {*PACKAGES, "pyproject.toml"}
-    known = {command.name or command.callback.__name__ for command in bot_cli.registered_commands}
+    known = set(bot_cli.commands)
     assert [program for program, _ in commands] == ["understudy-bot"] * 2
     assert {command for _, command in commands} <= known
 

@@ -235,7 +235,7 @@ def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
 @pytest.mark.soak
 def test_a_time_limit_is_planned_for_a_divided_model(decoder_only):
     version, printed = decoder_only.train_in_two_processes(
-        "timed together", "--minutes", "0.03", "--epochs", "1000", "--set=shard=true", "--verbose"
+        "timed together", "--minutes", "0.03", "--set=epochs=1000", "--set=shard=true", "--verbose"
     )
 
     assert "Plan: 0.03 min" in printed
@@ -261,7 +261,7 @@ def test_one_process_has_nobody_to_share_a_model_with(tmp_path):
 
 def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
     version, printed = encoder_decoder.train_in_two_processes(
-        "timed", "--minutes", "0.03", "--epochs", "1000", "--verbose"
+        "timed", "--minutes", "0.03", "--set=epochs=1000", "--verbose"
     )
 
     assert "Plan: 0.03 min" in printed

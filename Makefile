@@ -13,7 +13,7 @@ demo: $(VENV)/.installed-demo
 	$(PYTHON) -m bot playground demo/conversation.txt
 	@echo
 	@echo "The model is in artifacts/, where the bot looks for it. Next:"
-	@echo "  .venv/bin/understudy-bot playground --start-with demo/conversation.txt"
+	@echo "  .venv/bin/understudy-bot playground --opening demo/conversation.txt"
 	@echo "                                                 a group chat in your browser"
 	@echo "  .venv/bin/understudy chat --as Hugo            talk with it here"
 	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
@@ -21,11 +21,11 @@ demo: $(VENV)/.installed-demo
 
 # A longer training than the demo's, half an hour on two quiet cores, and its whole scorecard.
 full: $(VENV)/.installed-demo
-	$(PYTHON) -m pipeline.cli sample full/export
-	$(PYTHON) -m pipeline.cli build full/export/result.json --public --out full/dataset
-	$(PYTHON) -m pipeline.cli train full/dataset --models full/artifacts --base smollm2 --minutes 70 \
-		--epochs 1.6 --reserve-half --evaluations 2 --patience 0
-	$(PYTHON) -m pipeline.cli evaluate --models full/artifacts
+	$(PYTHON) -m pipeline.cli demo-chat full/export
+	$(PYTHON) -m pipeline.cli build full/export/result.json --public-chat --out full/dataset
+	$(PYTHON) -m pipeline.cli train full/dataset --models-dir full/artifacts --base smollm2 --minutes 70 \
+		--epochs 1.6 --set reserve-half=true --set evaluations=2 --set patience=0
+	$(PYTHON) -m pipeline.cli evaluate --models-dir full/artifacts
 
 # Three at a time, each on one thread: tests wait a quarter of their time. Threads of several processes
 # that wait for each other would waste both cores.

@@ -1,9 +1,9 @@
 """Compare rules for choosing one of eight candidates, on validation turns.
 
-    python -m benchmarks.choosing DATASET --models FOLDER --per-voice 40 --temperature 1.0
+    python -m benchmarks.choosing DATASET --models-dir FOLDER --per-voice 40 --temperature 1.0
 
 Candidates are drawn once; each rule chooses among the same. The judges are trained on the sessions
-that `train --reserve-half` keeps from the model. Takes about six seconds of two cores per turn.
+that `--set reserve-half=true` keeps from the model. Takes about six seconds of two cores per turn.
 """
 # ruff: noqa: T201 - a program that prints a table
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--version", default="current")
-    parser.add_argument("--models", type=Path, default=Path("artifacts"))
+    parser.add_argument("--models-dir", type=Path, default=Path("artifacts"))
     parser.add_argument("--per-voice", type=int, default=40)
     parser.add_argument("--temperature", type=float, default=Decoding().temperature)
     parser.add_argument("--top-p", type=float, default=Decoding().top_p)
@@ -95,14 +95,14 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(2)
     reuse_freed_memory()
-    dataset, artifact = load_dataset(given.dataset), Registry(given.models).open(given.version)
+    dataset, artifact = load_dataset(given.dataset), Registry(given.models_dir).open(given.version)
     decoding = Decoding(
         temperature=given.temperature, top_p=given.top_p, top_k=given.top_k,
         max_new_tokens=given.max_new_tokens,
     )  # fmt: skip
     turns = make_turns(sample_evenly(dataset.validation, len(dataset.validation), seed=0))
     drawn = draw(artifact, take_turns(turns, given.per_voice), decoding)
-    judged = judge(dataset, artifact, given.models / "bases", drawn)
+    judged = judge(dataset, artifact, given.models_dir / "bases", drawn)
     rng = np.random.default_rng(0)
     print(
         "| rule: voice, context, power, length | F1 of 1 | of 5 | of 10 | fit | AUC | messages "

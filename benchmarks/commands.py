@@ -51,7 +51,7 @@ def _measure_retraining(folder: Path) -> Figure:
         file.parent.mkdir()
         file.write_text(json.dumps(export | {"messages": messages[:count]}), "utf-8")
         files.append(file)
-    given = ("--models", "retrained", "--no-live-bot", "--yes", "--minutes", str(MINUTES))
+    given = ("--models-dir", "retrained", "--no-live-bot", "--yes", "--minutes", str(MINUTES))
     _understudy(folder, "retrain", files[0], "--base", "smollm2", *given)
     return measure(
         f"understudy retrain --minutes {MINUTES}, {ALL:,} messages, of which {ALL - FIRST} are new",

@@ -1,6 +1,6 @@
 """Measure how well the model of joining unprompted predicts who answers held-out lines.
 
-`python -m benchmarks.joining demo/dataset` prints the figures of docs/chatty.md. With `--models
+`python -m benchmarks.joining demo/dataset` prints the figures of docs/chatty.md. With `--models-dir
 artifacts` it compares the current version's own distribution over who speaks next.
 """
 
@@ -356,13 +356,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.joining", description=main.__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--split", choices=SPLITS[1:], default="test")
-    parser.add_argument("--models", type=Path, help="compare with the current version here")
+    parser.add_argument("--models-dir", type=Path, help="compare with the current version here")
     given = parser.parse_args()
     try:
-        if given.models is None:
+        if given.models_dir is None:
             sys.stdout.write(format_report(measure_dataset(given.dataset, given.split)))
         else:
-            speaker = open_speaker(Registry(given.models).open("current"))
+            speaker = open_speaker(Registry(given.models_dir).open("current"))
             found = predict_occasions(load_dataset(given.dataset), given.split, speaker)
             sys.stdout.write(format_comparison(compare(found), found))
     except UnderstudyError as error:

@@ -105,7 +105,7 @@ def train(dataset_folder: Path, models: Path, choice: Choice, options: Sequence[
     encoding._encode_lines = encode_with_exchanges  # type: ignore[assignment]
     from pipeline.cli.main import app
 
-    app(["train", str(dataset_folder), "--models", str(models), *options])
+    app(["train", str(dataset_folder), "--models-dir", str(models), *options])
 
 
 def score(dataset_folder: Path, models: Path, per_voice: int) -> None:

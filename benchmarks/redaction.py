@@ -1,7 +1,7 @@
 """Measure recall, precision and time of redaction on labelled lines.
 
 Run from the repository root, with an export in which to count wrong redactions:
-`python -m benchmarks.redaction /tmp/demo/result.json` (`understudy sample /tmp/demo`).
+`python -m benchmarks.redaction /tmp/demo/result.json` (`understudy demo-chat /tmp/demo`).
 """
 
 # ruff: noqa: T201 - it prints its table.

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from bot import logs
@@ -15,8 +15,9 @@ from bot.errors import SettingsError
 from bot.settings import check_database_url, load_settings
 from bot.store.backup import back_up
 from bot.store.database import database_name, upgrade_database
-from model.artifacts.registry import Registry
-from model.command_line import add_commands, make_app, number, run_app
+from model.artifacts.registry import DEFAULT_MODELS, Registry
+from model.command_line import add_commands, make_app, run_app
+from model.options import Option
 
 DEFAULT_PORT, LAST_PORT = 8470, 65535
 # Without it python-telegram-bot warns about each duration that it returns as a number of seconds.
@@ -58,7 +59,7 @@ def check() -> None:
     for finding in findings:
         print(finding)
     if any(finding.severity is Severity.FIX for finding in findings):
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 def health() -> None:
@@ -73,23 +74,11 @@ def health() -> None:
 
 
 def setup(
-    folder: Annotated[
-        Path, typer.Argument(metavar="PATH", readable=False, help="Folder for the bot's files")
-    ] = Path(),
-    systemd: Annotated[bool, typer.Option("--systemd", help="Also write systemd units")] = False,
-    user: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="With --systemd: the bot's user, if it is not you"),
-    ] = None,
-    chat: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", parser=number(int), help="With --systemd: chat to retrain on, if several"
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace units that were changed; never .env")
-    ] = False,
+    folder: Annotated[Path, Option("Folder for the bot's files", is_argument=True)] = Path(),
+    systemd: Annotated[bool, Option("Also write systemd units")] = False,
+    user: Annotated[str | None, Option("With --systemd: the bot's user, if it is not you")] = None,
+    chat: Annotated[int | None, Option("With --systemd: chat to retrain on, if several")] = None,
+    force: Annotated[bool, Option("Replace units that were changed; never .env")] = False,
 ) -> None:
     """Write the settings file .env, and systemd units with --systemd.
 
@@ -107,29 +96,14 @@ def setup(
 def playground(
     conversation: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="PATH",
-            readable=False,
-            help="Text file of lines `Name: words` to play in the terminal",
-        ),
+        Option("Text file of lines `Name: words` to play in the terminal", is_argument=True),
     ] = None,
-    models_dir: Annotated[
-        Path,
-        typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
-    ] = Path("artifacts"),
+    models_dir: Annotated[Path, Option("Folder of trained models")] = DEFAULT_MODELS,
     port: Annotated[
-        int,
-        typer.Option(
-            metavar="N", parser=number(int, 0, LAST_PORT), help="Port of the page; 0 = a free one"
-        ),
+        int, Option("Port of the page; 0 = a free one", least=0, most=LAST_PORT)
     ] = DEFAULT_PORT,
-    start_with: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH", readable=False, help="Text file of lines that the page starts with"
-        ),
-    ] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
+    opening: Annotated[Path | None, Option("Text file of lines that the page starts with")] = None,
+    open_page: Annotated[bool, Option("Open the page in a browser", name="open")] = False,
 ) -> None:
     """Try the bot in your browser, without Telegram.
 
@@ -150,7 +124,7 @@ def playground(
     console = Console(highlight=False)
     models = Registry(models_dir)
     artifact = models.open("current")
-    given = conversation or start_with
+    given = conversation or opening
     conversations = read_conversations(given) if given else []
     logs.set_up_logging("WARNING", "text", TOKEN)
     if conversation:
@@ -161,13 +135,8 @@ def playground(
 
 
 def dump(
-    file: Annotated[
-        Path, typer.Argument(metavar="PATH", readable=False, help="File to write or replace")
-    ],
-    chat: Annotated[
-        int | None,
-        typer.Option(metavar="N", parser=number(int), help="Chat id, if there are several chats"),
-    ] = None,
+    file: Annotated[Path, Option("File to write or replace", is_argument=True)],
+    chat: Annotated[int | None, Option("Chat id, if there are several chats")] = None,
 ) -> None:
     """Export the stored messages of people who agreed.
 
@@ -194,8 +163,8 @@ def upgrade() -> None:
 
 
 def copy(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Address as in DATABASE_URL")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Address as in DATABASE_URL")],
+    source: Annotated[str, Option("Address as in DATABASE_URL", "SOURCE", is_argument=True)],
+    target: Annotated[str, Option("Address as in DATABASE_URL", "TARGET", is_argument=True)],
 ) -> None:
     """Move to another database, such as from SQLite to PostgreSQL.
 
@@ -216,10 +185,8 @@ def copy(
 
 
 def backup(
-    target: Annotated[
-        Path, typer.Argument(metavar="PATH", readable=False, help="File to write the copy to")
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists")] = False,
+    target: Annotated[Path, Option("File to write the copy to", is_argument=True)],
+    force: Annotated[bool, Option("Replace the file if it exists")] = False,
 ) -> None:
     """Copy the database, even while the bot runs.
 
@@ -241,7 +208,7 @@ add_commands(
         (check, "understudy-bot check"),
         (health, "understudy-bot health"),
         (dump, "understudy-bot dump live.json"),
-        (playground, "understudy-bot playground --start-with demo/conversation.txt"),
+        (playground, "understudy-bot playground --opening demo/conversation.txt"),
     ),
 )
 db = make_app("Upgrade or copy the database.")
@@ -253,7 +220,7 @@ add_commands(
         (copy, "understudy-bot db copy sqlite:///understudy.db postgresql:///understudy"),
     ),
 )
-cli.add_typer(db, name="db")
+cli.add_command(db, "db")
 
 
 def main() -> None:

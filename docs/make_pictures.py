@@ -10,7 +10,7 @@ from playwright.sync_api import Page, sync_playwright
 
 PICTURES = Path(__file__).parent / "pictures"
 COMMAND = (sys.executable, "-m", "bot", "playground", "--port", "0")
-CONVERSATION = ("--start-with", "demo/conversation.txt")
+CONVERSATION = ("--opening", "demo/conversation.txt")
 SECONDS = 30
 
 

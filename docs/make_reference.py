@@ -1,13 +1,14 @@
 """Write docs/options.md and docs/settings.md from the code: `python docs/make_reference.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
+import rich_click as click
 
 from bot.__main__ import cli as bot_cli
-from model.command_line import describe_default, label_parameter
+from model.command_line import Command
+from model.options import Option
 from pipeline.cli.main import app as pipeline_cli
 
 ROOT = Path(__file__).parents[1]
@@ -18,11 +19,12 @@ def render_options() -> str:
     """Return a page with the help of every command of both programs."""
     introduction = (
         "Generated from the code by `python docs/make_reference.py`. `--help` shows the same in "
-        "the terminal. What people write to the bot is in [commands](commands.md)."
+        "the terminal, and `understudy settings` the settings. What people write to the bot is in "
+        "[commands](commands.md)."
     )
     blocks = ["# Commands and options", introduction]
     for program, app in PROGRAMS:
-        for name, command in _list_commands(program, typer.main.get_command(app)):
+        for name, command in _list_commands(program, app):
             blocks += [f"## {name}", *_describe(name, command)]
     return "\n\n".join(blocks) + "\n"
 
@@ -43,30 +45,47 @@ def render_settings() -> str:
     return "\n\n".join(["# Settings of the bot", introduction, "\n".join(rows)]) + "\n"
 
 
-def _list_commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
-    inner = getattr(command, "commands", None)
-    if inner is None:
+def _list_commands(name: str, command: Any) -> Iterator[tuple[str, Command]]:
+    if isinstance(command, Command):
         yield name, command
         return
-    for word, one in inner.items():
+    for word, one in command.commands.items():
         yield from _list_commands(f"{name} {word}", one)
 
 
-def _describe(name: str, command: Any) -> Iterator[str]:
-    context = typer.Context(command)
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+def _describe(name: str, command: Command) -> Iterator[str]:
+    context = click.Context(command)
     yield " ".join((command.help or "").split())
-    yield f"```\n{usage}\n```"
-    parameters = [one for one in command.get_params(context) if one.name != "help"]
-    if parameters:
-        rows = [
-            f"| `{_escape(label_parameter(one))}` | {_escape(one.help or '')} "
-            f"| {_escape(describe_default(one))} |"
-            for one in parameters
-        ]
-        yield "\n".join(["| | | default |", "|---|---|---|", *rows])
-    if command.epilog:
-        yield f"Example: `{command.epilog}`"
+    yield f"```\n{' '.join([name, *command.collect_usage_pieces(context)])}\n```"
+    shown = [one for one in command.options if not one.panel]
+    if shown:
+        yield _table(["", "", "default"], ([_label(one), one.help, _default(one)] for one in shown))
+    if command.settings:
+        yield "With `--set NAME=VALUE`, or `NAME = VALUE` in the TOML file of `--config FILE`:"
+        rows = (
+            [f"`{one.name}`", one.help, one.values, _default(one)]
+            for options in command.panels_of_settings.values()
+            for one in options
+            if one.panel
+        )
+        yield _table(["", "", "values", "default"], rows)
+    yield f"Example: `{command.example}`"
+
+
+def _label(one: Option) -> str:
+    if one.is_argument:
+        return f"`{one.metavar}{'...' * one.is_repeated}`"
+    switch = f" / --no-{one.name}" * one.can_switch_off
+    return f"`--{one.name}{switch}{'' if one.kind is bool else f' {one.metavar}'}`"
+
+
+def _default(one: Option) -> str:
+    return "required" if one.is_required and not one.is_argument else one.shown_default
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *([_escape(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _escape(text: str) -> str:

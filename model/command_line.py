@@ -1,119 +1,236 @@
-"""Shared parts of both command lines: help in panels, numbers as options, errors in one line."""
+"""Shared parts of both command lines: commands made from declared options, errors in one line."""
 
+import inspect
 import io
 import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
-from enum import Enum
-from typing import Annotated, Any, NoReturn
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_type_hints
 
-import typer
-from rich.columns import Columns
-from rich.console import Console
-from rich.padding import Padding
-from rich.panel import Panel
-from rich.table import Column, Table
-from rich.text import Text
-from typer.core import TyperCommand, TyperGroup
+import rich_click as click
+from click import get_current_context
+from click.shell_completion import CompletionItem
+from rich.markup import escape
 
-from model.chat.names import make_printable_lines, make_printable_name
+from model.chat.names import make_printable_lines
 from model.errors import UnderstudyError, describe_error, traceback_without_text
+from model.options import Option, options_of
 from model.version import VERSION
 
 SIGNALLED = 128  # a shell adds this to the number of the signal that ended a process
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
+_USAGE = 2  # exit status
 _MAX_WIDTH = 100
-_COMPLETION = {
-    "install_completion": "Install tab completion for this shell",
-    "show_completion": "Print tab completion's script for this shell",
-}
-"""Help of typer's own options, short enough for one line."""
+_HELP = click.RichHelpConfiguration(
+    show_arguments=True,
+    max_width=_MAX_WIDTH,
+    text_markup="rich",
+    options_table_column_types=["opt_all_metavar", "help"],
+    options_table_help_sections=["help"],
+    append_metavars_help_string="{}",
+)
+_SETTINGS = (
+    Option("Any of `understudy settings {}`; repeatable", "NAME=VALUE").of(
+        "set", tuple[str, ...], ()
+    ),
+    Option("Settings in a TOML file", "FILE").of("config", Path, None),
+)
 
 
-class Command(TyperCommand):
-    """A command whose help shows each option with one metavar and no Python type.
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Options of a command: the fields of a dataclass. The parameter gets those that were given.
 
-    typer's own panels print the types of arguments, such as `<list[path]>`.
+    `only` these fields, if any are named. Those in `shown` are in the help although they have a
+    panel. `default_text` is shown in place of each default.
     """
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002  click's types
-        """Print the help."""
-        _print_help(self, ctx)
+    source: type
+    only: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    default_text: str = ""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401
-        """Return the words after the command's name in the usage line."""
-        arguments = (p for p in self.get_params(ctx) if p.param_type_name == "argument")
+    @property
+    def options(self) -> Iterator[Option]:
+        """Yield the options."""
+        for one in options_of(self.source):
+            if not self.only or one.field in self.only:
+                panel = "" if one.field in self.shown else one.panel
+                text = self.default_text or one.default_text
+                yield replace(one, panel=panel, default_text=text)
+
+
+class UsageError(click.UsageError):
+    """Wrong usage; the message says what to give."""
+
+
+class Group(click.RichGroup):
+    """A group of commands, listed in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names of the commands."""
+        return list(self.commands)
+
+
+class Command(click.RichCommand):
+    """A command whose options are the parameters of a function and the fields of dataclasses."""
+
+    def __init__(
+        self, function: Callable[..., None], name: str, example: str, panel: str | None
+    ) -> None:
+        self.function, self.example = function, example
+        self.groups: dict[str, Fields] = {}
+        self.options: list[Option] = []
+        hints = get_type_hints(function, include_extras=True)
+        for parameter in inspect.signature(function).parameters.values():
+            annotation, declared = get_args(hints[parameter.name])
+            if isinstance(declared, Fields):
+                self.groups[parameter.name] = declared
+                self.options += declared.options
+            else:
+                self.options.append(declared.of(parameter.name, annotation, parameter.default))
+        shown = [one for one in self.options if not one.panel]
+        self.settings: dict[str, Option] = {}
+        if len(shown) < len(self.options):
+            self.settings = {one.name: one for one in self.options if not one.is_argument}
+            shown += [replace(one, help=one.help.format(name)) for one in _SETTINGS]
+        super().__init__(
+            name=name,
+            help=inspect.getdoc(function),
+            epilog=f"Example: [bold]{escape(example)}[/bold]",
+            params=list(map(_make_parameter, shown)),
+            callback=self._call,
+            panel=panel,
+            panels=[click.RichOptionPanel("Arguments", column_types=["metavar", "help"])],
+        )
+
+    @property
+    def panels_of_settings(self) -> dict[str, list[Option]]:
+        """Return the settings by the titles above them; the command's options come first."""
+        found: dict[str, list[Option]] = {}
+        for one in self.settings.values():
+            found.setdefault(one.panel or "Options", []).append(one)
+        return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; for an unknown option, name the nearest option or setting."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            flags = {flag: flag for one in self.params for flag in one.opts}
+            known = {f"--{name}": f"--set {name}=VALUE" for name in self.settings} | flags
+            hint = _did_you_mean(error.option_name, known) or f"see {ctx.command_path} --help"
+            raise UsageError(f"there is no option {error.option_name}: {hint}") from None
+
+    def _call(self, **values: Any) -> None:  # noqa: ANN401  an option's value
+        given = {name: value for name, value in values.items() if value not in (None, ())}
+        words, file = given.pop("set", ()), given.pop("config", None)
+        named = self._read_settings("--set", map(_split_setting, words), Option.parse)
+        if twice := named.keys() & given.keys():
+            (name, *_) = (one.name for one in self.options if one.field in twice)
+            raise UsageError(f"--{name} and --set {name}=… are both given: give one of them")
+        given |= named
+        if file:
+            given = self._read_settings(str(file), _read_toml(file), Option.read) | given
+        for one in self.options:
+            if one.is_required and one.field not in given:
+                raise UsageError(f"--{one.name} {one.metavar} is missing: {one.help.lower()}")
+        groups = {
+            name: {one.field: given.pop(one.field) for one in group.options if one.field in given}
+            for name, group in self.groups.items()
+        }
+        self.function(**given, **groups)
+
+    def _read_settings(
+        self,
+        place: str,
+        settings: Iterable[tuple[str, Any]],
+        convert: Callable[[Option, Any], Any],
+    ) -> dict[str, Any]:
+        """Return settings by their fields; `place` says where they are.
+
+        Raises:
+            UsageError: A name or a value is wrong.
+        """
+        found: dict[str, Any] = {}
+        for name, value in settings:
+            one = self.settings.get(name.replace("_", "-"))
+            if one is None:
+                hint = _did_you_mean(name, {name: name for name in self.settings})
+                raise UsageError(
+                    f"{place}: there is no setting {name}: "
+                    f"{hint or f'`understudy settings {self.name}` lists them'}"
+                )
+            try:
+                new = convert(one, value)
+            except ValueError as error:
+                raise UsageError(f"{place}: {name}: {error}") from error
+            if one.is_repeated:
+                new = (*found.get(one.field, ()), *(new if isinstance(new, tuple) else (new,)))
+            found[one.field] = new
+        return found
+
+
+class _Value(click.ParamType[Any]):
+    """Converts a word of the command line as its option declares."""
+
+    def __init__(self, declared: Option) -> None:
+        self.declared, self.name = declared, declared.metavar
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401  click's types
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.declared.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:  # noqa: ANN401, ARG002
+        if self.declared.kind is Path:
+            return [CompletionItem(incomplete, type="file")]
+        complete = self.declared.complete
         return [
-            "[OPTIONS]",
-            *(
-                label_parameter(one) if one.required else f"[{label_parameter(one)}]"
-                for one in arguments
-            ),
+            CompletionItem(word) for word in (complete(ctx.params, incomplete) if complete else ())
         ]
 
 
-class CommandGroup(TyperGroup):
-    """A group of commands with the same form of help."""
-
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  click's types
-        """Return the options, with a short help for those that typer adds."""
-        params: list[Any] = list(super().get_params(ctx))
-        for param in params:
-            if text := _COMPLETION.get(param.name):
-                param.help = text
-        return params
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002
-        """Print the help."""
-        _print_help(self, ctx)
-
-
 def make_app(
-    help: str,  # noqa: A002  typer's word
+    help: str,  # noqa: A002  click's word
     program: str | None = None,
     check: Callable[[str], None] = lambda _: None,
-) -> typer.Typer:
+) -> Group:
     """Return an empty command line; that of a whole program has --version and completion.
 
     `check` is called with the name of a program's command before it runs, and may raise.
     """
-    app = typer.Typer(
+
+    def start() -> None:
+        check(get_current_context().invoked_subcommand or "")
+
+    app = Group(
         help=help,
-        cls=CommandGroup,
         no_args_is_help=True,
-        add_completion=program is not None,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        callback=start,
+        context_settings={"rich_help_config": _HELP},
     )
-    if program is None:
-        return app
-
-    def print_version(wanted: bool) -> None:  # noqa: FBT001  typer's signature
-        if wanted:
-            print(f"{program} {VERSION}")
-            raise typer.Exit
-
-    @app.callback()
-    def start(
-        context: typer.Context,
-        show_version: Annotated[  # noqa: ARG001  its callback prints
-            bool,
-            typer.Option(
-                "--version", callback=print_version, is_eager=True, help="Print the version"
-            ),
-        ] = False,
-    ) -> None:
-        if context.invoked_subcommand:
-            check(context.invoked_subcommand)
-
+    if program:
+        variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
+        app.epilog = f'Completion: eval "$({variable}=bash_source {program})"'
+        click.version_option(
+            VERSION, prog_name=program, message="%(prog)s %(version)s", help="Print the version"
+        )(app)
     return app
 
 
 def add_commands(
-    app: typer.Typer,
+    app: Group,
     commands: Iterable[tuple[Callable[..., None], str]],
     panel: str | None = None,
     **names: str,
@@ -124,35 +241,14 @@ def add_commands(
     the function's.
     """
     for function, example in commands:
-        app.command(
-            names.get(function.__name__), cls=Command, epilog=example, rich_help_panel=panel
-        )(function)
+        name = function.__name__
+        app.add_command(Command(function, names.get(name, name), example, panel))
 
 
-def number(
-    kind: type[int] | type[float], least: float = float("-inf"), most: float = float("inf")
-) -> Callable[[str], int | float]:
-    """Return a parser of numbers from `least` to `most`, for an option's `parser`."""
-
-    def parse(text: str) -> int | float:
-        try:
-            value = kind(text)
-        except ValueError:
-            expected = "a whole number" if kind is int else "a number"
-            shown = make_printable_name(str(text))
-            raise typer.BadParameter(f"{shown} is not {expected}") from None
-        if not least <= value <= most:
-            limit = (
-                f"from {least:g} to {most:g}" if most < float("inf") else f"of {least:g} or more"
-            )
-            raise typer.BadParameter(f"{text} is out of range: give a number {limit}")
-        return value
-
-    return parse
-
-
-def run_app(app: typer.Typer, program: str, *, exit_at_signals: bool) -> None:
+def run_app(app: Group, program: str, *, exit_at_signals: bool) -> None:
     """Run a command line. An error that a person can fix is one line, with exit status 1.
+
+    The exit status of wrong usage is 2.
 
     `exit_at_signals` turns SIGTERM and SIGHUP into SystemExit, so that files are cleaned up.
     """
@@ -161,7 +257,12 @@ def run_app(app: typer.Typer, program: str, *, exit_at_signals: bool) -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     signals = _exit_at_signals() if exit_at_signals else []
     try:
-        app(prog_name=program)
+        sys.exit(app.main(prog_name=program, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        _fail(program, error.format_message(), _USAGE)
+    except click.Abort as error:  # at a question
+        is_interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        _fail(program, *(("interrupted", INTERRUPTED) if is_interrupted else ("aborted",)))
     except UnderstudyError as error:
         _fail(program, str(error))
     except OSError as error:  # a full disk, a read-only folder, a file in place of a folder
@@ -205,61 +306,45 @@ def _fail(program: str, text: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def _print_help(command: Any, ctx: Any) -> None:  # noqa: ANN401
-    console = Console(highlight=False)
-    console.width = min(console.width, _MAX_WIDTH)
-    usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
-    console.print(Padding(Text(f"Usage: {usage}", "bold"), (1, 1, 0, 1)))
-    paragraphs = [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
-    console.print(Padding(Text("\n\n".join(paragraphs)), 1))
-    panels: dict[str, list[tuple[Text, Text | Columns]]] = {"Arguments": [], "Options": []}
-    for param in command.get_params(ctx):
-        own = "Arguments" if param.param_type_name == "argument" else "Options"
-        title = getattr(param, "rich_help_panel", None) or own
-        panels.setdefault(title, []).append((Text(label_parameter(param)), _describe(param)))
-    if isinstance(command, TyperGroup):
-        found = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
-        for name, one in found:
-            if one:
-                title = getattr(one, "rich_help_panel", None) or "Commands"
-                row: tuple[Text, Text | Columns] = (
-                    Text(name),
-                    Text((one.help or "").partition("\n")[0]),
-                )
-                panels.setdefault(title, []).append(row)
-    for title, rows in panels.items():
-        if rows:
-            table = Table.grid(Column(style="cyan", no_wrap=True), "", padding=(0, 2))
-            for row in rows:
-                table.add_row(*row)
-            console.print(Panel(table, title=title, title_align="left", border_style="dim"))
-    if command.epilog:
-        console.print(Padding(Text.assemble("Example: ", (command.epilog, "bold")), (0, 1, 1, 1)))
+def _make_parameter(one: Option) -> click.Parameter:
+    """Return click's form of an option or an argument."""
+    metavar = one.metavar + "..." * (one.is_argument and one.is_repeated)
+    note = f"default: {one.shown_default}" if one.shown_default else ""
+    if one.is_required and not one.is_argument:
+        note = "required"
+    text = escape(one.help) + (f" [dim]{escape(f'[{note}]')}[/dim]" if note else "")
+    if one.is_argument:
+        return click.RichArgument(
+            [one.field],
+            nargs=-1 if one.is_repeated else 1,
+            required=one.is_required,
+            metavar=metavar if one.is_required else f"[{metavar}]",
+            type=_Value(one),
+            help=text,
+        )
+    flags = f"--{one.name}" + f"/--no-{one.name}" * one.can_switch_off
+    if one.kind is bool:
+        return click.RichOption([flags, one.field], is_flag=True, default=None, help=text)
+    return click.RichOption(
+        [flags, one.field], metavar=metavar, multiple=one.is_repeated, type=_Value(one), help=text
+    )
 
 
-def label_parameter(param: Any) -> str:  # noqa: ANN401
-    """Return an option's names and its metavar, or an argument's metavar."""
-    metavar = param.metavar or (param.name or "").upper()
-    if param.param_type_name == "argument":
-        return f"{metavar}..." if param.nargs != 1 else str(metavar)
-    names = ", ".join(param.opts)
-    return names if param.is_flag else f"{names} {metavar}"
+def _split_setting(word: str) -> tuple[str, str]:
+    name, equals, text = word.partition("=")
+    if not equals:
+        raise UsageError(f"--set {word}: write NAME=VALUE")
+    return name, text
 
 
-def describe_default(param: Any) -> str:  # noqa: ANN401
-    """Return a parameter's default, `required`, or nothing."""
-    shown = param.show_default if isinstance(param.show_default, str) else param.default
-    if param.required and param.param_type_name == "option":
-        return "required"
-    if shown is None or isinstance(shown, bool) or not param.show_default:
-        return ""
-    value = shown.value if isinstance(shown, Enum) else shown
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _read_toml(file: Path) -> Iterable[tuple[str, Any]]:
+    try:
+        return tomllib.loads(file.read_text("utf-8")).items()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--config {file}: {describe_error(error)}") from error
 
 
-def _describe(param: Any) -> Columns:  # noqa: ANN401
-    """Return a parameter's help and its default, or that it is required."""
-    default = describe_default(param)
-    note = f"[{'' if default == 'required' else 'default: '}{default}]" if default else ""
-    texts = [Text(param.help or "")] + ([Text(note, "dim")] if note else [])
-    return Columns(texts)  # which puts a note that does not fit on a line of its own
+def _did_you_mean(name: str, known: Mapping[str, str]) -> str:
+    """Return a question about the nearest of the known names; "" if none is similar."""
+    nearest = get_close_matches(name, known, n=1)
+    return f"did you mean {known[nearest[0]]}?" if nearest else ""

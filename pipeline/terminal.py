@@ -119,11 +119,11 @@ def quote(word: object) -> str:
 
 def models_option(models_dir: Path) -> list[object]:
     """Return the option that names the models folder; empty for the default folder."""
-    return [] if models_dir == DEFAULT_MODELS else ["--models", models_dir]
+    return [] if models_dir == DEFAULT_MODELS else ["--models-dir", models_dir]
 
 
 def format_models_option(models_dir: Path) -> str:
-    """Return the end of a printed command, ` --models PATH`; "" for the default folder."""
+    """Return the end of a printed command, ` --models-dir PATH`; "" for the default folder."""
     return "".join(f" {quote(word)}" for word in models_option(models_dir))
 
 

@@ -238,7 +238,7 @@ def plain(text):
 
 async def retrained(python, root, *words):
     """Retrain while the bot goes on; return the receipt of the version that serves then."""
-    command = [python, "-m", "pipeline.cli", "retrain", *map(str, words), "--models", str(root)]
+    command = [python, "-m", "pipeline.cli", "retrain", *map(str, words), "--models-dir", str(root)]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
     return told(root, Registry(root).current)
@@ -250,7 +250,7 @@ async def killed(root, seconds, *words):
     for lasts in seconds:
         serving = Registry(root).current
         process = await asyncio.create_subprocess_exec(
-            *command, "--models", str(root), stdout=subprocess.DEVNULL, start_new_session=True
+            *command, "--models-dir", str(root), stdout=subprocess.DEVNULL, start_new_session=True
         )
         await asyncio.sleep(lasts)
         assert process.returncode is None, "it had ended before it was to be killed"

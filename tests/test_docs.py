@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
 from bot.__main__ import cli as bot_cli
 from pipeline.cli.main import app as pipeline_cli
@@ -60,11 +59,13 @@ def list_commands(page):
 
 def find_unknown(program, rest):
     """Return a word of a command that the program does not know, None if it knows all."""
-    command = typer.main.get_command(PROGRAMS[program])
+    command, before = PROGRAMS[program], ""
     for word in shlex.split(rest.replace("…", "")):
         if hasattr(command, "commands"):
             if word.startswith("-"):
-                known = {option for param in command.params for option in param.opts}
+                known = {
+                    flag for one in command.params for flag in (*one.opts, *one.secondary_opts)
+                }
                 if word not in {*known, "--help"}:
                     return word
             elif word in command.commands:
@@ -72,9 +73,12 @@ def find_unknown(program, rest):
             else:
                 return word
         elif word.startswith("--"):
-            known = {option for param in command.params for option in param.opts}
+            known = {flag for one in command.params for flag in (*one.opts, *one.secondary_opts)}
             if word.partition("=")[0] not in {*known, "--help"}:
                 return word
+        elif before == "--set" and word.partition("=")[0] not in command.settings:
+            return word
+        before = word
     return None
 
 
@@ -87,6 +91,7 @@ def test_every_command_in_a_page_exists_with_its_options(page):
 def test_unknown_commands_and_options_are_found():
     assert find_unknown("understudy", " trane dataset") == "trane"
     assert find_unknown("understudy", " train dataset --epoch 3") == "--epoch"
+    assert find_unknown("understudy", " train dataset --set rank=3") == "rank=3"
     assert find_unknown("understudy-bot", " db backup copy.db --force") is None
 
 

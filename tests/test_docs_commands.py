@@ -65,11 +65,10 @@ ELSEWHERE = {
     "trap *": "sets an option of the shell",
     "rm -f live.json": "deletes the dump",
     "understudy models roster current artifacts/groups/*": "tests/pipeline/cli/test_models.py",
-    "understudy start --models *": "asks questions; tests/pipeline/start/test_start.py",
+    "understudy start --models-dir *": "asks questions; tests/pipeline/start/test_start.py",
     "understudy start": "asks questions, which tests/pipeline/start/test_start.py answers",
     "understudy-bot health": "needs a running bot, which tests/bot/test_health.py has",
-    "understudy-bot playground --start-with *": "tests/test_playground_live.py",
-    "understudy* --install-completion": "changes the shell's settings; typer's own command",
+    "understudy-bot playground --opening *": "tests/test_playground_live.py",
 }
 """Commands that are not run here, with the reason or the test that covers them."""
 
@@ -109,7 +108,8 @@ RESULTS = {
     "understudy report": ("It contains words from the chat", "*.html"),
     "understudy retrain --help": ("Usage: understudy retrain", None),
     "understudy retrain": ("is now the current version|new messages since", None),
-    "understudy sample": ("Wrote demo/export", "demo/export/result.json"),
+    "understudy demo-chat": ("Wrote demo/export", "demo/export/result.json"),
+    "understudy settings": ("speaker-dropout", None),
     "understudy simulate": ("(🎭 [^🎭]+){8}", None),
     "understudy start": ("really said: ", "artifacts/current"),
     "understudy-bot check": ("ok     model: ", None),
@@ -126,7 +126,7 @@ RESULTS = {
 LINE = re.compile(r"(?:(home|server)\$ +)?((?:[\d*]+ ){5})?(.*)")
 """A machine's prompt, the times of a line for cron, and commands."""
 
-INCOMPLETE = re.compile(r"Missing |requires an argument")
+INCOMPLETE = re.compile(r"Missing |is missing|requires an argument")
 
 NOT_YET = {
     "start.md": ("home/artifacts", "home/.env", "home/understudy.db"),

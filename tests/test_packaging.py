@@ -135,7 +135,7 @@ def test_a_version_speaks_on_another_machine_where_only_the_bot_is_installed(tra
             ("models", "import", file),
             ("models", "promote", "1"),
             ("models", "list"),
-            ("simulate", "--start", "nothing", "--turns", "3", "--seed", "1"),
+            ("simulate", "--opening", "nothing", "--turns", "3", "--seed", "1"),
         )
     finally:
         home.with_name("gone").rename(home)
@@ -201,7 +201,7 @@ def test_the_container_copies_what_the_wheel_is_built_from_and_runs_real_command
     commands = [json.loads(line.split("CMD ")[1]) for line in lines if 'CMD ["' in line]
 
     assert copied >= {*PACKAGES, "pyproject.toml"}
-    known = {command.name or command.callback.__name__ for command in bot_cli.registered_commands}
+    known = set(bot_cli.commands)
     assert [program for program, _ in commands] == ["understudy-bot"] * 2
     assert {command for _, command in commands} <= known
 

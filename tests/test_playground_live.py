@@ -27,7 +27,7 @@ SECONDS = 30
 async def playground(trained, folder, *options):
     """Start the program; yield it and the address that it prints."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "playground", "--models", str(trained.root), *options),
+        *(sys.executable, "-m", "bot", "playground", "--models-dir", str(trained.root), *options),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         stdout=asyncio.subprocess.PIPE,
@@ -47,7 +47,7 @@ async def test_the_real_bot_answers_in_the_browser(trained, tmp_path):
     lines = tmp_path / "lines.txt"
     yesterday, now = "Tiago: good night", f"Tiago: hello there {HABITS['Tiago']}\nZoe: hello"
     lines.write_text(f"{yesterday}\n\n{now}\n", "utf-8")
-    async with playground(trained, tmp_path, "--port", "0", "--start-with", lines) as started:
+    async with playground(trained, tmp_path, "--port", "0", "--opening", lines) as started:
         process, address = started
         url, _, token = address.partition("#")
         headers = {

@@ -45,7 +45,7 @@ async def lived_through(
     stays, admin = [name for name in ids if name != leaves][:2]
     ids = {admin: ids[admin], **ids}
     start = first_part(folder, export, about, first)
-    done = understudy("retrain", start, *options, "--models", root)
+    done = understudy("retrain", start, *options, "--models-dir", root)
     assert done.returncode == 0, done.stderr + done.stdout
     receipts = [told(root, Registry(root).current)]
 
@@ -108,7 +108,7 @@ async def second_part(group, folder, root, piece, voice, retrain):
     assert before in (await group.tells("/model")).splitlines()[0]
     assert await group.speaks(voice)
     mark = len(group.telegram.calls)
-    understudy("models", "promote", receipt["version"], "--models", root)
+    understudy("models", "promote", receipt["version"], "--models-dir", root)
     await group.told_of(receipt["version"], mark)
     return receipt
 
@@ -141,9 +141,9 @@ async def third_part(group, folder, root, piece, stays, leaves, kills, retrain):
     assert not [text for text in own if text.encode() in left]
     assert set(find_withdrawn_by_version(Registry(root))) == set(older)
     assert f"! {older[0]} was trained on messages of {leaves}" in understudy(
-        "models", "list", "--models", root
+        "models", "list", "--models-dir", root
     ).stdout.replace("\n", " ")
-    understudy("models", "purge", "--person", leaves, "--models", root)
+    understudy("models", "purge", "--person", leaves, "--models-dir", root)
     assert Registry(root).names == [receipt["version"]]
     assert await group.speaks(stays)
     assert not await group.speaks(leaves)
@@ -188,7 +188,7 @@ def refuse_odd_exports(folder):
     shorter = write(folder / "shorter", {**about, "messages": messages[: len(messages) // 2]})
 
     def says(*files):
-        done = understudy("retrain", *files, "--no-live-bot", "--models", root)
+        done = understudy("retrain", *files, "--no-live-bot", "--models-dir", root)
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
     before = everything(root / "history")
@@ -207,10 +207,10 @@ async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(
 ):
     export = habits.write_export(tmp_path / "export", 60) / "result.json"
     base = save_llama(tmp_path / "base", texts=[" ".join(habits.HABITS.values())])
-    options = ("--min-messages", "20", "--epochs", "1", "--learning-rate", "3e-3")
+    options = ("--min-messages", "20", "--epochs", "1", "--set", "learning-rate=3e-3")
 
     first, second, third = await lived_through(
-        export, tmp_path, "Raul", "--base", base, "--max-reply-tokens", "32", *options,
+        export, tmp_path, "Raul", "--base", base, "--set", "max-reply-tokens=32", *options,
         bot=bot_python, pipeline=pipeline_python,
     )  # fmt: skip
 

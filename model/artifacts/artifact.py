@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,7 @@ from model.chat.prompt import fingerprint
 from model.chat.roster import Roster
 from model.errors import ArtifactError, RosterError, describe_error
 from model.files import write_text
+from model.options import check_options, option
 
 FORMAT = 2
 CARD = "model.json"
@@ -24,9 +26,9 @@ SCORECARD = "scorecard.json"
 Scorecard = Mapping[str, Any]
 """The content of scorecard.json."""
 Family = Literal["encoder-decoder", "decoder-only"]
-_MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 64, 1_024, 1_000_000
-_MAX_WEIGHT, _MAX_PENALTY = 100, 10
 _MAX_PROMPT_TOKENS = 1_000_000
+_option = partial(option, panel="Sampling")
+_weight = partial(_option, least=0, most=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +47,30 @@ class Decoding:
     the voice, in nats.
     """
 
-    temperature: float = 1.0
-    top_k: int = 50
-    top_p: float = 0.95
-    repetition_penalty: float = 1.0
-    max_new_tokens: int = 96
-    candidates: int = 8
-    voice_weight: float = 0.5
-    context_weight: float = 0.1
-    length_power: float = 0.5
-    length_weight: float = 0.0
+    temperature: float = _option(
+        1.0, "Temperature (0.1 = cautious, 1 = as trained)", above=0, most=5
+    )
+    top_k: int = _option(50, "Sample from the N likeliest tokens; 0 = all", least=0, most=1_000_000)
+    top_p: float = _option(
+        0.95, "Sample from the likeliest tokens up to this share", above=0, most=1
+    )
+    repetition_penalty: float = _option(
+        1.0, "Penalty for repeated words; 1 = none", least=1, most=10
+    )
+    max_new_tokens: int = _option(96, "Maximum tokens of a reply", least=1, most=1_024)
+    candidates: int = _option(8, "Replies to generate; the best is used", least=1, most=64)
+    voice_weight: float = _weight(0.5, "Weight of how typical of the voice a reply is")
+    context_weight: float = _weight(0.1, "Weight of how well a reply fits the context")
+    length_power: float = _weight(0.5, "Length normalisation: 0 = none, 1 = per token", most=1)
+    length_weight: float = _weight(0.0, "Weight of how usual the length is for the voice")
 
     def __post_init__(self) -> None:
-        """Refuse settings outside the sampler's ranges."""
-        ranges = {
-            "temperature": 0 < self.temperature <= 5,  # noqa: PLR2004  above it replies are noise
-            "top-k": _is_count(self.top_k, 0, _MAX_TOP_K),
-            "top-p": 0 < self.top_p <= 1,
-            "repetition-penalty": 1 <= self.repetition_penalty <= _MAX_PENALTY,
-            "max-new-tokens": _is_count(self.max_new_tokens, 1, _MAX_NEW_TOKENS),
-            "candidates": _is_count(self.candidates, 1, _MAX_CANDIDATES),
-            "voice-weight": 0 <= self.voice_weight <= _MAX_WEIGHT,
-            "context-weight": 0 <= self.context_weight <= _MAX_WEIGHT,
-            "length-power": 0 <= self.length_power <= 1,
-            "length-weight": 0 <= self.length_weight <= _MAX_WEIGHT,
-        }
-        if wrong := [name for name, right in ranges.items() if not right]:
-            value = getattr(self, wrong[0].replace("-", "_"))
-            raise ValueError(f"--{wrong[0]} {value} is out of range; see --help")
+        """Refuse settings outside the sampler's ranges.
+
+        Raises:
+            ValueError: One has a wrong type or is out of range.
+        """
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +297,3 @@ def _check_records(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> 
     numbers = [number for loss in losses for number in loss.values()]
     if wrong := [number for number in numbers if type(number) not in {int, float}]:
         raise TypeError(f"a loss is {wrong[0]!r}")
-
-
-def _is_count(value: object, least: int, most: int) -> bool:
-    return type(value) is int and least <= value <= most

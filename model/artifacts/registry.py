@@ -31,7 +31,7 @@ from model.files import locked, make_folder, make_private, write_text
 GROUPS = "groups"
 """Folder, inside a folder of models, of the folders of single groups."""
 DEFAULT_MODELS = Path("artifacts")
-"""The folder of trained models unless --models names another."""
+"""The folder of trained models unless --models-dir names another."""
 LOCK = "lock"
 """The file, in a folder of models, that a training or retraining locks."""
 NEW_PREFIX = ".new-"
@@ -56,8 +56,8 @@ def _number(name: str) -> int:
 
 
 def _models_option(root: Path) -> str:
-    """Return the end of a printed command, ` --models PATH`; "" for the default folder."""
-    return "" if root == DEFAULT_MODELS else f" --models {shlex.quote(str(root))}"
+    """Return the end of a printed command, ` --models-dir PATH`; "" for the default folder."""
+    return "" if root == DEFAULT_MODELS else f" --models-dir {shlex.quote(str(root))}"
 
 
 def explain_no_model(root: Path) -> str:
@@ -434,7 +434,7 @@ class Registry:
         if self._load_verified(name).card.provenance.get("canaries"):
             raise ArtifactError(
                 f"{name} was trained with canaries for a measurement, so it cannot be promoted: "
-                "train again without --canaries"
+                "train again without --set canaries=true"
             )
 
     @property

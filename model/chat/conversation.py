@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
+from model.options import check_options, option
+
 TURN_GAP = timedelta(seconds=60)
 """Maximum time between messages of one turn: people write in bursts."""
 
@@ -99,17 +101,26 @@ class Window:
     session.
     """
 
-    size: int = 10
-    gap: timedelta = timedelta(minutes=120)
+    size: int = option(
+        10, "Messages of context for a reply", name="window", least=1, panel="Conversations"
+    )
+    gap: timedelta = option(
+        timedelta(minutes=120),
+        "Minutes of silence that end a conversation",
+        name="session-minutes",
+        above=0,
+        panel="Conversations",
+    )
     short: int = 2
     fill: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse an empty window."""
-        if self.size < 1 or self.gap <= timedelta(0):
-            raise ValueError(
-                f"a window needs a size of 1 or more and a gap above 0: {self.size}, {self.gap}"
-            )
+        """Refuse an empty window.
+
+        Raises:
+            ValueError: A field is out of range.
+        """
+        check_options(self)
 
     @property
     def lookback(self) -> int:

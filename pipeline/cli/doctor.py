@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from dotenv import dotenv_values
 from rich.console import Console
 from rich.padding import Padding
@@ -40,7 +39,7 @@ _FITS = {"all weights": "yes", "lora": "with --lora", "no": "no"}
 
 def doctor(
     models_dir: options.ModelsDir = options.MODELS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check this machine, the hub, the models and the settings.
 
@@ -66,7 +65,7 @@ def doctor(
             style="dim",
         )
     if not is_usable:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 def run_checks(machine: Machine, models_dir: Path) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+import rich_click as click
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,17 +25,15 @@ from model.chat.person import Person
 from model.chat.roster import Roster
 from model.command_line import add_commands, make_app
 from model.errors import ArtifactError, describe_error
-from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training
+from model.options import Option
+from pipeline.cli.options import MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
 from pipeline.terminal import format_models_option, format_purge, nats_note, step, table
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 from pipeline.versions.receipt import show_receipt
 
-Public = Annotated[
-    bool,
-    typer.Option("--public", help="Make the repository public", rich_help_panel=HUB),
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Push without asking", rich_help_panel=HUB)]
+PublicRepo = Annotated[bool, Option("Make the repository public")]
+Yes = Annotated[bool, Option("Push without asking")]
 
 _LEARNED = (
     "The weights have learned the chat: whoever can read them can extract messages from them."
@@ -51,8 +49,8 @@ _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, newest last.
 
-    * marks the current version, ! one that was trained on messages of people who withdrew. Also
-    lists the folders of groups with models of their own.
+    Marks the current version with *, and those that were trained on messages of people who withdrew
+    with !. Also lists the folders of groups with models of their own.
     """
     registry = Registry(models_dir)
     if not registry.names:
@@ -84,9 +82,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
 
 def show(
     version: Version = "current",
-    receipt: Annotated[
-        bool, typer.Option("--receipt", help="Show how `retrain` made it, even if it was removed")
-    ] = False,
+    receipt: Annotated[bool, Option("Show how `retrain` made it, even if it was removed")] = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Show a version's origin, voices and losses."""
@@ -117,10 +113,7 @@ def show(
 
 def roster(
     version: Version,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="PATH", readable=False, help="roster.toml, such as the dataset's"),
-    ],
+    file: Annotated[Path, Option("roster.toml, such as the dataset's", is_argument=True)],
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Update the roster of a version without training.
@@ -156,13 +149,8 @@ def rollback(models_dir: ModelsDir = MODELS) -> None:
 
 def export(
     version: Version,
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="PATH", readable=False, help="File to write, or its folder"),
-    ],
-    with_weights: Annotated[
-        bool, typer.Option("--with-weights", help="Include the weights needed to train further")
-    ] = False,
+    file: Annotated[Path, Option("File to write, or its folder", is_argument=True)],
+    with_weights: Annotated[bool, Option("Include the weights needed to train further")] = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Export a version as one file.
@@ -185,7 +173,7 @@ def export(
 
 def import_model(
     source: Annotated[
-        str, typer.Argument(metavar="PATH", help="Exported file, or a hub repository: you/model")
+        str, Option("Exported file, or a hub repository: you/model", "PATH", is_argument=True)
     ],
     models_dir: ModelsDir = MODELS,
 ) -> None:
@@ -214,20 +202,20 @@ def import_model(
 def push(
     version: Version,
     repository: Annotated[
-        str, typer.Argument(metavar="NAME", help="Repository such as you/model; made if missing")
+        str, Option("Repository such as you/model; made if missing", is_argument=True)
     ],
-    public: Public = False,
+    public_repo: PublicRepo = False,
     yes: Yes = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Push a version to a Hugging Face repository.
 
-    The repository contains the weights. It is private without --public.
+    The repository contains the weights. It is private without --public-repo.
     """
     registry = Registry(models_dir)
     card = registry.open_verified(version).card
-    confirm_push(repository, card.roster, is_open=card.public, public=public, yes=yes)
-    push_version(registry, version, repository, public=public)
+    confirm_push(repository, card.roster, is_open=card.public, public=public_repo, yes=yes)
+    push_version(registry, version, repository, public=public_repo)
 
 
 def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
@@ -239,7 +227,7 @@ def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
 
 
 def purge(
-    person: Annotated[str, typer.Option(metavar="NAME", help="Name of a person who withdrew")],
+    person: Annotated[str, Option("Name of a person who withdrew")],
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Delete all versions that were trained on a person's messages.
@@ -258,8 +246,7 @@ def purge(
 
 def rebuild(
     dumps: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[DUMP]...", readable=False, help="Files of `understudy-bot dump`"),
+        list[Path] | None, Option("Files of `understudy-bot dump`", "DUMP", is_argument=True)
     ] = None,
     models_dir: ModelsDir = MODELS,
 ) -> None:
@@ -333,7 +320,7 @@ def confirm_push(
     elif not public:
         print("It will contain everybody's names and Telegram ids.")
     if not yes:
-        typer.confirm("Push it?", abort=True)
+        click.confirm("Push it?", abort=True)
 
 
 def push_version(registry: Registry, version: str, repository: str, *, public: bool) -> None:

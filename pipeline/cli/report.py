@@ -2,20 +2,21 @@
 
 import shlex
 import sys
+from datetime import tzinfo
 from functools import reduce
 from operator import and_
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from model.artifacts.artifact import CARD
 from model.artifacts.consent import read_facts
 from model.artifacts.registry import Registry
-from model.command_line import number
+from model.command_line import UsageError
 from model.errors import DatasetError
 from model.files import write_text
+from model.options import Option
 from pipeline.cli import options
 from pipeline.cli.options import require_training
 from pipeline.terminal import step
@@ -24,20 +25,14 @@ from pipeline.terminal import step
 def report(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="DATASET|VERSION", help="Dataset folder, current, a number or a full name"
+        Option(
+            "Dataset folder, current, a number or a full name", "DATASET|VERSION", is_argument=True
         ),
     ] = "current",
-    out: Annotated[
-        Path, typer.Option(metavar="FILE", readable=False, help="HTML file to write")
-    ] = Path("report.html"),
-    samples: Annotated[
-        int,
-        typer.Option(metavar="N", parser=number(int, 0, 20), help="Generated replies per voice"),
-    ] = 2,
+    out: Annotated[Path, Option("HTML file to write", "FILE")] = Path("report.html"),
+    samples: Annotated[int, Option("Generated replies per voice", least=0, most=20)] = 2,
     timezone: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Time zone to show", show_default="the export's"),
+        tzinfo | None, Option("Time zone to show", default_text="the export's")
     ] = None,
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
@@ -57,14 +52,13 @@ def report(
     from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
     if (out.exists() and not out.is_file()) or not out.parent.is_dir():
-        raise typer.BadParameter(f"--out {out}: give a file in a folder that exists")
+        raise UsageError(f"--out {out}: give a file in a folder that exists")
     if Path(source).is_file() or (Path(source) / "result.json").is_file():
         raise DatasetError(
             f"{source} is an export, and the report describes a dataset: run `understudy build "
             f"{shlex.quote(source)} --out dataset`, then `understudy report dataset`"
         )
     console = Console(highlight=False, markup=False)
-    zone = options.zone(timezone)
     artifact, dataset, missing = None, None, ""
     if _is_dataset(source):
         dataset = load_dataset(Path(source))
@@ -87,7 +81,7 @@ def report(
     figures = version = None
     if dataset:
         with step(console, "Reading the chat"):
-            figures = compute_figures(dataset, visible, zone)
+            figures = compute_figures(dataset, visible, timezone)
     if artifact:
         drawn: tuple[Sample, ...] = ()
         if dataset and samples:

@@ -10,20 +10,21 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from model.artifacts.artifact import Artifact
 from model.chat.names import make_printable
-from model.command_line import INTERRUPTED, number
+from model.command_line import INTERRUPTED, Fields
 from model.errors import UnderstudyError, VoiceError
+from model.options import Given, Option
 from model.speaking.speaker import open_speaker
 from pipeline.cli import options
-from pipeline.cli.options import require_training, training_option
+from pipeline.cli.options import require_training
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.cli.talk import Talk
+from pipeline.start.request import NamedConsent, StartRequest
 from pipeline.terminal import Watch, file_bar, models_option, quote
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
@@ -35,86 +36,16 @@ BOT = "understudy-bot"
 _CONTEXT = 4  # lines shown before a sample
 _SAMPLES = 3
 _MARGIN = 3  # columns, as before the lines above
-_PEOPLE = "People"
-_BOT = "The bot"
-Names = list[str] | None
 
 
 def start(
-    context: typer.Context,
-    export: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", readable=False, help="Export: a folder or its result.json"),
-    ] = None,
-    chat: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Chat name or id, if there are several")
-    ] = None,
-    base: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Base model, as for train")
-    ] = None,
-    minutes: Annotated[
-        float | None, training_option("minutes", panel=None, default="asked for")
-    ] = None,
+    chosen: Annotated[Given, Fields(StartRequest)],
+    consent: Annotated[Given, Fields(NamedConsent)],
+    asked: Annotated[Given, Fields(Hyperparameters, ("minutes",), default_text="asked for")],
+    training: Annotated[Given, Fields(Hyperparameters, ("epochs", "max_reply_tokens"))],
     models_dir: options.ModelsDir = options.MODELS,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing and use the defaults")] = False,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart", help="Forget earlier answers, except roster.toml"),
-    ] = False,
-    agreed: Annotated[
-        Names,
-        typer.Option(
-            metavar="NAME",
-            help="Person who agreed to be imitated; repeatable",
-            rich_help_panel=_PEOPLE,
-        ),
-    ] = None,
-    never: Annotated[
-        Names,
-        typer.Option(
-            metavar="NAME",
-            help="Person who must not be imitated; repeatable",
-            rich_help_panel=_PEOPLE,
-        ),
-    ] = None,
-    exclude: Annotated[
-        Names,
-        typer.Option(
-            metavar="NAME",
-            help="Person whose messages must not be used; repeatable",
-            rich_help_panel=_PEOPLE,
-        ),
-    ] = None,
-    min_messages: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            parser=number(int, 1),
-            help="Minimum messages for a voice",
-            show_default="200, or less if two have fewer",
-            rich_help_panel=_PEOPLE,
-        ),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TOKEN",
-            help="The bot's token; BOT_TOKEN in the environment is safer",
-            rich_help_panel=_BOT,
-        ),
-    ] = None,
-    admin: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", parser=number(int, 1), help="Your Telegram user id", rich_help_panel=_BOT
-        ),
-    ] = None,
-    skip_bot: Annotated[
-        bool, typer.Option("--skip-bot", help="Stop before the bot", rich_help_panel=_BOT)
-    ] = False,
+    yes: Annotated[bool, Option("Ask nothing and use the defaults")] = False,
     verbose: options.Verbose = False,
-    epochs: Annotated[float | None, training_option("epochs")] = None,
-    max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,
 ) -> None:
     """Go from an export to a running bot, one question at a time.
 
@@ -124,28 +55,17 @@ def start(
     """
     require_training()
     from pipeline.start.asking import make_asker
-    from pipeline.start.people import NamedConsent
-    from pipeline.start.run import StartDependencies, StartRequest
+    from pipeline.start.run import StartDependencies
     from pipeline.start.run import start as run
 
     console = Console(highlight=False, markup=False)
     request = StartRequest(
         root=models_dir,
-        export=export,
-        chat=chat,
-        consent=NamedConsent(tuple(agreed or ()), tuple(never or ()), tuple(exclude or ())),
-        min_messages=min_messages or 0,
-        base=base,
-        minutes=minutes,
-        hyperparameters=options.given_options(
-            Hyperparameters, {"epochs": epochs, "max_reply_tokens": max_reply_tokens}
-        ),
-        token=token,
-        admin=admin,
-        skip_bot=skip_bot,
-        restart=restart,
+        consent=NamedConsent(**consent),
+        hyperparameters=dict(training),
+        **chosen,
+        **asked,
     )
-
     dependencies = StartDependencies(
         asker=make_asker(console, takes_defaults=yes),
         retrain=lambda wanted, ask: retrain(wanted, ask, Watch(console, verbose=verbose)),
@@ -159,7 +79,7 @@ def start(
     except (EOFError, KeyboardInterrupt):
         again = " ".join(map(quote, ("understudy", "start", *models_option(models_dir))))
         print(f"\nunderstudy: stopped; `{again}` continues here", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+        sys.exit(INTERRUPTED)
 
 
 def retrain(request: "RetrainRequest", ask: Callable[[str], bool], watch: Watch) -> "RetrainResult":

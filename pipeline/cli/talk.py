@@ -5,11 +5,10 @@ import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.console import Console
 from rich.live import Live
 from rich.padding import Padding
@@ -28,8 +27,9 @@ from model.chat.names import (
 from model.chat.person import Person
 from model.chat.prompt import LINE_BREAK, format_line, parse_conversations, split_line
 from model.chat.voice_names import find_voice
-from model.command_line import number
+from model.command_line import UsageError
 from model.errors import DatasetError, VoiceError, describe_error
+from model.options import Given, Option
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.cli import options
 from pipeline.dataset.pairs import Pair
@@ -51,44 +51,32 @@ COMMANDS: Mapping[str, str] = {
 }
 _MARGIN = 3  # columns before a name: the emoji or a bar, and spaces
 
-Start = Annotated[
-    str, typer.Option(metavar="PATH", help="Opening lines: held-out, nothing, or a text file")
-]
+Opening = Annotated[str, Option("Opening lines: held-out, nothing, or a text file", "PATH")]
 Model = Annotated[
     str,
-    typer.Option(
-        "--model",
-        metavar="VERSION",
-        help="current, a number, a full name, or a folder",
-        autocompletion=options.complete_version,
+    Option(
+        "current, a number, a full name, or a folder", "VERSION", complete=options.complete_version
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per turn")]
+Json = Annotated[bool, Option("Print one JSON object per turn", name="json")]
 
 
 def chat(
-    context: typer.Context,
+    *,
     voice: Annotated[
         str | None,
-        typer.Option(
-            "--as",
-            metavar="NAME",
-            help="Voice that answers, or anyone (required)",
-            autocompletion=options.complete_voice,
+        Option(
+            "Voice that answers, or anyone (required)", name="as", complete=options.complete_voice
         ),
     ] = None,
-    me: Annotated[str, typer.Option(metavar="NAME", help="Your name in the conversation")] = "You",
-    start: Start = HELD_OUT,
+    me: Annotated[str, Option("Your name in the conversation")] = "You",
+    opening: Opening = HELD_OUT,
     as_json: Json = False,
     model: Model = "current",
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
     seed: options.Seed = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    repetition_penalty: options.RepetitionPenalty = None,
-    candidates: options.Candidates = None,
+    sampling: options.TalkDecoding,
 ) -> None:
     """Chat with a voice in the terminal.
 
@@ -104,8 +92,8 @@ def chat(
         if not voices:
             raise VoiceError(NO_VOICES)
         names = ", ".join(person.name for person in voices)
-        raise typer.BadParameter(f"Missing NAME: {names} or {ANYONE}", param_hint="--as")
-    talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
+        raise UsageError(f"--as NAME is missing: {names} or {ANYONE}")
+    talk = _open_talk(models_dir, model, opening, data, seed, sampling, as_json=as_json)
     if talk.console.is_terminal and not as_json:
         talk.print_not_agreed()
         talk.console.print(
@@ -116,28 +104,22 @@ def chat(
 
 
 def simulate(
-    context: typer.Context,
-    turns: Annotated[
-        int, typer.Option(metavar="N", parser=number(int, 1), help="Number of turns")
-    ] = 10,
-    start: Start = HELD_OUT,
+    *,
+    turns: Annotated[int, Option("Number of turns", least=1)] = 10,
+    opening: Opening = HELD_OUT,
     as_json: Json = False,
     model: Model = "current",
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
     seed: options.Seed = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    repetition_penalty: options.RepetitionPenalty = None,
-    candidates: options.Candidates = None,
+    sampling: options.TalkDecoding,
 ) -> None:
     """Generate a conversation; the model chooses who speaks next.
 
     Generated lines start with 🎭. They become context for the lines that follow. With --json, each
     turn is one line: {"name": "Hugo", "messages": ["first", "second"], "generated": true}.
     """
-    talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
+    talk = _open_talk(models_dir, model, opening, data, seed, sampling, as_json=as_json)
     if talk.console.is_terminal and not as_json:
         talk.print_not_agreed()
     run_simulation(talk, turns)
@@ -270,32 +252,32 @@ class Talk:
             yield
 
 
-def opening_lines(start: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
+def opening_lines(opening: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
     """Return the first lines: of a held-out conversation, a file's last conversation, or none.
 
     Raises:
         DatasetError: The file or the dataset is missing or has no lines.
     """
-    if start == NOTHING:
+    if opening == NOTHING:
         return []
-    if start != HELD_OUT:
+    if opening != HELD_OUT:
         try:
-            return next(reversed(parse_conversations(Path(start).read_text("utf-8"))), [])
+            return next(reversed(parse_conversations(Path(opening).read_text("utf-8"))), [])
         except (OSError, ValueError) as error:
             raise DatasetError(
-                f"cannot use {start} ({describe_error(error)}): --start takes {HELD_OUT}, "
+                f"cannot use {opening} ({describe_error(error)}): --opening takes {HELD_OUT}, "
                 f"{NOTHING} or a text file of lines `Name: words`"
             ) from error
     if not dataset or not Path(dataset).is_dir():
         raise DatasetError(
-            f"there is no dataset {dataset}: name one with --data, or begin with --start nothing "
-            "or --start PATH"
+            f"there is no dataset {dataset}: name one with --data, or begin with --opening nothing "
+            "or --opening PATH"
         )
     from pipeline.dataset.storage import load_dataset
 
     test = load_dataset(Path(dataset)).test
     if not test:
-        raise DatasetError(f"{dataset} has no held-out conversation: use --start nothing")
+        raise DatasetError(f"{dataset} has no held-out conversation: use --opening nothing")
     return list(choose_opening(test, window, seed).context)
 
 
@@ -310,7 +292,7 @@ def run_chat(talk: Talk, voice: str, me: str) -> None:
     name, _ = talk.find_voice(voice)
     conversation = TerminalChat(talk, name, clean_name(me))
     if talk.lines and talk.console.is_terminal and not talk.as_json:
-        talk.console.print("   An earlier conversation (--start nothing: none)", style="dim")
+        talk.console.print("   An earlier conversation (--opening nothing: none)", style="dim")
     talk.print_lines()
     for line in _typed_lines(conversation):
         words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte
@@ -378,25 +360,25 @@ def run_simulation(talk: Talk, turns: int) -> None:
 def _open_talk(
     models_dir: Path,
     model: str,
-    start: str,
+    opening: str,
     data: str | None,
     seed: int | None,
-    params: Mapping[str, Any],
+    sampling: Given,
     *,
     as_json: bool,
 ) -> Talk:
     artifact = Registry(models_dir).open(model)
     dataset = data or find_dataset(artifact)
-    if start == HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
+    if opening == HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
         reason = explain_missing_dataset(artifact)
         print(
             f"{reason[:1].upper()}{reason[1:]}. The conversation starts without context; "
-            "--start PATH takes the lines of a file, --data PATH those of a dataset",
+            "--opening PATH takes the lines of a file, --data PATH those of a dataset",
             file=sys.stderr,
         )
-        start = NOTHING
-    lines = opening_lines(start, dataset, artifact.card.window.size, seed)
-    decoding = options.decoding(artifact.card.decoding, params)
+        opening = NOTHING
+    lines = opening_lines(opening, dataset, artifact.card.window.size, seed)
+    decoding = replace(artifact.card.decoding, **sampling)
     speaker = open_speaker(artifact, seed=seed, decoding=decoding)
     return Talk(speaker, Console(highlight=False, markup=False), lines, as_json)
 

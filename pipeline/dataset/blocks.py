@@ -210,7 +210,7 @@ def _map_in_processes(pairing: Pairing, tasks: Iterable[Task], processes: int) -
     except BrokenProcessPool as error:
         raise DatasetError(
             "a process that paired messages was ended, perhaps for lack of memory: give "
-            "--processes 1"
+            "--set processes=1"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -13,8 +13,9 @@ from model.chat.conversation import Message, Window, context_before, split_sessi
 from model.chat.eligibility import Line, make_line, make_lines, target_text
 from model.chat.prompt import LINE_BREAK, merge_withheld_lines, render_line, split_line
 from model.chat.roster import Roster
-from model.errors import DatasetError
+from model.options import option
 from model.redaction.redact import PLACEHOLDER
+from pipeline.dataset import options
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.split import TEST, VALIDATION, is_judge_session
 from pipeline.export.archive import ExportedChat
@@ -294,27 +295,27 @@ class BuildOptions:
     """
 
     window: Window = field(default_factory=Window)
-    chat: str | None = None
-    roster: Path | None = None
-    last: int | None = None
-    since: datetime | None = None
-    min_messages: int = MIN_MESSAGES
-    test_share: float = TEST
+    chat: str | None = option(None, options.CHAT)
+    roster: Path | None = option(None, options.ROSTER, default_text="roster.toml beside the export")
+    last: int | None = option(None, "Use only the last N messages", least=1)
+    since: datetime | None = option(
+        None, "Use messages since this day, such as 2024-03-31", metavar="DATE"
+    )
+    min_messages: int = option(MIN_MESSAGES, options.MIN_MESSAGES)
+    test_share: float = option(
+        TEST, "Share of messages in the test split", above=0, most=0.9, panel="Conversations"
+    )
     validation_share: float = VALIDATION
-    review: Path | None = None
-    zone: tzinfo | None = None
-    public: bool = False
-    skip_damaged: bool = False
-    processes: int = 1
-
-    def __post_init__(self) -> None:
-        """Check `last`.
-
-        Raises:
-            DatasetError: It leaves no message.
-        """
-        if self.last is not None and self.last < 1:
-            raise DatasetError(f"--last {self.last} leaves no messages: give 1 or more")
+    review: Path | None = option(None, "CSV file of doubtful pairs; mark those to drop")
+    zone: tzinfo | None = option(None, options.TIMEZONE)
+    public: bool = option(
+        False, "The chat is public: the bot may speak anywhere", name="public-chat"
+    )
+    skip_damaged: bool = option(False, options.SKIP_DAMAGED)
+    processes: int = option(
+        1, "Processes that pair messages", least=0, default_text="by cores and messages",
+        panel="Conversations",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ TEST = 0.15
 def is_judge_session(chat_id: int, session: int) -> bool:
     """Whether a training session is in the half that trains the scorecard's judges.
 
-    With --reserve-half a model learns from the other half only. The rule is a hash, so it
+    With --set reserve-half=true a model learns from the other half only. The rule is a hash, so it
     stays the same when the chat grows.
     """
     digest = hashlib.blake2b(b"%d %d" % (chat_id, session), digest_size=1, key=_JUDGES).digest()
@@ -81,8 +81,7 @@ def split(
     """
     if not 0 < test < 1 - validation:
         raise DatasetError(
-            f"--test-share {test} is not between 0 and {1 - validation:g}: "
-            "give a share such as 0.15"
+            f"test-share {test} is not between 0 and {1 - validation:g}: give a share such as 0.15"
         )
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
     borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)
@@ -97,7 +96,7 @@ def split(
         if index not in splits:
             raise DatasetError(
                 f"every conversation of the {SPLITS[index]} split goes on during the next split: "
-                "export more of the chat, or give a smaller --session-minutes"
+                "export more of the chat, or give a smaller --set session-minutes=N"
             )
     return splits
 
@@ -133,7 +132,7 @@ class _Borders:
             raise DatasetError(
                 f"{count} conversation{'s are' if count != 1 else ' is'} too few to split by time, "
                 f"with {self.gap} messages between the parts: export more of the chat, or give a "
-                "smaller --session-minutes"
+                "smaller --set session-minutes=N"
             )
         train = self._nearest(firsts, first)
         end = self._nearest(range(self.after(train) + 1, latest + 1), second)

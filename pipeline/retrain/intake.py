@@ -142,8 +142,8 @@ def find_models_folder(root: Path, files: Sequence[ExportFile], wanted: str | No
             return folder
     raise TrainingError(
         f"no folder of models in {root} is of {make_printable_name(given[0].name)} "
-        f"({given[0].chat_id}): give --models {root / GROUPS}/NAME for a model of its own, or "
-        f"--models {root} to replace the default model"
+        f"({given[0].chat_id}): give --models-dir {root / GROUPS}/NAME for a model of its own, or "
+        f"--models-dir {root} to replace the default model"
     )
 
 

@@ -34,7 +34,7 @@ It is below 1 because some messages may have been deleted since.
 """
 _LISTED_CHATS = 5
 _OTHER_CHAT = (
-    "give exports of that chat, or another folder with --models, such as artifacts/groups/NAME"
+    "give exports of that chat, or another folder with --models-dir, such as artifacts/groups/NAME"
 )
 _MIGRATION_ADVICE = "if that group became this supergroup, give the supergroup's export once"
 

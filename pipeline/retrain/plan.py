@@ -32,7 +32,7 @@ _CONTINUED_RATE = 1 / 3
 
 At the full rate, the version's knowledge fades (docs/experiments/retraining-start.md).
 """
-_CHOSEN_BY_BASE = {"examples", "batch_size", "learning_rate", "lora"}
+_CHOSEN_BY_BASE = {"example_type", "batch_size", "learning_rate", "lora"}
 """Hyperparameters that suit one base: another base does not inherit them."""
 
 _TEST_SHARE_OF_NEW = 0.25
@@ -142,7 +142,7 @@ def _choose_start(
     is_other_base = request.base not in {None, base}
     if is_other_base and request.start_from == "current":
         raise TrainingError(
-            f"--from current continues from {base}, and --base says {request.base}: "
+            f"--set from=current continues from {base}, and --base says {request.base}: "
             "leave one of them out"
         )
     if is_other_base or request.start_from == "base":

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
@@ -13,44 +12,26 @@ from pipeline.evaluation.evaluate import GATE, evaluate_turns
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.files import ExportFile
-from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
+from pipeline.retrain.options import RetrainOptions
 from pipeline.terminal import Watch
 from pipeline.training.losses import HeldOutLoss
 from pipeline.training.run import make_version
 
-StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]
 """Ask a yes-or-no question; raise an error without a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
-class RetrainRequest:
-    """The options of `understudy retrain`.
+class RetrainRequest(RetrainOptions):
+    """The files, the folder of models and the options of `understudy retrain`.
 
-    `base` None, `min_messages` 0 and each hyperparameter that is not in `hyperparameters` mean the
-    current version's value. With `start_from` None, training continues from the current version if
-    that is possible. `force_promotion` is the reason to promote a version that the gate refuses.
+    Each hyperparameter that is not in `hyperparameters` has the current version's value.
     """
 
     files: tuple[ExportFile, ...]
     root: Path
-    chat: str | None = None
-    roster: Path | None = None
-    timezone: tzinfo | None = None
-    base: str | None = None
-    start_from: StartFrom | None = None
-    replay: float = 1.0
-    min_new_messages: int = MIN_NEW_MESSAGES
-    min_messages: int = 0
-    force_training: bool = False
-    no_live_bot: bool = False
-    force_promotion: str | None = None
-    keep: int = KEEP
     evaluation_size: Size = GATE
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    resume: bool = False
-    restart: bool = False
-    skip_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

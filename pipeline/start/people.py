@@ -3,7 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from pipeline.dataset.roster_file import (
 )
 from pipeline.export.merging import Author, count_messages
 from pipeline.start.asking import Asker, allow_back, join_names, number_lines
+from pipeline.start.request import NamedConsent
 
 _LOWER_MINIMUMS = (100, 50, 20, 10)
 _MIN_VOICES = _TWO = 2
@@ -49,20 +50,6 @@ _CONSENT_WORDS = {"-": "", "not yet": "", "yes": "y", "s": "y", "sim": "y", "no"
 
 ShowExamples = Callable[[Person], None]
 """Prints the last messages of a person's accounts."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedConsent:
-    """Names given as options: who agreed, who must never be imitated, who is not learned from."""
-
-    agreed: tuple[str, ...] = ()
-    never: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-
-    @property
-    def is_given(self) -> bool:
-        """Whether there is any name."""
-        return bool(self.agreed or self.never or self.excluded)
 
 
 def choose_minimum(authors: Iterable[Author], wanted: int = 0) -> int:

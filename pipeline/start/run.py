@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
@@ -30,7 +30,8 @@ from pipeline.start.exports import (
     find_html_exports,
     list_chats,
 )
-from pipeline.start.people import NamedConsent, ask_people, choose_minimum, describe_consent
+from pipeline.start.people import ask_people, choose_minimum, describe_consent
+from pipeline.start.request import StartRequest
 from pipeline.terminal import format_models_option, format_purge, models_option, short_path
 from pipeline.versions.lineage import find_versions_trained_on
 
@@ -52,24 +53,6 @@ _HOW = (
 )
 _LOCK = "start.lock"
 _FIRST_QUESTION = "There is no question before this one."
-
-
-@dataclass(frozen=True, slots=True)
-class StartRequest:
-    """The options of `understudy start`; None and empty values are asked for."""
-
-    root: Path
-    export: Path | None = None
-    chat: str | None = None
-    consent: NamedConsent = field(default_factory=NamedConsent)
-    min_messages: int = 0
-    base: str | None = None
-    minutes: float | None = None
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    token: str | None = None
-    admin: int | None = None
-    skip_bot: bool = False
-    restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +84,7 @@ def start(request: StartRequest, dependencies: StartDependencies) -> None:
         if not is_alone:
             raise UnderstudyError(
                 f"another `understudy start` works in {request.root}: end it, or give another "
-                "folder with --models PATH"
+                "folder with --models-dir PATH"
             )
         _Steps(request, dependencies).run()
 
@@ -406,7 +389,7 @@ class _Steps:
         self._ask.print_command(
             "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
             "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *self._models, *minimum,
-            *(f"--{key.replace('_', '-')}={value}" for key, value in other),
+            *(f"--set={name.replace('_', '-')}={value}" for name, value in other),
         )  # fmt: skip
         from pipeline.retrain.request import RetrainRequest
 
@@ -445,7 +428,7 @@ class _Steps:
         if chat.chat_id != self._answers.chat_id:
             raise UnderstudyError(
                 f"the models in {self._root} were trained on {make_printable_name(chat.title)}: "
-                "give another folder for this chat with --models PATH"
+                "give another folder for this chat with --models-dir PATH"
             )
         file = self._root / ROSTER_FILE
         self._refuse_learned(version, read_roster(file))

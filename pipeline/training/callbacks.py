@@ -134,7 +134,9 @@ class RunCallback(transformers.TrainerCallback):
         """
         self._loss = (logs or {}).get("loss", self._loss)
         if self._loss is not None and not math.isfinite(self._loss):
-            raise TrainingError("training has diverged: try again with a lower --learning-rate")
+            raise TrainingError(
+                "training has diverged: try again with a lower --set learning-rate=N"
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Report progress, then decide whether to evaluate, to save and to stop.
@@ -173,7 +175,7 @@ class RunCallback(transformers.TrainerCallback):
         if points and share >= 1:
             return True
         last_step, last_share = (points[-1]["step"], points[-1]["share"]) if points else (0, 0.0)
-        cost = _PAIRS_PER_PIECE if self._settings.examples == "sessions" else 1
+        cost = _PAIRS_PER_PIECE if self._settings.example_type == "sessions" else 1
         trained = (state.global_step - last_step) * self._pairs_per_step * cost
         return (
             self._settings.evaluations > 0

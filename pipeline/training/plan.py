@@ -17,7 +17,7 @@ from pipeline.training.processes import SINGLE_PROCESS, Processes
 if TYPE_CHECKING:
     import datasets
 
-    from pipeline.training.name_loss import NameLoss
+    from pipeline.training.speaker_loss import SpeakerLoss
 
 _MULTIPLES = (8, 4, 2, 1)
 _MIN_STEPS = 1_000
@@ -126,7 +126,7 @@ def measure_speed(
     minutes: float,
     *,
     bf16: bool,
-    name_loss: "NameLoss | None" = None,
+    speaker_loss: "SpeakerLoss | None" = None,
     processes: Processes = SINGLE_PROCESS,
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
@@ -148,10 +148,10 @@ def measure_speed(
     trained = [value for value in weights.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
 
-    def time_names(name_loss: "NameLoss", step: int) -> float:
+    def time_names(speaker_loss: "SpeakerLoss", step: int) -> float:
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            loss = name_loss.compute(step, processes.rank, processes.count)
+            loss = speaker_loss.compute(step, processes.rank, processes.count)
         loss.backward()
         return _read_clock(device) - began
 
@@ -178,7 +178,7 @@ def measure_speed(
             tokens, elapsed = time_batch((len(rows) - size) * (len(speeds) * 3 % 8 + 1) // 8)
             seconds += elapsed
             speeds.append(tokens / elapsed)
-        names = min(time_names(name_loss, step) for step in range(3)) if name_loss else 0.0
+        names = min(time_names(speaker_loss, step) for step in range(3)) if speaker_loss else 0.0
         weights.train(was_training)
     began = _read_clock(device)
     optimizer.step()

@@ -124,7 +124,9 @@ def join_processes(*, shards: bool = False) -> Iterator[Processes]:
     """
     if count_processes() == 1:
         if shards:
-            raise TrainingError("--shard needs several processes: start this with torchrun")
+            raise TrainingError(
+                "--set shard=true needs several processes: start this with torchrun"
+            )
         yield SINGLE_PROCESS
         return
     from accelerate import PartialState  # type: ignore[import-untyped]  # it ships no types

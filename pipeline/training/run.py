@@ -38,10 +38,10 @@ from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
 from pipeline.training.losses import HeldOutLoss, HeldOutReplies
 from pipeline.training.machine import reuse_freed_memory
-from pipeline.training.name_loss import NameLoss
 from pipeline.training.plan import Pace, TrainingPlan, describe_time
 from pipeline.training.processes import SINGLE_PROCESS, Processes
 from pipeline.training.repeats import learn_lines_once, learn_pairs_once
+from pipeline.training.speaker_loss import SpeakerLoss
 
 if TYPE_CHECKING:
     import datasets
@@ -161,7 +161,9 @@ def make_version(
     from pipeline.training.trainer import PRECISION
 
     if settings.lora and processes.shards:
-        raise TrainingError("--shard divides a model whose weights are all trained: omit --lora")
+        raise TrainingError(
+            "--set shard=true divides a model whose weights are all trained: omit --lora"
+        )
     processes.wait()  # until the main process has locked the registry
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()
@@ -279,7 +281,7 @@ class _TrainingRun:
     @property
     def example_name(self) -> str:
         """Return what examples are called."""
-        return _KINDS[self.settings.examples]
+        return _KINDS[self.settings.example_type]
 
     def encode(self, pairs: Iterable[Pair]) -> list[Example]:
         """Encode pairs for the base, without hidden lines."""
@@ -312,7 +314,7 @@ def _prepare(
     dataset, canaries = _choose_training_pairs(dataset, requested)
     base = start.open(registry.root / "bases", dataset.texts())
     settings = requested.resolve(base.family)
-    draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
+    draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.speaker_dropout else 1
     learned = learn_pairs_once(dataset.train if start.only is None else start.only)
     rows = _encode_examples(dataset, start, settings, base, learned, canaries, draws)
     return _TrainingRun(
@@ -379,7 +381,7 @@ def _run_trainer(
         epochs=settings.epochs / draws,
         learning_rate=settings.learning_rate * run.start.learning_rate_factor,
     )
-    names = NameLoss(
+    names = SpeakerLoss(
         run.base, run.learned, settings, _MIN_NAME_PASSES / draws, shards=run.processes.shards
     )
     progress.detail(f"Training on {len(run.rows) // draws:,} {run.example_name}")
@@ -392,7 +394,7 @@ def _run_trainer(
         outcome = trainer.train(
             run.base, run.rows, paced, run.work, precision=precision,
             held_out=run.encode_sample(run.dataset.validation, settings.validation_pairs),
-            name_loss=names if names.is_used else None, resume=resume, on_progress=on_progress,
+            speaker_loss=names if names.is_used else None, resume=resume, on_progress=on_progress,
             on_interrupt=partial(_print_stopping, progress.console),
             on_plan=partial(_print_plan, progress, run.example_name, draws),
             processes=run.processes,
@@ -450,15 +452,15 @@ def _encode_examples(
     """Return what to train on, `draws` times, each time hiding different lines."""
     limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
     check_length(start.name, base.weights.config, sum(limits))
-    if settings.examples == "sessions":
+    if settings.example_type == "sessions":
         return encode_sessions(
             learn_lines_once(_training_sessions(dataset, start, settings, canaries)),
             base.codec, sum(limits),
-            window=dataset.window, hidden=settings.hidden, draws=draws, seed=settings.seed,
+            window=dataset.window, hidden=settings.speaker_dropout, draws=draws, seed=settings.seed,
         )  # fmt: skip
     return encode_pairs(
         learned, base.codec, base.family, limits,
-        hidden=settings.hidden, draws=draws, seed=settings.seed,
+        hidden=settings.speaker_dropout, draws=draws, seed=settings.seed,
     )  # fmt: skip
 
 
@@ -522,7 +524,7 @@ def _make_card(
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
             "voices": {voice.name: voice.messages for voice in dataset.summary.voices},
             "hyperparameters": asdict(
-                replace(settings, batch_size=outcome.batch_size, name_loss=outcome.name_loss)
+                replace(settings, batch_size=outcome.batch_size, speaker_loss=outcome.speaker_loss)
             ),
             "steps": outcome.steps,
             "passes": _count_passes(run, outcome),

@@ -34,15 +34,15 @@ from pipeline.training.device import (
 from pipeline.training.encoding import IGNORED, Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, forward_to_labels, losses
-from pipeline.training.name_loss import NameLoss
 from pipeline.training.plan import Speed, TrainingPlan, make_plan, measure_speed
 from pipeline.training.processes import SINGLE_PROCESS, Processes
+from pipeline.training.speaker_loss import SpeakerLoss
 
 PRECISION = "precision"
 """The file next to a run's checkpoints that names its precision, for a resumed run."""
 
 _BATCH_SIZE = "batch_size"  # the same for the examples in a step
-_NAME_LOSS = "name_loss"  # exists if the run has a loss on names, for a resumed run
+_SPEAKER_LOSS = "speaker_loss"  # exists if the run has a loss on names, for a resumed run
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class TrainingData:
 
     rows: datasets.Dataset
     held_out: Sequence[Example] = ()
-    name_loss: NameLoss | None = None
+    speaker_loss: SpeakerLoss | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used.
 
-    `name_loss` is the weight of the loss on names, 0 if the run went without.
+    `speaker_loss` is the weight of the loss on names, 0 if the run went without.
     """
 
     steps: int
@@ -67,7 +67,7 @@ class Outcome:
     seconds: float
     loss: float
     interrupted: bool
-    name_loss: float = 0.0
+    speaker_loss: float = 0.0
     curve: tuple[Point, ...] = ()
     kept: Point | None = None
 
@@ -80,7 +80,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     *,
     precision: Precision,
     held_out: Sequence[Example] = (),
-    name_loss: NameLoss | None = None,
+    speaker_loss: SpeakerLoss | None = None,
     resume: bool = False,
     on_progress: Watcher | None = None,
     on_plan: Callable[[TrainingPlan], None] = lambda _: None,
@@ -90,7 +90,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
     `rows` are training examples as `encode_pairs` or `encode_sessions` returns them. The loss on
-    the held-out examples decides when to stop and which weights are used. `name_loss` is added,
+    the held-out examples decides when to stop and which weights are used. `speaker_loss` is added,
     unless there are too few passes for it. Ctrl-C calls `on_interrupt` at once, and ends the run
     after the current step.
 
@@ -111,22 +111,22 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     tuner = add_lora(base, settings, bf16=precision.bf16) if settings.lora else None
     longest = max(rows["length"])
     if not resume and settings.minutes:
-        plan, name_loss = _plan_run(
-            base, rows, settings, name_loss,
+        plan, speaker_loss = _plan_run(
+            base, rows, settings, speaker_loss,
             bf16=precision.bf16, may_enlarge=may_enlarge, processes=processes,
         )  # fmt: skip
         settings = replace(settings, batch_size=plan.batch_size)
         on_plan(plan)
-    elif not _keeps_name_loss(name_loss, settings, work if resume else None):
-        name_loss = None
+    elif not _keeps_speaker_loss(speaker_loss, settings, work if resume else None):
+        speaker_loss = None
     processes.wait()  # all have read what the interrupted run chose
     if processes.is_main:
-        _save_choices(work, precision, settings, name_loss)
+        _save_choices(work, precision, settings, speaker_loss)
     sizes = _batch_sizes(
         base, settings, longest, work if resume else None, bf16=precision.bf16, processes=processes
     )
     run = RunCallback(settings, len(rows), len(held_out), on_progress, processes)
-    data = TrainingData(rows, held_out, name_loss)
+    data = TrainingData(rows, held_out, speaker_loss)
     retried = False
 
     def fit(batch_size: int) -> tuple[Any, float]:
@@ -144,7 +144,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
             if is_lost and should_reduce_batch_size(error):
                 raise TrainingError(
                     f"out of memory after {trainer.state.global_step} steps: train again with a "
-                    "lower --batch-size"
+                    "lower --set batch-size=N"
                 ) from error
             raise
         return trainer.state, loss
@@ -175,7 +175,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     examples = epochs * len(rows) + min(len(rows), steps * settings.batch_size)
     return Outcome(
         state.global_step, examples, settings.batch_size, run.seconds, loss, run.interrupted,
-        name_loss.weight if name_loss else 0.0, curve, kept,
+        speaker_loss.weight if speaker_loss else 0.0, curve, kept,
     )  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def _round_batch_size(
     if not may_enlarge:
         raise TrainingError(
             f"steps of {size} examples cannot be divided among {count} processes: choose another "
-            "number of processes, or another --batch-size for a new training"
+            "number of processes, or another --set batch-size=N for a new training"
         )
     return replace(settings, batch_size=math.ceil(size / count) * count)
 
@@ -210,13 +210,13 @@ def _next_batch_size(sizes: Iterator[int], longest: int, processes: Processes) -
     if processes.count > 1:
         raise TrainingError(
             f"out of memory in one of {processes.count} processes: try --lora, a smaller --base, "
-            "or a lower --batch-size or --max-prompt-tokens"
+            "or a lower --set batch-size=N or --set max-prompt-tokens=N"
         )
     for size in sizes:
         return size
     raise TrainingError(
         f"out of memory with one pair of {longest} tokens at a time: try --lora, a smaller "
-        "--base or a lower --max-prompt-tokens"
+        "--base or a lower --set max-prompt-tokens=N"
     )
 
 
@@ -230,13 +230,13 @@ def _check_start(rows: datasets.Dataset, work: Path, *, resume: bool) -> None:
 
 
 def _save_choices(
-    work: Path, precision: Precision, settings: Hyperparameters, name_loss: NameLoss | None
+    work: Path, precision: Precision, settings: Hyperparameters, speaker_loss: SpeakerLoss | None
 ) -> None:
     """Write down what a resumed run must not choose again."""
     (work / PRECISION).write_text(f"{precision.name}\n", "utf-8")
     (work / _BATCH_SIZE).write_text(f"{settings.batch_size}\n", "utf-8")
-    if name_loss:
-        (work / _NAME_LOSS).touch()
+    if speaker_loss:
+        (work / _SPEAKER_LOSS).touch()
 
 
 def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameters:
@@ -247,25 +247,25 @@ def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameter
     return replace(settings, batch_size=int(file.read_text("utf-8")))
 
 
-def _keeps_name_loss(
-    name_loss: NameLoss | None, settings: Hyperparameters, resumed: Path | None
+def _keeps_speaker_loss(
+    speaker_loss: SpeakerLoss | None, settings: Hyperparameters, resumed: Path | None
 ) -> bool:
     """Whether a run without a plan has a loss on names: a resumed one if it had one before."""
     if resumed:
-        return (resumed / _NAME_LOSS).is_file()
-    return name_loss is not None and settings.epochs >= name_loss.min_passes
+        return (resumed / _SPEAKER_LOSS).is_file()
+    return speaker_loss is not None and settings.epochs >= speaker_loss.min_passes
 
 
 def _plan_run(
     base: Base,
     rows: datasets.Dataset,
     settings: Hyperparameters,
-    name_loss: NameLoss | None,
+    speaker_loss: SpeakerLoss | None,
     *,
     bf16: bool,
     may_enlarge: bool,
     processes: Processes,
-) -> tuple[TrainingPlan, NameLoss | None]:
+) -> tuple[TrainingPlan, SpeakerLoss | None]:
     """Return a plan, and the loss on names if the time limit leaves enough passes for it.
 
     The speed is measured with as many examples at a time as fit in memory. With several processes,
@@ -275,7 +275,7 @@ def _plan_run(
     fitting = min(processes.gather(estimate_batch_size(base.weights, longest, bf16=bf16)))
     start = max(1, min(settings.batch_size // processes.count, fitting))
 
-    def make(names: NameLoss | None) -> TrainingPlan:
+    def make(names: SpeakerLoss | None) -> TrainingPlan:
         def measure(batch_size: int) -> TrainingPlan:
             speeds = processes.gather(
                 measure_speed(
@@ -284,7 +284,7 @@ def _plan_run(
                     batch_size,
                     settings.minutes,
                     bf16=bf16,
-                    name_loss=names,
+                    speaker_loss=names,
                     processes=processes,
                 )
             )
@@ -303,8 +303,8 @@ def _plan_run(
         return plan
 
     plan = make(None)
-    if name_loss and plan.passes >= name_loss.min_passes:
-        return make(name_loss), name_loss
+    if speaker_loss and plan.passes >= speaker_loss.min_passes:
+        return make(speaker_loss), speaker_loss
     return plan, None
 
 
@@ -330,11 +330,11 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         checkpoint: Path | None = None,
     ) -> None:
         self._base, self._run, self._bf16, self._processes = base, run, bf16, processes
-        self._name_loss, rows, held_out = data.name_loss, data.rows, data.held_out
+        self._speaker_loss, rows, held_out = data.speaker_loss, data.rows, data.held_out
         self._part_of, self._part = -1, 0  # the step whose losses on names are computed, its part
         self._held_out = held_out
         evaluates = settings.evaluations > 0 and len(held_out) > 0
-        is_alike = settings.batches == "alike"
+        is_alike = settings.batching == "alike"
         arguments = _Arguments(
             use_cpu=training_device() == "cpu",
             output_dir=str(work),
@@ -455,22 +455,22 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         time. In a step of several parts, each adds its share of the turns. Gradients of several
         processes are averaged, hence the factor.
         """
-        if self._name_loss:
-            self._add_name_loss(self._name_loss)  # averaged with the gradients that follow
+        if self._speaker_loss:
+            self._add_speaker_loss(self._speaker_loss)  # averaged with the gradients that follow
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
             logits, labels, _ = model(**inputs)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
         return self._processes.count * loss / num_items_in_batch
 
-    def _add_name_loss(self, name_loss: NameLoss) -> None:
+    def _add_speaker_loss(self, speaker_loss: SpeakerLoss) -> None:
         step, parts = self.state.global_step, self.current_gradient_accumulation_steps
         self._part = self._part + 1 if step == self._part_of else 0
         self._part_of = step
         count, index = self._processes.count, self._processes.rank
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
-            names = name_loss.compute(step, self._part * count + index, parts * count)
+            names = speaker_loss.compute(step, self._part * count + index, parts * count)
         if names.requires_grad:
-            self.accelerator.backward(count * name_loss.weight * names)
+            self.accelerator.backward(count * speaker_loss.weight * names)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the held-out loss in nats per character; several processes divide the examples."""

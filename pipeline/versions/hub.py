@@ -60,7 +60,7 @@ def push(api: HfApi, artifact: Artifact, repository: str, *, public: bool) -> st
         if not public and not api.model_info(made.repo_id).private:
             raise ArtifactError(
                 f"anybody can read {made.repo_id}, and the weights have learned the chat: make it "
-                "private, choose another repository, or give --public"
+                "private, choose another repository, or give --public-repo"
             )
         with temporary_folder(Path(tempfile.gettempdir()), "hub") as staged:
             stage(artifact, staged, made.repo_id, public=public)

@@ -11,7 +11,7 @@ import importlib.abc, sys, time
 
 class Slow(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "typer":
+        if name == "rich_click":
             print("importing", flush=True)
             try:
                 time.sleep(60)

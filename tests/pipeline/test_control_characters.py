@@ -82,9 +82,9 @@ def test_no_command_prints_a_name_that_controls_the_terminal(tmp_path, run, name
         run("build", several, *into, "--chat", name),
         run("build", one, *into, "--since", "2099-01-01"),
         run("build", lost, *into),
-        run("models", "list", "--models", registry.root),
-        run("models", "show", registry.names[0], "--models", registry.root),
-        run("retrain", one, "--models", registry.root, "--no-live-bot"),
+        run("models", "list", "--models-dir", registry.root),
+        run("models", "show", registry.names[0], "--models-dir", registry.root),
+        run("retrain", one, "--models-dir", registry.root, "--no-live-bot"),
     ]
 
     for text in printed:
@@ -101,11 +101,11 @@ def test_no_command_prints_a_name_that_controls_the_terminal(tmp_path, run, name
 def test_talking_and_evaluating_print_no_text_that_controls_the_terminal(
     trained, tmp_path, run, monkeypatch, name
 ):
-    models = ("--models", trained.root)
+    models = ("--models-dir", trained.root)
     lines = tmp_path / "lines.txt"
     lines.write_text(f"Hugo: {name}\n{name}: hello\n", "utf-8", errors="replace")
     word = name.replace("\0", "")[:100]  # the system allows neither in an argument
-    start = ("--start", lines, "--seed", "1", *models)
+    start = ("--opening", lines, "--seed", "1", *models)
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{name}\n/as {name}\n"))
 
     printed = [

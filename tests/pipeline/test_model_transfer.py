@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 from huggingface_hub import HfApi
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import load_artifact
 from model.artifacts.registry import Registry
@@ -46,7 +46,7 @@ def server(monkeypatch):
 
 def call(registry, *words, answer=None):
     """Run a command about models and return what it printed."""
-    command = [*map(str, words), "--models", str(registry.root)]
+    command = [*map(str, words), "--models-dir", str(registry.root)]
     result = CliRunner().invoke(models.app, command, input=answer, env=PLAIN)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -64,7 +64,7 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
     assert read.splitlines()[0].startswith(f"{registry.current} from {tmp_path / 'friends.zip'} is")
     assert read.splitlines()[0].split()[-1] == wrote.splitlines()[0].split()[-1]
     assert read.splitlines()[1] == (
-        f"To make it the current version: understudy models promote 0001 --models {other.root}"
+        f"To make it the current version: understudy models promote 0001 --models-dir {other.root}"
     )
     assert call(other, "promote", "1") == f"{registry.current} is the current version now.\n"
     assert load_artifact(other.open().path).card == registry.open().card
@@ -144,7 +144,7 @@ def test_pushing_asks_first_and_goes_no_further_without_a_yes(registry, server):
 
 
 def test_pushing_in_public_says_who_did_not_agree(registry, server):
-    told = call(registry, "push", "current", "hugo/friends", "--public", answer="y\n")
+    told = call(registry, "push", "current", "hugo/friends", "--public-repo", answer="y\n")
 
     assert "Anyone will be able to read" in told
     assert "李雷 did not agree to be imitated" in told
@@ -171,7 +171,7 @@ def understudy(*words, home, **environment):
 
 
 def test_nobody_signed_in_and_no_hub_are_one_line_each(registry, tmp_path):
-    push = ("models", "push", "1", "hugo/friends", "--yes", "--models", registry.root)
+    push = ("models", "push", "1", "hugo/friends", "--yes", "--models-dir", registry.root)
 
     nobody = understudy(*push, home=tmp_path)
     offline = understudy(*push, home=tmp_path, HF_TOKEN=fake_hub.TOKEN, HF_HUB_OFFLINE="1")
@@ -186,7 +186,7 @@ def test_nobody_signed_in_and_no_hub_are_one_line_each(registry, tmp_path):
 def test_training_pushes_what_it_made_where_it_is_asked_to(habits_dataset, tmp_path, server):
     result = command_line.understudy(
         "train", habits_dataset, "--base", save_llama(tmp_path / "base"),
-        "--models", tmp_path / "models", "--epochs", 0.02,
+        "--models-dir", tmp_path / "models", "--epochs", 0.02,
         "--push-to-hub", "hugo/friends", "--yes", env=PLAIN,
     )  # fmt: skip
 
@@ -199,7 +199,7 @@ def test_training_pushes_what_it_made_where_it_is_asked_to(habits_dataset, tmp_p
 
 def test_training_asks_before_it_begins(habits_dataset, tmp_path, server):
     result = command_line.understudy(
-        "train", habits_dataset, "--base", tmp_path, "--models", tmp_path / "models",
+        "train", habits_dataset, "--base", tmp_path, "--models-dir", tmp_path / "models",
         "--push-to-hub", "hugo/friends", env=PLAIN,
     )  # fmt: skip
 

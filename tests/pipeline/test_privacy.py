@@ -248,8 +248,8 @@ def test_build_train_and_evaluate_leave_the_chat_in_no_home_cache_or_temporary_f
     }  # fmt: skip
     commands = [
         ["build", export, "--out", "ds", "--min-messages", "1"],
-        ["train", "ds", "--base", base, "--epochs", "0.5", "--models", "models"],
-        ["evaluate", "--quick", "--replies", "1", "--models", "models"],
+        ["train", "ds", "--base", base, "--epochs", "0.5", "--models-dir", "models"],
+        ["evaluate", "--quick", "--replies", "1", "--models-dir", "models"],
     ]
 
     for command in commands:

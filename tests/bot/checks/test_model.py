@@ -27,7 +27,7 @@ async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
 async def test_an_empty_folder_of_models(empty_desk):
     empty_desk.registry.root.mkdir()
 
-    assert "make one with `understudy start --models" in await empty_desk.says("model")
+    assert "make one with `understudy start --models-dir" in await empty_desk.says("model")
 
 
 async def test_models_of_which_none_serves(empty_desk, card):
@@ -122,7 +122,7 @@ class TestGroups:
 
         assert await desk.says("model in groups/choir") == (
             f"note not used: no version in {choir.registry.root} is current yet: choose one with "
-            f"`understudy models promote VERSION --models '{choir.registry.root}'`"
+            f"`understudy models promote VERSION --models-dir '{choir.registry.root}'`"
         )
 
     async def test_a_damaged_one_is_reported(self, desk, climbers):

@@ -194,7 +194,7 @@ def test_a_card_of_another_format_is_refused(tmp_path):
      ("context_weight", math.nan), ("length_weight", 101), ("repetition_penalty", 11)],
 )  # fmt: skip
 def test_decoding_out_of_range_is_refused_by_its_options_name(option, value):
-    with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} {value} is out of range"):
+    with pytest.raises(ValueError, match=f"{option.replace('_', '-')}: give a .*, not {value}"):
         Decoding(**{option: value})
 
 
@@ -205,9 +205,7 @@ def test_a_card_with_decoding_out_of_range_is_refused_with_the_setting_s_name(
     folder = make(tmp_path / "a")
     edit(folder, decoding={**asdict(Decoding()), option: value})
 
-    with pytest.raises(
-        ArtifactError, match=rf"cannot be used \(--{option} {value} is out of range"
-    ):
+    with pytest.raises(ArtifactError, match=rf"cannot be used \({option}: give a .*, not {value}"):
         load_artifact(folder)
 
 

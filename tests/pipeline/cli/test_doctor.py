@@ -41,7 +41,7 @@ def test_a_model_its_dataset_and_settings_are_found(trained, tmp_path):
     (tmp_path / ".env").write_text("BOT_TOKEN=1:x\n", "utf-8")
     (tmp_path / ".env").chmod(0o600)
 
-    result = understudy("doctor", "--models", trained.root, cwd=tmp_path)
+    result = understudy("doctor", "--models-dir", trained.root, cwd=tmp_path)
 
     found = topics(result)
     assert result.returncode == 0, result.stdout
@@ -70,7 +70,7 @@ def test_a_damaged_model_prevents_use(trained, tmp_path):
     content = version.read_bytes()
     version.write_bytes(b"{}")
 
-    result = understudy("doctor", "--models", trained.root, cwd=tmp_path)
+    result = understudy("doctor", "--models-dir", trained.root, cwd=tmp_path)
 
     version.write_bytes(content)
     assert result.returncode == 1

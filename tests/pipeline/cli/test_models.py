@@ -5,7 +5,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.archive import write_bundle
 from model.artifacts.artifact import LearnedChat, load_artifact
@@ -54,7 +54,7 @@ def call(registry):
     """Run a command about models and return what it printed."""
 
     def run(*words):
-        command = [*map(str, words), "--models", str(registry.root)]
+        command = [*map(str, words), "--models-dir", str(registry.root)]
         result = CliRunner().invoke(models.app, command)
         if result.exception:
             raise result.exception
@@ -230,8 +230,8 @@ def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_
 
 def test_without_a_model_every_command_names_the_same_next_step(tmp_path):
     root = tmp_path / "none"
-    listed = CliRunner().invoke(models.app, ["list", "--models", str(root)]).stdout
-    talk = CliRunner().invoke(app, ["chat", "--as", "João", "--models", str(root)]).exception
+    listed = CliRunner().invoke(models.app, ["list", "--models-dir", str(root)]).stdout
+    talk = CliRunner().invoke(app, ["chat", "--as", "João", "--models-dir", str(root)]).exception
 
     assert str(talk) == listed.strip()
     assert "understudy start" in listed

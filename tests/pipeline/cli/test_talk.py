@@ -5,12 +5,12 @@ import json
 import re
 
 import pytest
+from click.testing import CliRunner
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from rich.cells import cell_len
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.chat.person import Person
 from model.chat.roster import Roster
@@ -122,7 +122,9 @@ def test_json_escapes_what_would_change_a_screen(capsys):
 
 
 def test_a_simulation_prints_one_object_for_each_turn(trained):
-    result = understudy("simulate", "--turns", 2, "--seed", 2, "--json", "--models", trained.root)
+    result = understudy(
+        "simulate", "--turns", 2, "--seed", 2, "--json", "--models-dir", trained.root
+    )
 
     assert result.returncode == 0, result.stderr
     turns = [json.loads(line) for line in result.stdout.splitlines()]
@@ -133,10 +135,10 @@ def test_a_simulation_prints_one_object_for_each_turn(trained):
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["chat", "--models", "{root}", "--as", "H"], ["Hugo"]),
-        (["simulate", "--models", "{root}", "--model", "c"], ["current"]),
-        (["models", "promote", "--models", "{root}", "0"], ["{version}"]),
-        (["chat", "--models", "nowhere", "--as", "H"], []),
+        (["chat", "--models-dir", "{root}", "--as", "H"], ["Hugo"]),
+        (["simulate", "--models-dir", "{root}", "--model", "c"], ["current"]),
+        (["models", "promote", "--models-dir", "{root}", "0"], ["{version}"]),
+        (["chat", "--models-dir", "nowhere", "--as", "H"], []),
     ],
     ids=["a voice", "a version of an option", "a version", "no model"],
 )
@@ -146,10 +148,10 @@ def test_the_shell_completes_voices_and_versions(trained, words, found):
     asked = {"COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
 
     result = CliRunner().invoke(
-        app, [], prog_name="understudy", env={"_UNDERSTUDY_COMPLETE": "complete_bash", **asked}
+        app, [], prog_name="understudy", env={"_UNDERSTUDY_COMPLETE": "bash_complete", **asked}
     )
 
-    assert result.output.split() == [one.format(**facts) for one in found]
+    assert result.output.split() == [f"plain,{one.format(**facts)}" for one in found]
 
 
 def test_a_terminal_shows_names_in_their_colours_and_wraps_below_them():

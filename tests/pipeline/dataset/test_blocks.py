@@ -123,7 +123,7 @@ def test_a_killed_process_is_reported(small_blocks):
         if one.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(one.cmdline()):
             one.kill()
 
-    with pytest.raises(DatasetError, match="give --processes 1"):
+    with pytest.raises(DatasetError, match="give --set processes=1"):
         list(found)
 
 
@@ -182,7 +182,7 @@ main()
 def test_ctrl_c_ends_all_processes_without_a_word_of_python(export, tmp_path, seconds):
     command = [
         sys.executable, "-c", BUILD_SLOWLY, "build", str(export), "--out", str(tmp_path / "ds"),
-        "--processes", "2",
+        "--set", "processes=2",
     ]  # fmt: skip
     with subprocess.Popen(
         command,

@@ -77,7 +77,7 @@ def test_the_test_has_the_share_that_was_asked_for(share):
 
 @pytest.mark.parametrize("share", [-0.1, 0, 0.95, 1, 2, float("nan")])
 def test_a_share_that_leaves_nothing_is_refused(share):
-    with pytest.raises(DatasetError, match="--test-share .* is not between 0 and 0.95"):
+    with pytest.raises(DatasetError, match="test-share .* is not between 0 and 0.95"):
         split(spans(*[5] * 100), gap=1, test=share)
 
 

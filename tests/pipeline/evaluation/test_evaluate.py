@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from io import StringIO
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import compute_content_hash, load_artifact
 from model.artifacts.registry import Registry
@@ -146,7 +146,7 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
     registry, _ = judged
 
     result = CliRunner().invoke(
-        app, ["evaluate", "--quick", "--replies", "2", "--models", str(registry.root)]
+        app, ["evaluate", "--quick", "--replies", "2", "--models-dir", str(registry.root)]
     )
 
     assert result.exit_code == 0, result.output
@@ -171,7 +171,7 @@ def test_a_quick_evaluation_does_not_replace_a_full_scorecard(judged):
 
 
 def evaluated(registry, *words):
-    command = ["evaluate", "--replies", "1", "--models", str(registry.root), *map(str, words)]
+    command = ["evaluate", "--replies", "1", "--models-dir", str(registry.root), *map(str, words)]
     return CliRunner().invoke(app, command)
 
 
@@ -184,7 +184,8 @@ def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it
     before = {file: file.read_bytes() for file in path.glob("*.json")}
     place = tmp_path / "tried.json"
 
-    words = ("--split", "validation", "--temperature", 0.9, "--candidates", 2, "--out", place)
+    words = ("--split", "validation", "--set", "temperature=0.9", "--set", "candidates=2")
+    words = (*words, "--out", place)
     result = evaluated(registry, *words)
 
     assert result.exit_code == 0, result.output
@@ -210,7 +211,7 @@ def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
     ("words", "said"),
     [
         (["--split", "validation"], "name a file with --out"),
-        (["--voice-weight", "0"], "name a file with --out"),
+        (["--set", "voice-weight=0"], "name a file with --out"),
         (["--out", "no-such-folder/tried.json"], "in a folder that exists"),
         (["--out", "."], "in a folder that exists"),
         (["--split", "train", "--out", "x.json"], "--split"),
@@ -305,7 +306,7 @@ def test_every_line_that_the_tuned_model_says_is_checked_for_private_data(judged
 
 
 def test_no_model_is_one_line(tmp_path):
-    result = CliRunner().invoke(app, ["evaluate", "--models", str(tmp_path)])
+    result = CliRunner().invoke(app, ["evaluate", "--models-dir", str(tmp_path)])
 
     assert result.exit_code == 1
     assert isinstance(result.exception, Exception)

@@ -409,7 +409,7 @@ def test_a_folder_without_a_dataset_is_named(tmp_path):
 
 def test_a_versions_report_has_its_training_and_samples(trained, tmp_path):
     result = understudy(
-        "report", "--models", trained.root, "--samples", 1, "--out", tmp_path / "r.html",
+        "report", "--models-dir", trained.root, "--samples", 1, "--out", tmp_path / "r.html",
         cwd=tmp_path,
     )  # fmt: skip
 
@@ -430,7 +430,7 @@ def test_without_its_dataset_a_version_has_a_report_of_its_own(trained, tmp_path
     value["provenance"]["dataset"]["folder"] = str(tmp_path / "gone")
     card.write_text(json.dumps(value), "utf-8")
 
-    result = understudy("report", "--models", own, "--out", tmp_path / "r.html", cwd=tmp_path)
+    result = understudy("report", "--models-dir", own, "--out", tmp_path / "r.html", cwd=tmp_path)
 
     assert result.returncode == 0, result.stderr
     assert "is missing" in result.stderr

@@ -6,7 +6,7 @@ import zipfile
 from contextlib import closing
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.database import DATABASE
 from model.artifacts.registry import Registry
@@ -34,7 +34,7 @@ TWO = VOICES.format(1) + VOICES.format(2)
 
 def models(root, *words):
     """Run a `models` command and return what it printed."""
-    done = CliRunner().invoke(app, ["models", *map(str, words), "--models", str(root)])
+    done = CliRunner().invoke(app, ["models", *map(str, words), "--models-dir", str(root)])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.output

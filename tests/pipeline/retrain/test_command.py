@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
@@ -30,7 +30,7 @@ from tests.pipeline.retrain.dumps import dump
 @pytest.fixture
 def call(running):
     def run(*words):
-        command = ["retrain", *map(str, words), "--models", str(running.root)]
+        command = ["retrain", *map(str, words), "--models-dir", str(running.root)]
         return CliRunner().invoke(app, command)
 
     return run
@@ -129,9 +129,9 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(running, ca
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--from", "nowhere"], "--from nowhere: give base or current"),
+        (["--set", "from=nowhere"], "--set: from: give base or current, not nowhere"),
         (["--force-promotion", " "], "--force-promotion needs a reason"),
-        (["--keep", "0"], "0 is out of range: give a number of 1 or more"),
+        (["--set", "keep=0"], "--set: keep: give a whole number of 1 or more, not 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
@@ -144,7 +144,12 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
 def test_help_names_every_option_and_its_default(call):
     told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call("--help").output).split())
 
-    for words in ("--no-live-bot", "--full-evaluation", "--resume", "default: 200", "default: 5"):
+    for words in (
+        "--no-live-bot",
+        "--resume",
+        "the current version's",
+        "understudy settings retrain",
+    ):
         assert words in told
 
 
@@ -202,7 +207,7 @@ class TestGroupFolders:
 
     @pytest.fixture
     def call(self, running, monkeypatch):
-        """Return what calls `retrain` without --models, where `artifacts` is the root."""
+        """Return what calls `retrain` without --models-dir, where `artifacts` is the root."""
         (running.folder / "artifacts").symlink_to(running.root)
         monkeypatch.chdir(running.folder)
         return lambda *words: CliRunner().invoke(app, ["retrain", *map(str, words)])
@@ -258,7 +263,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "another folder with --models" in str(result.exception)
+        assert "another folder with --models-dir" in str(result.exception)
 
     def test_a_chat_of_nobody_never_becomes_the_default_models(self, running, call, with_group):
         with_group("climbers", 88)
@@ -268,7 +273,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "of Friends (-1000000000066): give --models artifacts/groups/NAME" in (
+        assert "of Friends (-1000000000066): give --models-dir artifacts/groups/NAME" in (
             str(result.exception)
         )
 
@@ -276,7 +281,7 @@ class TestGroupFolders:
         with_group("climbers", 88)
         (theirs,) = running.put(chat(*conversation(2), id=88))
 
-        call(theirs, "--no-live-bot", "--models", "artifacts")
+        call(theirs, "--no-live-bot", "--models-dir", "artifacts")
 
         assert roots == [Path("artifacts")]
 

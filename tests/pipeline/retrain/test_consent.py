@@ -4,7 +4,7 @@ import json
 import zipfile
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.registry import Registry
 from model.errors import DatasetError, VoiceError
@@ -29,7 +29,7 @@ def out(running):
 
 def call(root, *words):
     """Run a command about models and return what it printed, in one line."""
-    result = CliRunner().invoke(app, ["models", *map(str, words), "--models", str(root)])
+    result = CliRunner().invoke(app, ["models", *map(str, words), "--models-dir", str(root)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return " ".join(result.stdout.split())

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import list_receipts
@@ -250,7 +250,7 @@ class TestWithdrawnWords:
         result = retrain()
 
         assert result.promoted
-        assert "understudy models purge --person 'Friend 2' --models" in result.message
+        assert "understudy models purge --person 'Friend 2' --models-dir" in result.message
         assert "who withdrew; it is replaced" in running.page(result)
 
     def test_are_replaced_although_the_versions_cannot_be_compared(self, running, retrain):
@@ -291,14 +291,14 @@ def test_a_receipt_is_printed_for_80_columns_also_when_its_version_is_gone(runni
     result = running.run(chat(*NEW), no_live_bot=True)
     version = running.registry.names[0]
     running.registry.remove(version)
-    options = ["--receipt", "--models", str(running.root)]
+    options = ["--receipt", "--models-dir", str(running.root)]
 
     terminal = CliRunner(env={"COLUMNS": "80"})
     pages = [
         terminal.invoke(app, ["models", "show", number, *options]).stdout for number in ("1", "2")
     ]
 
-    assert result.receipt == f"understudy models show 0002 --receipt --models {running.root}"
+    assert result.receipt == f"understudy models show 0002 --receipt --models-dir {running.root}"
     assert pages == [f"{show_receipt(running.root, name)}\n" for name in (version, result.version)]
     assert pages[0].startswith(f"{version}, trained on ")
     assert max(len(line) for page in pages for line in page.splitlines()) <= 80
@@ -306,7 +306,7 @@ def test_a_receipt_is_printed_for_80_columns_also_when_its_version_is_gone(runni
 
 def test_a_version_without_a_receipt_says_so(running, tmp_path):
     running.registry.add(make(tmp_path / "hand"))
-    command = ["models", "show", "2", "--receipt", "--models", str(running.root)]
+    command = ["models", "show", "2", "--receipt", "--models-dir", str(running.root)]
 
     refused = CliRunner().invoke(app, command)
 

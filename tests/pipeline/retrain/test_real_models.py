@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE
 from model.artifacts.registry import Registry
@@ -17,7 +17,7 @@ from tests.pipeline.retrain.retrain_runner import told
 
 
 def retrained(root, *words):
-    command = ["retrain", *map(str, words), "--models", str(root), "--min-messages", "20"]
+    command = ["retrain", *map(str, words), "--models-dir", str(root), "--min-messages", "20"]
     result = CliRunner().invoke(app, command)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -36,17 +36,15 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
                        "forgotten": [], "written_at": "2024-01-02T00:00:00+00:00"},
     }))  # fmt: skip
     root = tmp_path / "models"
-    options = ("--epochs", "0.5", "--max-reply-tokens", "32", "--batch-size", "8")
+    options = ("--epochs", "0.5", "--set", "max-reply-tokens=32", "--set=batch-size=8")
 
     first = retrained(root, old, "--base", base, *options)
     second = retrained(
         root,
         fresh,
         notes,
-        "--from",
-        "current",
-        "--replay",
-        "0.5",
+        "--set=from=current",
+        "--set=replay=0.5",
         "--force-promotion",
         "a test",
         "--quiet",

@@ -1,7 +1,7 @@
 """`understudy models rebuild`: what is known again after models.db was lost."""
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.artifact import save_roster
 from model.chat.person import Decision
@@ -106,7 +106,9 @@ def test_the_command_says_what_is_not_known_any_more(running):
     (running.root / "models.db").unlink()
     (file,) = running.put(dump(decisions=OUT))
 
-    done = CliRunner().invoke(app, ["models", "rebuild", str(file), "--models", str(running.root)])
+    done = CliRunner().invoke(
+        app, ["models", "rebuild", str(file), "--models-dir", str(running.root)]
+    )
 
     assert "Versions: 1; decisions: 1." in done.stdout
     assert "which were current before" in done.stdout

@@ -125,7 +125,7 @@ def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
 
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
     with pytest.raises(
-        TrainingError, match="--from current continues from .*leave one of them out"
+        TrainingError, match="--set from=current continues from .*leave one of them out"
     ):
         running.run(chat(*NEW), no_live_bot=True, start_from="current", base="other")
 
@@ -143,8 +143,8 @@ def test_another_base_chooses_its_own_examples_batch_size_and_learning_rate(runn
     running.run(chat(*NEW), no_live_bot=True, base="other", hyperparameters={"epochs": 2.0})
 
     (_, _, first), (_, _, second) = running.trained
-    assert first.resolve("encoder-decoder").examples == "pairs"
-    assert (second.examples, second.batch_size, second.learning_rate) == ("auto", 0, 0.0)
+    assert first.resolve("encoder-decoder").example_type == "pairs"
+    assert (second.example_type, second.batch_size, second.learning_rate) == ("auto", 0, 0.0)
     assert second.epochs == 2.0
 
 

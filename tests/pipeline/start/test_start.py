@@ -512,7 +512,7 @@ def test_the_real_command_trains_a_real_model_and_continues(tmp_path, monkeypatc
     monkeypatch.setattr(command, "run_bot", lambda: started.append(True))
     words = (
         "start", "--export", export, "--base", base, "--minutes", 0.02, "--epochs", 0.5,
-        "--max-reply-tokens", 32, "--min-messages", 20, "--agreed", "Hugo", "--yes",
+        "--set", "max-reply-tokens=32", "--min-messages", 20, "--agreed", "Hugo", "--yes",
     )  # fmt: skip
 
     first = understudy(*words, "--skip-bot", cwd=tmp_path)
@@ -537,11 +537,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "start", interrupted)
 
     result = understudy("start", cwd=tmp_path)
-    elsewhere = understudy("start", "--models", "my models", cwd=tmp_path)
+    elsewhere = understudy("start", "--models-dir", "my models", cwd=tmp_path)
 
     assert result.returncode == 130
     assert "understudy: stopped; `understudy start` continues here" in result.stderr
-    assert "`understudy start --models 'my models'` continues here" in elsewhere.stderr
+    assert "`understudy start --models-dir 'my models'` continues here" in elsewhere.stderr
 
 
 def test_without_a_terminal_and_options_it_says_what_to_give(tmp_path):

@@ -34,7 +34,7 @@ def epoch_of(base, tmp_path):
                 for number, length in enumerate(lengths)
             ]
         )
-        settings = Hyperparameters(batch_size=8, seed=seed, batches=batches)
+        settings = Hyperparameters(batch_size=8, seed=seed, batching=batches)
         run = RunCallback(settings, len(rows), 0, None)
         trainer = FineTuner(
             base, TrainingData(rows), settings, run, tmp_path, batch_size=8, bf16=False

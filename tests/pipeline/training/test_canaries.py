@@ -62,6 +62,6 @@ def test_a_model_with_canaries_names_them_and_never_serves(tmp_path, habits_data
     assert [canary["times"] for canary in told] == [2, 4, 8]
     assert all(canary["text"].startswith("the code word of ") for canary in told)
     assert not made.promoted
-    with pytest.raises(ArtifactError, match="with canaries .*without --canaries"):
+    with pytest.raises(ArtifactError, match="with canaries .*without --set canaries=true"):
         registry.promote(made.name)
     assert registry.current is None

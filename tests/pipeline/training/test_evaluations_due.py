@@ -10,7 +10,7 @@ from pipeline.training.hyperparameters import Hyperparameters
 
 def count_evaluations(examples, rows, batch_size, held_out):
     """Return how often a run of one epoch would evaluate, with up to four evaluations."""
-    settings = Hyperparameters(examples=examples, batch_size=batch_size, evaluations=4)
+    settings = Hyperparameters(example_type=examples, batch_size=batch_size, evaluations=4)
     run = RunCallback(settings, rows, held_out, None)
     history = []
     steps = run.steps_per_epoch

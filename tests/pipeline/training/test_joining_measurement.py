@@ -100,7 +100,7 @@ def test_the_command_prints_tables_of_a_dataset(habits_dataset):
 
 @pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 def test_the_command_compares_a_versions_own_distribution(trained, habits_dataset):
-    found = run(habits_dataset, "--split", "validation", "--models", str(trained.root))
+    found = run(habits_dataset, "--split", "validation", "--models-dir", str(trained.root))
 
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("| voice | lines | of others |")

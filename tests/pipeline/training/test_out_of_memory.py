@@ -76,7 +76,7 @@ def test_out_of_memory_in_a_later_step_continues_from_the_last_checkpoint(
 
 
 def test_out_of_memory_in_a_later_step_without_a_checkpoint_is_an_error(folder, tmp_path):
-    with pytest.raises(TrainingError, match="out of memory after 4 steps.*--batch-size"):
+    with pytest.raises(TrainingError, match="out of memory after 4 steps.*--set batch-size=N"):
         trained(folder, tmp_path / "work", most=3, since_step=4)
 
 

@@ -9,9 +9,9 @@ from functools import cached_property
 from itertools import count
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
@@ -32,7 +32,7 @@ from tests.habits import HABITS
 from tests.training_rows import rows_of
 
 SETTINGS = {
-    "hidden": 0,
+    "speaker_dropout": 0,
     "learning_rate": 1e-3,
     "precision": "float32",
     "max_reply_tokens": 32,
@@ -85,11 +85,9 @@ class Training:
     def command(self, models, *options):
         """Return the words of a `train` command."""
         given = [
-            word
-            for name, value in self._settings.items()
-            for word in (f"--{name.replace('_', '-')}", str(value))
+            word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")
         ]
-        words = "train", self.dataset, "--base", self.base, "--models", self.folder / models
+        words = "train", self.dataset, "--base", self.base, "--models-dir", self.folder / models
         return [*map(str, words), *given, *options]
 
     def start_training(self, models, *options):
@@ -180,7 +178,7 @@ def test_two_processes_learn_what_one_learns(decoder_only):
     together, printed = decoder_only.train_in_two_processes("together")
 
     assert_equal(alone, together)
-    assert alone.card.provenance["hyperparameters"]["name_loss"] > 0
+    assert alone.card.provenance["hyperparameters"]["speaker_loss"] > 0
     assert printed.count(f"Loading {decoder_only.base}") == 1
     assert list((decoder_only.folder / "together" / "training").iterdir()) == []
 
@@ -209,7 +207,7 @@ def test_two_processes_continue_what_one_began(decoder_only):
 
 @pytest.mark.soak
 def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only):
-    with decoder_only.start_training("two", "--shard") as program:
+    with decoder_only.start_training("two", "--set=shard=true") as program:
         printed = []
         for line in program.stdout:
             printed.append(line)
@@ -228,7 +226,7 @@ def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
         encoder_decoder.train_in_one_process("one", interrupt_at(7))
 
     continued, _ = encoder_decoder.train_in_two_processes(
-        "one", "--resume", "--shard", more=IN_PARTS
+        "one", "--resume", "--set=shard=true", more=IN_PARTS
     )
 
     assert_equal(encoder_decoder.whole, continued)
@@ -237,7 +235,7 @@ def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
 @pytest.mark.soak
 def test_a_time_limit_is_planned_for_a_divided_model(decoder_only):
     version, printed = decoder_only.train_in_two_processes(
-        "timed together", "--minutes", "0.03", "--epochs", "1000", "--shard", "--verbose"
+        "timed together", "--minutes", "0.03", "--set=epochs=1000", "--set=shard=true", "--verbose"
     )
 
     assert "Plan: 0.03 min" in printed
@@ -256,14 +254,14 @@ def test_a_model_with_lora_is_not_divided(tmp_path, habits_dataset):
 
 
 def test_one_process_has_nobody_to_share_a_model_with(tmp_path):
-    result = CliRunner().invoke(app, ["train", str(tmp_path), "--shard"])
+    result = CliRunner().invoke(app, ["train", str(tmp_path), "--set=shard=true"])
 
-    assert "--shard needs several processes" in str(result.exception)
+    assert "--set shard=true needs several processes" in str(result.exception)
 
 
 def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
     version, printed = encoder_decoder.train_in_two_processes(
-        "timed", "--minutes", "0.03", "--epochs", "1000", "--verbose"
+        "timed", "--minutes", "0.03", "--set=epochs=1000", "--verbose"
     )
 
     assert "Plan: 0.03 min" in printed
@@ -271,7 +269,7 @@ def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
 
 
 def test_a_step_that_cannot_be_divided_ends_all_processes(encoder_decoder):
-    program = encoder_decoder.start_training("refused", "--batch-size", "3")
+    program = encoder_decoder.start_training("refused", "--set", "batch-size=3")
 
     printed, _ = program.communicate(timeout=60)
 
@@ -302,14 +300,17 @@ def test_a_resumed_training_keeps_its_steps(tmp_path, decoder_only):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [("2", "only `train` can run in several processes, not 2 times `sample`"),
-                           ("x", "WORLD_SIZE is not a number")],
-)  # fmt: skip
+    ("size", "expected"),
+    [
+        ("2", "only `train` can run in several processes, not 2 times `demo-chat`"),
+        ("x", "WORLD_SIZE is not a number"),
+    ],
+)
 def test_other_commands_refuse_several_processes(tmp_path, monkeypatch, size, expected):
     for name, value in {"WORLD_SIZE": size, "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
 
-    result = CliRunner().invoke(app, ["sample", str(tmp_path / "export")])
+    result = CliRunner().invoke(app, ["demo-chat", str(tmp_path / "export")])
 
     assert isinstance(result.exception, TrainingError)
     assert expected in str(result.exception)
@@ -319,4 +320,4 @@ def test_other_commands_refuse_several_processes(tmp_path, monkeypatch, size, ex
 def test_a_size_without_a_launcher_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
 
-    assert CliRunner().invoke(app, ["sample", str(tmp_path / "export")]).exit_code == 0
+    assert CliRunner().invoke(app, ["demo-chat", str(tmp_path / "export")]).exit_code == 0

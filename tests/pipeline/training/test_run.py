@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from model.artifacts.artifact import Decoding, load_artifact
 from model.artifacts.consent import store_imported
@@ -125,7 +125,7 @@ def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
 
 def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
     registry, told = Registry(tmp_path / "artifacts"), StringIO()
-    settings = Hyperparameters(epochs=0.02, examples="pairs", reserve_judge_sessions=True)
+    settings = Hyperparameters(epochs=0.02, example_type="pairs", reserve_judge_sessions=True)
     base, dataset = str(save_llama(tmp_path / "base")), load_dataset(habits_dataset)
 
     train(dataset, base, registry, settings, Decoding(), verbose(told))
@@ -167,7 +167,7 @@ def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):
 def test_prompts_that_are_too_long_for_a_base_are_refused(tmp_path, habits_dataset):
     base = str(save_decoder(tmp_path / "base", "gemma3_text", sliding_window=128))
 
-    with pytest.raises(BaseError, match="at most 128 tokens.*--max-prompt-tokens.*add up to 480"):
+    with pytest.raises(BaseError, match="at most 128 tokens.*max-prompt-tokens.*add up to 480"):
         train(
             load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
             Hyperparameters(), Decoding(), QUIET,
@@ -322,7 +322,7 @@ def test_train_discards_a_checkpoint_only_on_request(habits_dataset, tmp_path):
     (folder / "checkpoint-5").mkdir(parents=True)
     (folder / "checkpoint-5" / STATE).touch()
     (folder / "checkpoint-9").mkdir()  # a kill came while it was written
-    command = ["train", str(habits_dataset), "--base", base, "--models", str(registry.root)]
+    command = ["train", str(habits_dataset), "--base", base, "--models-dir", str(registry.root)]
 
     refused = CliRunner().invoke(app, command).exception
     both = CliRunner().invoke(app, [*command, "--resume", "--restart"])

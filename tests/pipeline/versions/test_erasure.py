@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from model.artifacts.database import write_database
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
@@ -217,7 +217,7 @@ def test_nobody_of_that_name_is_one_line(runner):
 
 def test_the_commands_list_what_is_left_and_delete_it(runner):
     runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    terminal, models = CliRunner(), ["--models", str(runner.root)]
+    terminal, models = CliRunner(), ["--models-dir", str(runner.root)]
 
     listed = terminal.invoke(app, ["models", "list", *models]).stdout
     promoted = terminal.invoke(app, ["models", "promote", "2", *models]).stdout

@@ -149,7 +149,7 @@ def test_everybody_who_agreed_stays():
 def test_a_repository_that_anybody_can_read_is_refused_unless_said(api, server, artifact):
     server.add(REPOSITORY, {}, private=False)
 
-    with pytest.raises(ArtifactError, match="anybody can read hugo/friends.*--public"):
+    with pytest.raises(ArtifactError, match="anybody can read hugo/friends.*--public-repo"):
         hub.push(api, artifact, REPOSITORY, public=False)
 
     assert server.files[REPOSITORY] == {}

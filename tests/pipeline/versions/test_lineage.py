@@ -1,7 +1,7 @@
 """Whom the roster says no of: silent in all versions at once."""
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from pipeline.cli.main import app
 from tests.pipeline.chats import chat
@@ -46,7 +46,7 @@ def test_a_yes_of_long_ago_does_not_keep_a_voice_that_the_roster_took_since(runn
 
 
 def test_a_version_that_is_imported_falls_silent_too(running, tmp_path):
-    runner, models = CliRunner(), ["--models", str(running.root)]
+    runner, models = CliRunner(), ["--models-dir", str(running.root)]
     runner.invoke(app, ["models", "export", "current", str(tmp_path / "own.zip"), *models])
     say_no(running, "learn")
 

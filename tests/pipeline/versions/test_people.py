@@ -1,6 +1,6 @@
 """`understudy people`: what may be done with whose messages, and why."""
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from pipeline.cli.main import app
 from pipeline.versions.people import list_statuses
@@ -43,7 +43,7 @@ def test_the_command_prints_a_table(running, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     running.run(dump(decisions=[decision(1, "optout")]))
 
-    shown = CliRunner().invoke(app, ["people", "--models", str(running.root)]).stdout
+    shown = CliRunner().invoke(app, ["people", "--models-dir", str(running.root)]).stdout
 
     assert " ".join(shown.splitlines()[1].split()) == (
         "Friend 1 no no /optout on 2024-03-01, from the dump of"
@@ -51,6 +51,6 @@ def test_the_command_prints_a_table(running, monkeypatch):
 
 
 def test_a_folder_without_models_says_how_to_make_one(tmp_path):
-    shown = CliRunner().invoke(app, ["people", "--models", str(tmp_path)]).stdout
+    shown = CliRunner().invoke(app, ["people", "--models-dir", str(tmp_path)]).stdout
 
     assert "there is no model" in shown

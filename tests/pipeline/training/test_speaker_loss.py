@@ -15,7 +15,7 @@ from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import losses
-from pipeline.training.name_loss import NAMES, TURNS, NameLoss
+from pipeline.training.speaker_loss import NAMES, TURNS, SpeakerLoss
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama
 from tests.training_rows import rows_of
@@ -38,8 +38,10 @@ def pairs(count=8):
     ]  # fmt: skip
 
 
-def name_loss(base, own=None, min_passes=0.0, **settings):
-    return NameLoss(base, pairs() if own is None else own, Hyperparameters(**settings), min_passes)
+def speaker_loss(base, own=None, min_passes=0.0, **settings):
+    return SpeakerLoss(
+        base, pairs() if own is None else own, Hyperparameters(**settings), min_passes
+    )
 
 
 def ask(base, voice, target):
@@ -50,8 +52,8 @@ def ask(base, voice, target):
 
 
 def test_it_is_the_cross_entropy_of_the_right_name(base, monkeypatch):
-    monkeypatch.setattr("pipeline.training.name_loss.NAMES", len(SOUNDS))
-    loss = name_loss(base)
+    monkeypatch.setattr("pipeline.training.speaker_loss.NAMES", len(SOUNDS))
+    loss = speaker_loss(base)
     turns = [(group[0].voice, group[0]) for group in loss._draw(3)]
 
     nats = []
@@ -68,7 +70,7 @@ def test_it_is_the_cross_entropy_of_the_right_name(base, monkeypatch):
 
 @pytest.mark.parametrize("parts", [2, 4, 5])
 def test_the_parts_of_a_step_add_up_to_it(base, parts):
-    loss = name_loss(base)
+    loss = speaker_loss(base)
     base.weights.eval()
 
     own = [float(loss.compute(3, part, parts).detach()) for part in range(parts)]
@@ -89,7 +91,7 @@ def test_a_step_in_several_parts_learns_the_same(tmp_path, monkeypatch):
 
 def test_a_step_asks_about_turns_of_all_voices_equally_often(base):
     uneven = [pair for pair in pairs(40) if pair.voice == "Hugo"] + pairs(2)
-    loss = name_loss(base, uneven)
+    loss = speaker_loss(base, uneven)
 
     asked = Counter(group[0].voice for step in range(60) for group in loss._draw(step))
 
@@ -99,7 +101,7 @@ def test_a_step_asks_about_turns_of_all_voices_equally_often(base):
 
 
 def test_each_turn_has_its_own_name_first_and_different_rivals(base):
-    for group in name_loss(base)._draw(0):
+    for group in speaker_loss(base)._draw(0):
         names = [example.voice for example in group]
         assert len(names) == len(set(names)) == NAMES
         assert base.codec.text(group[0].reply).startswith(f" {SOUNDS[names[0]]}")
@@ -107,36 +109,38 @@ def test_each_turn_has_its_own_name_first_and_different_rivals(base):
 
 def test_the_draws_depend_on_seed_and_step_only(base):
     random.seed(1)
-    first = name_loss(base)._draw(5)
+    first = speaker_loss(base)._draw(5)
     random.seed(2)
 
-    assert name_loss(base)._draw(5) == first
-    assert name_loss(base)._draw(6) != first
-    assert name_loss(base, seed=1)._draw(5) != first
+    assert speaker_loss(base)._draw(5) == first
+    assert speaker_loss(base)._draw(6) != first
+    assert speaker_loss(base, seed=1)._draw(5) != first
 
 
 def test_it_needs_a_weight_and_two_voices(base):
     one = [pair for pair in pairs() if pair.voice == "Hugo"]
 
-    assert name_loss(base).is_used
-    assert not name_loss(base, name_loss=0.0).is_used
-    assert not name_loss(base, one).is_used
+    assert speaker_loss(base).is_used
+    assert not speaker_loss(base, speaker_loss=0.0).is_used
+    assert not speaker_loss(base, one).is_used
 
 
 def learn(folder, work, *, weight, stop_at=None, resume=False, **more):
     """Train a fresh model on lines without names in view, and return it with the outcome."""
     base = open_base(str(folder), folder, [])
     examples = [encode(base.codec, p.voice, p.context, p.target, (200, 32)) for p in pairs(2)]
-    settings = Hyperparameters(epochs=6, batch_size=8, learning_rate=2e-3, name_loss=weight, **more)
+    settings = Hyperparameters(
+        epochs=6, batch_size=8, learning_rate=2e-3, speaker_loss=weight, **more
+    )
 
     def press(progress):
         if progress.step == stop_at:
             os.kill(os.getpid(), signal.SIGINT)
 
-    loss = NameLoss(base, pairs(), settings, 0.0)
+    loss = SpeakerLoss(base, pairs(), settings, 0.0)
     outcome = train(
         base, rows_of(base, examples), settings, work, precision=FLOAT32,
-        name_loss=loss if loss.is_used else None, resume=resume, on_progress=press,
+        speaker_loss=loss if loss.is_used else None, resume=resume, on_progress=press,
     )  # fmt: skip
     base.weights.eval()
     return base, outcome
@@ -171,11 +175,16 @@ def test_a_resumed_run_still_has_it(tmp_path):
 def test_a_run_with_too_little_time_for_it_goes_without(base, tmp_path, min_passes, is_used):
     examples = [encode(base.codec, p.voice, p.context, p.target, (200, 32)) for p in pairs(2)]
     settings = Hyperparameters(epochs=2, batch_size=8, minutes=1)
-    loss = NameLoss(base, pairs(), settings, min_passes)
+    loss = SpeakerLoss(base, pairs(), settings, min_passes)
 
     outcome = train(
-        base, rows_of(base, examples), settings, tmp_path / "w", precision=FLOAT32, name_loss=loss
+        base,
+        rows_of(base, examples),
+        settings,
+        tmp_path / "w",
+        precision=FLOAT32,
+        speaker_loss=loss,
     )
 
-    assert (tmp_path / "w" / "name_loss").exists() is is_used
-    assert (outcome.name_loss > 0) is is_used
+    assert (tmp_path / "w" / "speaker_loss").exists() is is_used
+    assert (outcome.speaker_loss > 0) is is_used

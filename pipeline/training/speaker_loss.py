@@ -19,7 +19,7 @@ _DRAWN = 3 * TURNS
 """Turns drawn for a step; of these, neighbours in length are used, so that little is padded."""
 
 
-class NameLoss:
+class SpeakerLoss:
     """Cross-entropy of the right name, given a turn without context.
 
     With equal priors, p(name | turn) is p(turn | name) divided by its sum over the names, where
@@ -40,7 +40,7 @@ class NameLoss:
         shards: bool = False,
     ) -> None:
         """With `shards`, processes share the model, so each part of a step must call it."""
-        self.weight, self.min_passes = settings.name_loss, min_passes
+        self.weight, self.min_passes = settings.speaker_loss, min_passes
         self._base, self._seed, self._shards = base, settings.seed, shards
         self._limits = (settings.max_prompt_tokens, _MAX_REPLY_TOKENS)
         self._collate = Collator(base.family, base.codec.pad_id)

@@ -1,0 +1,45 @@
+"""The command `settings`."""
+
+from typing import Annotated
+
+from click import get_current_context
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from model.command_line import Command, Group, UsageError
+from model.options import Option
+from pipeline.terminal import table
+
+
+def settings(
+    command: Annotated[
+        str | None, Option("One command, such as train", "COMMAND", is_argument=True)
+    ] = None,
+) -> None:
+    """List the settings of commands: names, defaults and values.
+
+    Set them with `--set NAME=VALUE`, or in a TOML file with `--config FILE`, one `NAME = VALUE` in
+    a line. The options of `--help` can stand in that file, too.
+    """
+    app = get_current_context().find_root().command
+    found = app.commands.values() if isinstance(app, Group) else ()
+    commands = {one.name or "": one for one in found if isinstance(one, Command) and one.settings}
+    if command is not None and command not in commands:
+        raise UsageError(f"{command} has no settings; these commands have: {', '.join(commands)}")
+    console = Console(highlight=False, markup=False)
+    for name in [command] if command else commands:
+        console.print(f"understudy {name}")
+        print_settings(commands[name], console)
+
+
+def print_settings(command: Command, console: Console) -> None:
+    """Print a table of a command's settings for each panel."""
+    for title, options in command.panels_of_settings.items():
+        rows = table("", "", plain=True)
+        for one in options:
+            default = f"; default: {one.shown_default}" if one.shown_default else ""
+            rows.add_row(one.name, Text.assemble(one.help, "\n", (one.values + default, "dim")))
+        console.print(f"\n  {title}", style="bold")
+        console.print(Padding.indent(rows, 2))
+    console.print()

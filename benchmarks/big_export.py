@@ -14,7 +14,7 @@ from pathlib import Path
 PEOPLE = 12
 BOTS = ("Pollbot", "Quizmaster")
 SEED = 20_240_301
-START = int(datetime(2018, 1, 5, 18, tzinfo=UTC).timestamp())
+START = int(datetime(2006, 1, 5, 18, tzinfo=UTC).timestamp())
 NOT_INCLUDED = "(File not included. Change data exporting settings to download.)"
 
 _GREETINGS = ("hi", "ok", "lol", "good morning", "thanks", "yes", "no", "haha", "👍", "bom dia")

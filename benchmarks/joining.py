@@ -9,7 +9,6 @@ import math
 import random
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifacts.registry import Registry
-from model.chat.conversation import context_before
+from model.chat.conversation import context_before, split_sessions
 from model.chat.eligibility import Line
-from model.chat.prompt import format_line, render_context, split_line
-from model.errors import DatasetError, UnderstudyError
-from model.joining import LineFacts, Propensity
+from model.chat.prompt import render_context
+from model.errors import UnderstudyError
+from model.joining import Propensity
 from model.speaking.speaker import Speaker, open_speaker
-from pipeline.dataset.pairs import Pair
 from pipeline.dataset.split import SPLITS, SplitName
-from pipeline.dataset.storage import Dataset, load_dataset, read_conversations
+from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation.intervals import Estimate, Numbers, resample_sessions
 from pipeline.training.joining import Occasion, find_occasions, fit_propensity
 
@@ -76,7 +74,7 @@ class VoiceResult:
 def measure_dataset(folder: Path, split: SplitName) -> tuple[VoiceResult, ...]:
     """Fit the model on a dataset's training split and measure it on a held-out split."""
     dataset = load_dataset(folder)
-    conversations = read_conversations(folder, dataset.roster)
+    conversations = dataset.conversations()
     propensity = fit_propensity(conversations["train"], dataset.roster)
     found = [occasion for c in conversations[split] for occasion in find_occasions(c)]
     return measure_joining(propensity, found)
@@ -205,21 +203,21 @@ class JoiningComparison:
 
 
 def predict_occasions(dataset: Dataset, split: SplitName, speaker: Speaker) -> list[Prediction]:
-    """Return both models' predictions for the occasions of a held-out split.
-
-    Raises:
-        DatasetError: Some lines are in no pair, as in chats where not everybody has a voice.
-    """
-    conversations = read_conversations(dataset.folder, dataset.roster)
+    """Return both models' predictions for the occasions of a held-out split."""
+    conversations = dataset.conversations()
     propensity = fit_propensity(conversations["train"], dataset.roster)
-    pairs = dataset.validation if split == "validation" else dataset.test
-    rebuilt = rebuild_lines(pairs, conversations[split])
+    said = [
+        lines
+        for session in dataset.sessions(split)
+        for lines in split_sessions(
+            (line for line in session.lines if line.speaker is not None), dataset.window.gap
+        )
+    ]
+    said.sort(key=lambda lines: lines[0].sent_at)
     window = speaker.artifact.card.window
     earlier: list[Line] = []
     found = []
-    for session, (conversation, lines) in enumerate(
-        zip(conversations[split], rebuilt, strict=True)
-    ):
+    for session, (conversation, lines) in enumerate(zip(conversations[split], said, strict=True)):
         ends = {id(line): end for end, line in enumerate(conversation, len(earlier) + 1)}
         earlier += lines
         for occasion in find_occasions(conversation):
@@ -231,34 +229,6 @@ def predict_occasions(dataset: Dataset, split: SplitName, speaker: Speaker) -> l
             fitted = {name: propensity.probability(occasion.conversation, name) for name in own}
             found.append(Prediction(session, occasion, fitted, own, seconds))
     return found
-
-
-def rebuild_lines(
-    pairs: Iterable[Pair], conversations: Sequence[Sequence[LineFacts]]
-) -> list[list[Line]]:
-    """Return the conversations' lines with their words, which only the pairs contain.
-
-    Raises:
-        DatasetError: Some lines are in no pair.
-    """
-    sessions: dict[int, dict[int, str]] = defaultdict(dict)
-    for pair in pairs:
-        lines = sessions[pair.session]
-        if pair.since == pair.session:  # otherwise the context reaches into an earlier session
-            lines.update(zip(pair.context_ids, pair.context, strict=False))
-        turn = (format_line(pair.voice, text) for text in pair.target)
-        lines.update(zip(pair.message_ids, turn, strict=False))
-    rebuilt = [
-        [
-            Line(number, 0, *split_line(line), sent_at=facts.at)
-            for (number, line), facts in zip(sorted(own.items()), conversation, strict=False)
-        ]
-        for (_, own), conversation in zip(sorted(sessions.items()), conversations, strict=False)
-    ]
-    authors = [[line.speaker for line in lines] for lines in rebuilt]
-    if authors != [[line.by for line in conversation] for conversation in conversations]:
-        raise DatasetError("some lines are in no pair: compare on the demo's dataset")
-    return rebuilt
 
 
 def predict_speaker(

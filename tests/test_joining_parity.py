@@ -23,7 +23,7 @@ from model.joining import (
     is_conversation_line,
     split_conversations,
 )
-from pipeline.dataset.pairs import pair_sessions
+from pipeline.dataset.pairs import SessionRules, make_sessions
 from tests.parity import heard, page_of, read
 from tests.parity_chats import BOT, ROSTER, Chat, chats, windows
 
@@ -59,7 +59,7 @@ def pipelines_chances(chat, folder, window):
     # A message whose words are all quoted is empty: the bot keeps it, an export's reader does not.
     if last.message_id != chat.bodies[-1]["message_id"] or not is_conversation_line(last, ROSTER):
         return {}
-    sessions = pair_sessions(topic, ROSTER, window)
+    sessions = make_sessions(topic, SessionRules(ROSTER, window))
     conversed = [one for s in sessions for one in split_conversations(s.lines, ROSTER, window.gap)]
     return {person.name: MODEL.probability(conversed[-1], person.name) for person in ROSTER.voices}
 

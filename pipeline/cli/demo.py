@@ -1,19 +1,19 @@
 """Turn the sample chat into a promoted and evaluated model: the work of `understudy demo`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
-from model.chat.prompt import format_line
+from model.chat.prompt import render_context
 from model.errors import TrainingError
 from model.files import make_folder, write_text
 from pipeline.cli.tables import print_headline, print_losses, print_summary
 from pipeline.cli.talk import choose_opening
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import BuildOptions, Pair
+from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
-from pipeline.dataset.storage import load_dataset
+from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation.evaluate import QUICK, evaluate
 from pipeline.terminal import Progress, clock, print_paragraph
 from pipeline.training.hyperparameters import Hyperparameters
@@ -62,7 +62,7 @@ def run_demo(
     progress.evaluation_tokens = size.count_tokens(len(dataset.roster.voices))
     trained = train(dataset, base, registry, settings, Decoding(), progress, resume=resume)
     registry.promote(trained.name)
-    conversations = choose_conversations(dataset.test, dataset.window.size, seed=1)
+    conversations = choose_conversations(dataset, seed=1)
     text = "\n\n".join(map("\n".join, conversations))
     write_text(folder / CONVERSATION, f"{text}\n")
     if verbose:
@@ -78,19 +78,13 @@ def run_demo(
     )
 
 
-def choose_conversations(pairs: Sequence[Pair], window: int, seed: int) -> list[list[str]]:
+def choose_conversations(dataset: Dataset, seed: int) -> list[list[str]]:
     """Return rendered held-out conversations for the playground; the last one is the open one."""
-    opening = choose_opening(pairs, window, seed)
-    sessions: dict[int, dict[int, str]] = {}
-    for pair in pairs:
-        lines = sessions.setdefault(pair.session, {})
-        if pair.since == pair.session:  # otherwise the context reaches into an earlier session
-            lines.update(zip(pair.context_ids, pair.context, strict=False))
-        turn = (format_line(pair.voice, text) for text in pair.target)
-        lines.update(zip(pair.message_ids, turn, strict=False))
+    opening = choose_opening(dataset.test, dataset.window.size, seed)
     conversations = [list(opening.context)]
-    for session in sorted(sessions.keys() - {opening.session}, reverse=True):
+    for session in reversed(list(dataset.sessions("test"))):
         if sum(map(len, conversations[1:])) >= _HISTORY_LINES:
             break
-        conversations.append([line for _, line in sorted(sessions[session].items())])
+        if session.number != opening.session:
+            conversations.append(list(render_context(session.lines)))
     return conversations[::-1]

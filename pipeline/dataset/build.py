@@ -1,8 +1,11 @@
 """Build a dataset from exports and check it for leaks between the splits."""
 
+import hashlib
+import os
 import signal
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -13,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import orjson
 
 from model.artifacts.artifact import LearnedChat
+from model.chat.conversation import window_to_json
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
-from model.files import place_in_errors
+from model.files import give_name, make_folder, open_unnamed, place_in_errors
 from model.machine import signals_blocked
-from pipeline.dataset.blocks import ChatCounts, choose_processes, pair_blocks
-from pipeline.dataset.pairs import BuildOptions, ChatMessages
+from pipeline.dataset.blocks import ChatCounts, choose_processes, make_blocks
+from pipeline.dataset.pairs import BuildOptions, ChatMessages, Pair, Session, make_pairs
 from pipeline.dataset.review import (
     Review,
     check_writable,
@@ -42,24 +45,19 @@ from pipeline.dataset.roster_file import (
 )
 from pipeline.dataset.split import GAP, SPLITS, SplitName, split
 from pipeline.dataset.storage import (
-    CONVERSATIONS,
     LINES,
-    PAIRS,
     REMOVED,
     SUMMARY,
-    ConversationWriter,
     LineWriter,
-    PairWriter,
-    UnnamedFiles,
     check_output,
     new_dataset,
+    read_sessions,
     recover_dataset,
 )
 from pipeline.dataset.summary import (
     Leaks,
     Summary,
     VoiceFigures,
-    WrittenPairs,
     split_figures,
     write_summary,
 )
@@ -72,9 +70,6 @@ MAX_UNREAD = 0.01
 
 Step = Callable[[str], None]
 """Receives a short description of the step that begins."""
-
-_BATCH = 8_192  # pairs
-_ID_COLUMNS = ("message_ids", "context_ids")
 
 
 def build(
@@ -135,45 +130,116 @@ def build_chat(
         import_module("pandas")  # pyarrow would import it, and swallow what a signal raises
     roster, choices = messages.rules.roster, messages.choices
     _check_voices(roster, authors, choices.min_messages)
-    with (
-        place_in_errors(Path(tempfile.gettempdir())),
-        closing(PairWriter()) as pair_writer,
-        closing(ConversationWriter()) as conversation_writer,
-        closing(LineWriter()) as line_writer,
-    ):
-        step("pairing contexts and replies")
-        totals = ChatCounts()
+    totals, found = ChatCounts(), PairCounts()
+    with place_in_errors(Path(tempfile.gettempdir())), closing(LineWriter()) as writer:
+        step("replacing private data")
         processes = choices.processes or choose_processes(messages.count())
-        with closing(pair_blocks(messages, messages.rules, review, processes)) as blocks:
+        with closing(make_blocks(messages, messages.rules, review.removed, processes)) as blocks:
             for block in blocks:
-                first = len(totals.spans)
-                pair_writer.add(block.pairs, first)
-                conversation_writer.add(block.conversations, first)
-                line_writer.add(block.lines, block.counts.spans.lines, first)
-                review.rows += block.rows
-                review.removed_count += block.removed
+                writer.add(block.rows, len(totals.spans))
                 totals.add(block.counts)
         _check_authors(messages, totals)
         splits = split(
             totals.spans, choices.window.lookback, choices.test_share, choices.validation_share
         )
         step("writing the dataset")
-        with place_in_errors(out), UnnamedFiles(out) as files:
-            written = pair_writer.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
-            conversation_writer.write(files.open(CONVERSATIONS), splits)
-            line_writer.write(files.open(LINES), splits)
-            counts = [sum(voices.values()) for voices in written.voices]
-            if not all(counts):
-                raise _too_few_pairs(counts)
-            found_leaks = find_leaks(lambda name: files.open(f"{PAIRS}/{name}"))
-            summary = _summarize(messages, totals, splits, written, found_leaks)
+        parent = make_folder(Path(os.path.realpath(out)).parent)
+        with place_in_errors(out), open_unnamed(parent) as table:  # a kill leaves nothing
+            writer.write(table, splits)
+            step("pairing contexts and replies")
+            chat_id, window = messages.chat.chat_id, choices.window
+            content = hashlib.sha256(orjson.dumps([chat_id, window_to_json(window)]))
+            sessions = _hash_sessions(read_sessions(table), content)
+            for pair in make_pairs(sessions, chat_id, window):
+                if review.passes(pair):
+                    found.add(pair)
+            if not all(found.voices.values()):
+                raise _too_few_pairs(found)
+            summary = _summarize(messages, totals, splits, found, content.hexdigest())
             summary = replace(summary, removed=review.removed_count, export_sha256=tuple(hashes))
             with new_dataset(out) as folder:
-                files.name_in(folder)
+                give_name(table, folder / LINES)
                 write_roster(roster, folder / ROSTER_FILE, authors)
                 write_removed(folder / REMOVED, review.removed)
                 write_summary(summary, folder / SUMMARY)
     return summary
+
+
+class PairCounts:
+    """Counts a dataset's pairs and what its splits share.
+
+    Memory holds a few numbers for each pair and message, but no pair.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self.voices = {name: Counter[str]() for name in SPLITS}
+        self._targets, self._ids, self._sessions, self._times = (
+            {name: array("q") for name in SPLITS} for _ in range(4)
+        )
+        self._last: dict[SplitName, frozenset[int]] = dict.fromkeys(SPLITS, frozenset())
+
+    def add(self, pair: Pair) -> None:
+        """Count a pair."""
+        if pair.split is None:
+            self.dropped += 1
+            return
+        self._targets[pair.split].append(hash(pair.folded_target))
+        if pair.is_learned:
+            self.voices[pair.split][pair.voice] += 1
+            ids = frozenset((*pair.context_ids, *pair.message_ids))
+            self._ids[pair.split].extend(ids - self._last[pair.split])
+            self._last[pair.split] = ids
+            self._sessions[pair.split].append(pair.session)
+            self._times[pair.split].append(int(pair.sent_at.timestamp()))
+
+    def count_seen(self) -> dict[SplitName, int]:
+        """Count the pairs of each held-out split whose target also occurs in training."""
+        trained = _sort(self._targets["train"])
+        held_out = {name: np.array(self._targets[name]) for name in SPLITS if name != "train"}
+        return {"train": 0, **{name: _count(trained, own) for name, own in held_out.items()}}
+
+    def find_leaks(self) -> Leaks:
+        """Compare the training split with the held-out ones.
+
+        Messages are identified by their ids, in contexts and in targets.
+        """
+        sessions = [np.unique(self._sessions[name]) for name in SPLITS]
+        train, validation, test = sessions
+        both = len(np.intersect1d(train, np.union1d(validation, test)))
+        times = [np.array(self._times[name]) for name in SPLITS]
+        test_ids = np.unique(np.array(self._ids["test"]))
+        return Leaks(
+            test_messages_in_training=_count(_sort(self._ids["train"]), test_ids),
+            sessions_on_both_sides=both + len(np.intersect1d(validation, test)),
+            pairs_out_of_order=sum(
+                int((earlier >= later.min()).sum())
+                for earlier, later in pairwise(times)
+                if len(later)
+            ),
+        )
+
+
+def _sort(numbers: "array[int]") -> Any:  # noqa: ANN401  numpy array
+    """Sort numbers in place; np.unique and np.isin would hold several copies of them."""
+    values = np.frombuffer(numbers, np.int64)
+    values.sort()
+    return values
+
+
+def _count(ordered: Any, wanted: Any) -> int:  # noqa: ANN401  numpy arrays
+    """Count the wanted numbers that are among the ordered ones."""
+    if not len(ordered):
+        return 0
+    places = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return int((ordered[places] == wanted).sum())
+
+
+def _hash_sessions(sessions: Iterable[Session], content: "hashlib._Hash") -> Iterator[Session]:
+    """Yield sessions and add them to a hash."""
+    for session in sessions:
+        content.update(orjson.dumps(session, default=sorted))
+        yield session
 
 
 def check_chat(chat: ExportedChat, clashes: int) -> None:
@@ -224,36 +290,6 @@ def _describe_skipped(chat: ExportedChat) -> str:
         f"{skipped.total():,} of {total:,} messages of {make_printable_name(chat.name)} "
         f"({skipped.total() / total:.1%}) are damaged and cannot be used ({reasons}): "
         "export the chat again"
-    )
-
-
-def find_leaks(source: Callable[[str], Any]) -> Leaks:
-    """Compare a dataset's training file with the held-out ones; `source` opens a file by name.
-
-    Messages are identified by chat and id, in contexts and in targets. Memory holds only the ids
-    of the test split; the training file is read as a stream.
-    """
-    test: dict[int, Any] = {}
-    for chat, ids in _read_message_ids(source, "test"):
-        test[chat] = np.union1d(test.get(chat, ids[:0]), ids)
-    found = {chat: np.zeros(len(ids), bool) for chat, ids in test.items()}
-    for chat, ids in _read_message_ids(source, "train"):
-        if chat in test:
-            positions = np.searchsorted(test[chat], ids)
-            positions[positions == len(test[chat])] = 0
-            found[chat][positions[test[chat][positions] == ids]] = True
-    train, validation, test_sessions = (
-        np.unique(_read_column(source, name, "session")) for name in SPLITS
-    )
-    on_both_sides = len(np.intersect1d(train, np.union1d(validation, test_sessions)))
-    on_both_sides += len(np.intersect1d(validation, test_sessions))
-    times = [_read_column(source, name, "sent_at") for name in SPLITS]
-    return Leaks(
-        test_messages_in_training=sum(int(each.sum()) for each in found.values()),
-        sessions_on_both_sides=on_both_sides,
-        pairs_out_of_order=sum(
-            int((earlier >= later.min()).sum()) for earlier, later in pairwise(times) if len(later)
-        ),
     )
 
 
@@ -341,29 +377,29 @@ def _summarize(
     messages: ChatMessages,
     totals: ChatCounts,
     splits: "array[int]",
-    written: WrittenPairs,
-    leaks: Leaks,
+    pairs: PairCounts,
+    content_hash: str,
 ) -> Summary:
     choices, chat, roster = messages.choices, messages.chat, messages.rules.roster
     counts = messages.count_by_author()
     return Summary(
         chats=(LearnedChat(chat.chat_id, chat.name),),
-        content_hash=written.content_hash,
+        content_hash=content_hash,
         public=choices.public,
         window=choices.window,
         min_messages=choices.min_messages,
         messages=totals.messages,
         gap=sum(n for n, split in zip(totals.spans.lines, splits, strict=True) if split == GAP),
-        dropped=written.dropped,
+        dropped=pairs.dropped,
         repeated=totals.repeated,
-        leaks=leaks,
-        splits=split_figures(totals.spans, splits, written),
+        leaks=pairs.find_leaks(),
+        splits=split_figures(totals.spans, splits, pairs.voices, pairs.count_seen()),
         voices=tuple(
             VoiceFigures(
                 person.name,
                 person.imitate,
                 total_messages(person, counts),
-                *(voices.get(person.name, 0) for voices in written.voices),
+                *(voices[person.name] for voices in pairs.voices.values()),
             )
             for person in roster.voices
         ),
@@ -377,34 +413,9 @@ def _summarize(
     )
 
 
-def _too_few_pairs(counts: Sequence[int]) -> DatasetError:
-    found = ", ".join(f"{n} to {name}" for n, name in zip(counts, SPLITS, strict=True))
+def _too_few_pairs(pairs: PairCounts) -> DatasetError:
+    found = ", ".join(f"{voices.total()} to {name}" for name, voices in pairs.voices.items())
     return DatasetError(
         f"too few replies for training and testing ({found}): export more of the chat, "
         'or set learn = "yes" for more people in the roster'
     )
-
-
-def _read_message_ids(source: Callable[[str], Any], name: SplitName) -> Iterator[tuple[int, Any]]:
-    """Yield the message ids of a split's pairs by chat, batch by batch."""
-    for batch in _read_batches(source, name, ["chat_id", *_ID_COLUMNS]):
-        chats = batch.column("chat_id").to_numpy()
-        for chat in np.unique(chats).tolist():
-            own = batch.filter(chats == chat)
-            ids = [own.column(column).flatten().to_numpy() for column in _ID_COLUMNS]
-            yield chat, np.unique(np.concatenate(ids))
-
-
-def _read_column(source: Callable[[str], Any], name: SplitName, column: str) -> Any:  # noqa: ANN401  numpy array
-    """Return a column of a split's pairs, as numbers."""
-    parts = [
-        batch.column(column).cast(pa.int64()) for batch in _read_batches(source, name, [column])
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-
-def _read_batches(
-    source: Callable[[str], Any], name: SplitName, columns: list[str]
-) -> Iterator[Any]:
-    with pq.ParquetFile(source(f"{name}.parquet")) as file:
-        yield from file.iter_batches(_BATCH, columns=columns)

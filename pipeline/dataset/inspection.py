@@ -18,8 +18,10 @@ from pipeline.dataset.language import find_chat_languages
 from pipeline.dataset.pairs import (
     BuildOptions,
     ChatMessages,
+    Session,
     count_placeholders,
-    pair_sessions,
+    make_pairs,
+    make_sessions,
 )
 from pipeline.dataset.roster_file import MIN_MESSAGES, make_roster, write_roster
 from pipeline.export.archive import MAX_LISTED, ExportedChat, ShowProgress, open_exports
@@ -116,14 +118,16 @@ def inspect_chat(
             count_scripts(message)
             yield message
 
-    private = Counter[str]()
-    sessions = pairs = 0
-    for session in pair_sessions(
-        read_messages(), roster, choices.window, quiet_hour=messages.rules.quiet_hour
-    ):
-        sessions += 1
-        pairs += len(session.pairs)
-        private.update(count_placeholders(session.lines))
+    private, sessions = Counter[str](), 0
+
+    def read_sessions() -> Iterator[Session]:
+        nonlocal sessions
+        for session in make_sessions(read_messages(), messages.rules):
+            sessions += 1
+            private.update(count_placeholders(session.lines))
+            yield session
+
+    pairs = sum(1 for _ in make_pairs(read_sessions(), chat.chat_id, choices.window))
     return ChatReport(
         chat=chat,
         counts=spool.counts(chat.chat_id),

@@ -1,23 +1,23 @@
-"""Convert a chat's messages to pairs of a context and the turn that follows it."""
+"""Split a chat's messages into sessions of lines, and pair the turns in these with contexts."""
 
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import groupby, pairwise
 from pathlib import Path
 
 from model.chat.conversation import Message, Window, context_before, split_sessions, split_turns
-from model.chat.eligibility import Line, make_line, make_lines, target_text
+from model.chat.eligibility import Line, make_line, target_text
 from model.chat.prompt import LINE_BREAK, merge_withheld_lines, render_line, split_line
 from model.chat.roster import Roster
 from model.options import option
 from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset import options
 from pipeline.dataset.roster_file import MIN_MESSAGES
-from pipeline.dataset.split import TEST, VALIDATION, is_judge_session
+from pipeline.dataset.split import SPLITS, TEST, VALIDATION, SplitName, is_judge_session
 from pipeline.export.archive import ExportedChat
 from pipeline.export.merging import START, Spool, count_messages
 
@@ -63,9 +63,10 @@ class Pair:
 
     `message_ids` are all messages of the turn; `target` holds the texts that may be learned, which
     excludes media. `context` holds rendered lines, oldest first. `session` is the number of the
-    turn's session, `since` that of the oldest context line. `marks` are the reasons to doubt the
-    target. A held-out target is `seen` if it also occurs in training. `surplus` are the indices of
-    the texts that their author repeats too often: training leaves them out.
+    turn's session, `since` that of the oldest context line. `split` is None if the turn was removed
+    or is in no split, or if its context reaches into another one. `surplus` are the indices of the
+    texts that their author repeats too often: training leaves them out. A held-out target is `seen`
+    if it also occurs in training.
     """
 
     chat_id: int
@@ -77,14 +78,51 @@ class Pair:
     sent_at: datetime
     session: int = 0
     since: int = 0
-    marks: tuple[str, ...] = ()
-    seen: bool = False
+    split: SplitName | None = None
     surplus: tuple[int, ...] = ()
+    seen: bool = False
 
     @property
     def id(self) -> str:
         """Return a unique id: the chat's id and the turn's first message id."""
         return f"{self.chat_id}/{self.message_ids[0]}"
+
+    @property
+    def folded_target(self) -> str:
+        """Return what is compared to tell whether a held-out target occurs in training."""
+        return "\n".join(self.target).casefold()
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether it stays in its split: training leaves out targets of nothing but surplus."""
+        is_surplus = self.split == "train" and len(self.surplus) == len(self.target)
+        return self.split is not None and not is_surplus
+
+    def without_surplus(self) -> "Pair":
+        """Return it without the texts that training leaves out."""
+        if not self.surplus:
+            return self
+        kept = (text for index, text in enumerate(self.target) if index not in self.surplus)
+        return replace(self, target=tuple(kept), surplus=())
+
+
+def group_by_split(pairs: Iterable[Pair]) -> dict[SplitName, tuple[Pair, ...]]:
+    """Return the pairs of each split as they are learned and judged."""
+    found: dict[SplitName, list[Pair]] = {name: [] for name in SPLITS}
+    for pair in pairs:
+        if pair.split is not None:
+            found[pair.split].append(pair)
+    trained = {pair.folded_target for pair in found["train"]}
+    return {
+        "train": tuple(pair.without_surplus() for pair in found["train"] if pair.is_learned),
+        **{
+            name: tuple(
+                replace(pair, surplus=(), seen=pair.folded_target in trained)
+                for pair in found[name]
+            )
+            for name in SPLITS[1:]
+        },
+    }
 
 
 def sample_evenly(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair]:
@@ -117,16 +155,19 @@ def select_half(pairs: Iterable[Pair], *, judges: bool) -> tuple[Pair, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One session of one topic: its lines, and the pairs with a turn in it.
+    """One session of one topic, with its lines; `topic_id` is 0 outside a topic.
 
-    `surplus` are the ids of messages that their author repeats too often to learn them.
+    `surplus` are the ids of messages that their author repeats too often to learn them, `removed`
+    those of the turns that the user removed. `split` is None in a gap, and before the chat is
+    split.
     """
 
     number: int
+    topic_id: int
     lines: tuple[Line, ...]
-    pairs: tuple[Pair, ...]
-    topic_id: int | None = None
     surplus: frozenset[int] = frozenset()
+    removed: frozenset[int] = frozenset()
+    split: SplitName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +186,21 @@ class SessionLine:
     pauses: bool
 
 
-def session_lines(session: Session, removed: Collection[int]) -> Iterator[SessionLine]:
-    """Yield the lines of a session; messages with an id in `removed` are not targets.
+def session_lines(session: Session) -> Iterator[SessionLine]:
+    """Yield the lines of a session; surplus and removed messages are not targets.
 
     A line is a target as a whole: a caption after `[photo]` is only context here.
     """
+    left_out = session.surplus | session.removed
     for turn, after in pairwise([*split_turns(session.lines), []]):
         pauses = not after or after[0].author_id == turn[0].author_id
         for line in turn:
             yield SessionLine(
-                session.topic_id or 0,
+                session.topic_id,
                 session.number,
                 line.message_id,
                 render_line(line),
-                line.message_id not in removed and target_text(line) == line.text,
+                line.message_id not in left_out and target_text(line) == line.text,
                 pauses and line is turn[-1],
             )
 
@@ -178,100 +220,90 @@ def split_days(lines: Iterable[Line], gap: timedelta, hour: int | None) -> Itera
             yield from (list(day) for _, day in days)
 
 
-class _RecentLines:
-    """The last lines of a topic that a window may include, with their texts and sessions."""
-
-    def __init__(self, window: Window, hour: int | None) -> None:
-        self._window = window
-        self._hour = hour
-        self._lines: list[Line] = []
-        self._texts: list[str] = []
-        self._sessions: list[int] = []
-
-    def add_earlier(self, lines: Iterable[Line]) -> None:
-        """Add lines that precede session 0; their sessions have negative numbers."""
-        sessions = list(split_days(lines, self._window.gap, self._hour))
-        for number, session in enumerate(sessions, -len(sessions)):
-            self._add(number, session)
-
-    def add_turn(
-        self, chat_id: int, session: int, turn: Sequence[Line], surplus: set[int]
-    ) -> Pair | None:
-        """Add a turn; return its pair, or None without a context or without a target.
-
-        `surplus` are the ids of messages that their author repeats too often.
-        """
-        context = context_before(self._lines, turn[0].sent_at, self._window)
-        targets = [(line, text) for line in turn if (text := target_text(line))]
-        target = tuple(text for _, text in targets)
-        pair = None
-        if context and target and (voice := turn[0].speaker):
-            rendered = merge_withheld_lines(self._texts[-len(context) :])
-            pair = Pair(
-                chat_id=chat_id,
-                message_ids=tuple(line.message_id for line in turn),
-                context_ids=tuple(line.message_id for line in context),
-                voice=voice,
-                context=rendered,
-                target=target,
-                sent_at=turn[0].sent_at,
-                session=session,
-                since=self._sessions[-len(context)],
-                marks=find_doubts(rendered, target),
-                surplus=tuple(
-                    index for index, (line, _) in enumerate(targets) if line.message_id in surplus
-                ),
-            )
-        self._add(session, turn)
-        return pair
-
-    def _add(self, session: int, lines: Sequence[Line]) -> None:
-        reach = self._window.lookback
-        self._lines = [*self._lines, *lines][-reach:]
-        self._texts = [*self._texts, *map(render_line, lines)][-reach:]
-        self._sessions = [*self._sessions, *(session for _ in lines)][-reach:]
-
-
-def pair_sessions(
-    messages: Iterable[Message],
-    roster: Roster,
-    window: Window,
-    is_surplus: Callable[[Message], bool] = lambda _: False,
-    before: Sequence[Message] = (),
-    quiet_hour: int | None = None,
+def make_sessions(
+    messages: Iterable[Message], rules: "SessionRules", removed: Collection[str] = ()
 ) -> Iterator[Session]:
-    """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
+    """Yield one chat's sessions, topic by topic, numbered from 0.
 
-    `messages` are ordered by topic, then time. Turns without a context or without a target make no
-    pair. `is_surplus` recognises messages that their author repeats too often. `before` are
-    messages of the first topic in earlier sessions, which have negative numbers. A session ends at
-    `quiet_hour` (UTC) at the latest; contexts reach across.
+    `messages` are ordered by topic, then time; `removed` are the ids of pairs.
     """
     number = 0
     surplus: set[int] = set()
 
     def make_topic_lines(topic: Iterable[Message]) -> Iterator[Line]:
         for message in topic:
-            if line := make_line(message, roster):
-                if line.is_target and is_surplus(message):
+            if line := make_line(message, rules.roster):
+                if line.is_target and rules.is_surplus(message):
                     surplus.add(line.message_id)
                 yield line
 
     topics = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, topic_id), topic in topics:
-        recent = _RecentLines(window, quiet_hour)
-        recent.add_earlier(make_lines(before, roster))
-        before = ()
-        for lines in split_days(make_topic_lines(topic), window.gap, quiet_hour):
-            pairs = tuple(
-                pair
-                for turn in split_turns(lines)
-                if (pair := recent.add_turn(chat_id, number, turn, surplus))
-            )
+        for lines in split_days(make_topic_lines(topic), rules.window.gap, rules.quiet_hour):
             own = frozenset(line.message_id for line in lines) & surplus
             surplus -= own
-            yield Session(number, tuple(lines), pairs, topic_id, own)
+            left_out = frozenset(
+                line.message_id
+                for turn in (split_turns(lines) if removed else ())
+                if f"{chat_id}/{turn[0].message_id}" in removed
+                for line in turn
+            )
+            yield Session(number, topic_id or 0, tuple(lines), own, left_out)
             number += 1
+
+
+def make_pairs(sessions: Iterable[Session], chat_id: int, window: Window) -> Iterator[Pair]:
+    """Yield the pairs of a chat's sessions, which are ordered by topic, then time.
+
+    Contexts reach across sessions. Turns without a context or without a target make no pair.
+    """
+    for _, topic in groupby(sessions, key=lambda session: session.topic_id):
+        recent = _RecentLines(window)
+        for session in topic:
+            for turn in split_turns(session.lines):
+                if pair := recent.add_turn(chat_id, session, turn):
+                    yield pair
+
+
+class _RecentLines:
+    """The last lines of a topic that a window may include, with their texts and sessions."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._lines: list[Line] = []
+        self._texts: list[str] = []
+        self._sessions: list[Session] = []
+
+    def add_turn(self, chat_id: int, session: Session, turn: Sequence[Line]) -> Pair | None:
+        """Add a turn; return its pair, or None without a context or without a target."""
+        context = context_before(self._lines, turn[0].sent_at, self._window)
+        targets = [(line, text) for line in turn if (text := target_text(line))]
+        pair = None
+        if context and targets and (voice := turn[0].speaker):
+            since = self._sessions[-len(context)]
+            is_whole = since.split == session.split and turn[0].message_id not in session.removed
+            pair = Pair(
+                chat_id=chat_id,
+                message_ids=tuple(line.message_id for line in turn),
+                context_ids=tuple(line.message_id for line in context),
+                voice=voice,
+                context=merge_withheld_lines(self._texts[-len(context) :]),
+                target=tuple(text for _, text in targets),
+                sent_at=turn[0].sent_at,
+                session=session.number,
+                since=since.number,
+                split=session.split if is_whole else None,
+                surplus=tuple(
+                    index
+                    for index, (line, _) in enumerate(targets if session.surplus else ())
+                    if line.message_id in session.surplus
+                ),
+            )
+        reach = self._window.lookback
+        self._lines = [*self._lines, *turn][-reach:]
+        self._texts = [*self._texts, *map(render_line, turn)][-reach:]
+        self._sessions = [*self._sessions, *(session for _ in turn)][-reach:]
+        return pair
 
 
 MIN_REPEATS = 10
@@ -313,14 +345,14 @@ class BuildOptions:
     )
     skip_damaged: bool = option(False, options.SKIP_DAMAGED)
     processes: int = option(
-        1, "Processes that pair messages", least=0, default_text="by cores and messages",
+        1, "Processes that read messages", least=0, default_text="by cores and messages",
         panel="Conversations",
     )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class PairingRules:
-    """What decides about a chat's pairs, apart from its messages.
+class SessionRules:
+    """What decides about a chat's sessions, apart from its messages.
 
     `repeats` maps the author and text of messages that are repeated too often to their number, and
     to how many of them stay. A session ends at `quiet_hour` (UTC) at the latest.
@@ -361,7 +393,7 @@ class ChatMessages:
             if times > (limit := limit_repeats(text, written))
         }
         quiet_hour = spool.find_quiet_hour(chat.chat_id)
-        self.rules = PairingRules(roster, choices.window, repeats, quiet_hour)
+        self.rules = SessionRules(roster, choices.window, repeats, quiet_hour)
 
     def __iter__(self) -> Iterator[Message]:
         """Yield the messages by topic, then time."""

@@ -4,13 +4,13 @@ import csv
 import io
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.errors import DatasetError, describe_error
 from model.files import make_folder, open_unnamed, place_in_errors, write_text
-from pipeline.dataset.pairs import Pair
+from pipeline.dataset.pairs import Pair, find_doubts
 
 _COLUMNS = ("remove", "pair", "date", "why", "voice", "context", "target")
 _SHOWN = 2  # lines of context
@@ -32,8 +32,10 @@ class Review:
         """Add a pair to the table if it is doubtful; return whether it stays in the dataset."""
         is_removed = pair.id in self.removed
         self.removed_count += is_removed
-        if self.is_wanted and (is_removed or pair.marks):
-            self.rows.append(_to_row(pair, is_removed=is_removed))
+        if self.is_wanted:
+            doubts = find_doubts(pair.context, pair.target)
+            if is_removed or doubts:
+                self.rows.append(_to_row(pair, doubts, is_removed=is_removed))
         return not is_removed
 
 
@@ -100,12 +102,12 @@ def _read_table(table: Path) -> dict[str, bool]:
     return {pair: is_removed for pair, is_removed in shown.items() if _ID.fullmatch(pair)}
 
 
-def _to_row(pair: Pair, *, is_removed: bool) -> tuple[str, ...]:
+def _to_row(pair: Pair, doubts: Iterable[str], *, is_removed: bool) -> tuple[str, ...]:
     return (
         "x" if is_removed else "",
         f"{_PREFIX}{pair.id}",
         f"{pair.sent_at:%Y-%m-%d %H:%M}",
-        ", ".join(pair.marks),
+        ", ".join(doubts),
         *map(_cell, (pair.voice, "\n".join(pair.context[-_SHOWN:]), "\n".join(pair.target))),
     )
 

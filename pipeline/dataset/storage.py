@@ -1,84 +1,74 @@
-"""Write and read a dataset: Parquet files on disk, pairs in memory."""
+"""Write and read a dataset: one table of lines, from which pairs and conversations are computed."""
 
-import hashlib
 import os
 import shutil
 import tempfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, compress, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, Self
+from sys import intern
+from typing import IO, Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.artifacts.artifact import LearnedChat
 from model.chat.conversation import Window
+from model.chat.eligibility import Line
 from model.chat.roster import Roster
 from model.errors import DatasetError, describe_error
 from model.files import (
-    give_name,
     is_abandoned,
     make_folder,
     make_private,
-    open_unnamed,
     owned_folder,
     owned_folders,
     place_in_errors,
 )
-from model.joining import LineFacts
-from pipeline.dataset.pairs import Pair, SessionLine
+from model.joining import LineFacts, MentionFinder, split_conversations
+from pipeline.dataset.pairs import Pair, Session, group_by_split, make_pairs
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
-from pipeline.dataset.split import GAP, SPLITS, SplitName
-from pipeline.dataset.summary import Summary, WrittenPairs, is_summary, read_summary
+from pipeline.dataset.split import SPLITS, SplitName
+from pipeline.dataset.summary import Summary, is_summary, read_summary
 
-PAIRS = "pairs"
+LINES = "lines.parquet"
 SUMMARY = "summary.json"
 REMOVED = "removed.txt"
-CONVERSATIONS = "conversations.jsonl"
-LINES = "lines.parquet"
-
-FIELDS = {
-    "id": pa.string(),
-    "chat_id": pa.int64(),
-    "message_ids": pa.list_(pa.int64()),
-    "context_ids": pa.list_(pa.int64()),
-    "voice": pa.string(),
-    "context": pa.list_(pa.string()),
-    "target": pa.list_(pa.string()),
-    "sent_at": pa.timestamp("s", tz="UTC"),
-    "session": pa.int32(),
-    "since": pa.int32(),
-    "marks": pa.list_(pa.string()),
-}
-
-LINE_FIELDS = {
-    "topic_id": pa.int64(),
-    "session": pa.int32(),
-    "message_id": pa.int64(),
-    "line": pa.string(),
-    "is_target": pa.bool_(),
-    "pauses": pa.bool_(),
-}
 
 Conversations = Mapping[SplitName, tuple[tuple[LineFacts, ...], ...]]
 """The conversations of each split, in order of their first line."""
 
-_OWN_FILES = {PAIRS, ROSTER_FILE, SUMMARY, REMOVED, CONVERSATIONS, LINES}
-_UNSPLIT = pa.schema([*FIELDS.items(), ("surplus", pa.list_(pa.int32()))])
-_SPLIT = pa.schema([*FIELDS.items(), ("seen", pa.bool_())])
-_LINES = pa.schema(list(LINE_FIELDS.items()))
-_BATCH = 2_048  # pairs
-_DIGEST = 16  # bytes
-_DEFAULTS = {
-    field.name: field.default for field in fields(LineFacts) if field.default is not MISSING
-}
+_OWN_FILES = {LINES, ROSTER_FILE, SUMMARY, REMOVED}
+_UNSPLIT = pa.schema(
+    [
+        pa.field("topic_id", pa.int64(), nullable=False),
+        pa.field("session", pa.int32(), nullable=False),
+        pa.field("message_id", pa.int64(), nullable=False),
+        pa.field("author_id", pa.int64(), nullable=False),
+        pa.field("speaker", pa.string()),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("sent_at", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("is_target", pa.bool_(), nullable=False),
+        pa.field("reply_to", pa.int64()),
+        pa.field("is_surplus", pa.bool_(), nullable=False),
+        pa.field("is_removed", pa.bool_(), nullable=False),
+    ]
+)
+_SCHEMA = _UNSPLIT.append(pa.field("split", pa.string()))
+"""The columns of the table of lines, which is ordered by topic, then time.
+
+`speaker` is null where the line is withheld, `split` in the gaps between the splits.
+"""
+
+_SPLIT_OF: dict[str | None, SplitName | None] = {None: None, **{name: name for name in SPLITS}}
+_BATCH = 8_192  # lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +99,7 @@ class Dataset:
 
     @property
     def content_hash(self) -> str:
-        """Return the sha256 of pairs and splits, in hex; equal pairs have equal hashes."""
+        """Return the sha256 of lines, splits and window, in hex."""
         return self.summary.content_hash
 
     def texts(self) -> Iterator[str]:
@@ -119,9 +109,34 @@ class Dataset:
             yield from pair.target
         yield from (person.name for person in self.roster.people)
 
+    def sessions(self, split: SplitName | None = None) -> Iterator[Session]:
+        """Read the sessions of a split, or all, by topic and time.
+
+        Raises:
+            DatasetError: The table cannot be read, or the roster has changed since.
+        """
+        return _read_checked(self.folder, self.roster, split)
+
+    def conversations(self) -> Conversations:
+        """Compute the conversations of each split.
+
+        Raises:
+            DatasetError: The table cannot be read, or the roster has changed since.
+        """
+        found: dict[SplitName, list[tuple[LineFacts, ...]]] = {name: [] for name in SPLITS}
+        finder = MentionFinder(self.roster)
+        for session in self.sessions():
+            if session.split is not None:
+                own = split_conversations(session.lines, self.roster, self.window.gap, finder)
+                found[session.split] += map(tuple, own)
+        return {
+            name: tuple(sorted(own, key=lambda conversation: conversation[0].at))
+            for name, own in found.items()
+        }
+
 
 def load_dataset(folder: Path) -> Dataset:
-    """Read a dataset.
+    """Read a dataset and compute its pairs.
 
     Raises:
         DatasetError: There is none, it is damaged, or its roster no longer fits.
@@ -131,62 +146,46 @@ def load_dataset(folder: Path) -> Dataset:
         recover_dataset(folder)
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER_FILE)
-    splits = {split: _read_pairs(folder, split) for split in SPLITS}
-    for name in (CONVERSATIONS, LINES):  # read when the training ends, or only for some bases
-        if not (folder / name).is_file():
-            raise _unreadable(folder / name, FileNotFoundError("no such file"))
-    voices = {person.name for person in roster.voices}
-    excluded = tuple(f"{person.name}:" for person in roster.people if person.learn == "no")
-    for pair in (pair for pairs in splits.values() for pair in pairs):
-        if pair.voice not in voices or any(line.startswith(excluded) for line in pair.context):
-            raise _roster_changed(folder)
-    return Dataset(folder, roster=roster, summary=summary, **splits)
+    sessions = _read_checked(folder, roster)
+    pairs = group_by_split(make_pairs(sessions, summary.chats[0].chat_id, summary.window))
+    return Dataset(folder, roster=roster, summary=summary, **pairs)
 
 
-def read_conversations(folder: Path, roster: Roster) -> Conversations:
-    """Read a dataset's conversations.
+def read_message_ids(folder: Path) -> set[int]:
+    """Return the ids of all messages in a dataset.
 
     Raises:
-        DatasetError: They cannot be read, or the roster has changed since.
+        DatasetError: The table cannot be read.
     """
-    path = folder / CONVERSATIONS
-    found: dict[SplitName, list[tuple[LineFacts, ...]]] = {name: [] for name in SPLITS}
     try:
-        with path.open("rb") as file:
-            for row in file:
-                value = orjson.loads(row)
-                first, *rest = map(_parse_line, value["said"])
-                found[value["split"]].append((first, *rest))
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    lines = (line for split in found.values() for conversation in split for line in conversation)
-    names = {name for line in lines for name in (line.by, line.to, *line.named) if name is not None}
-    if names - {person.name for person in roster.people if person.learn == "yes"}:
-        raise _roster_changed(folder)
-    return {
-        name: tuple(sorted(conversations, key=lambda conversation: conversation[0].at))
-        for name, conversations in found.items()
-    }
+        return set(pq.read_table(folder / LINES, columns=["message_id"])["message_id"].to_pylist())
+    except (KeyError, OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise _unreadable(folder / LINES, error) from error
 
 
-def read_session_lines(folder: Path, roster: Roster) -> list[list[SessionLine]]:
-    """Read the training sessions of a dataset, each as its lines, by topic and time.
+def read_sessions(
+    file: Path | IO[bytes], roster: Roster | None = None, only: SplitName | None = None
+) -> Iterator[Session]:
+    """Read the sessions of a table of lines, by topic and time; `only` those of a split, if given.
 
     Raises:
-        DatasetError: The file cannot be read, or the roster has changed since.
+        KeyError, OSError, TypeError, ValueError: It cannot be read.
+        _RosterChangedError: A line is not of the person whom the roster, if given, names now.
     """
-    file = folder / LINES
-    try:
-        rows = pq.read_table(file).to_pylist()
-        lines = [SessionLine(**row) for row in rows]
-    except (OSError, TypeError, ValueError) as error:
-        raise _unreadable(file, error) from error
-    excluded = tuple(f"{person.name}:" for person in roster.people if person.learn == "no")
-    voices = tuple(f"{person.name}:" for person in roster.voices)
-    for line in lines:
-        if line.line.startswith(excluded) or (line.is_target and not line.line.startswith(voices)):
-            raise _roster_changed(folder)
-    return [list(own) for _, own in groupby(lines, key=lambda line: line.session)]
+    with pq.ParquetFile(file) as table:
+        batches = table.iter_batches(_BATCH)
+        rows = chain.from_iterable(_read_rows(batch, roster, only) for batch in batches)
+        for (topic_id, number, split), own in groupby(rows, key=itemgetter(0, 1, 2)):
+            lines, surplus, removed = zip(*(row[3:] for row in own), strict=True)
+            ids = [line.message_id for line in lines]
+            yield Session(
+                number,
+                topic_id,
+                lines,
+                frozenset(compress(ids, surplus)),
+                frozenset(compress(ids, removed)),
+                split,
+            )
 
 
 def check_output(folder: Path) -> None:
@@ -219,7 +218,6 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     recover_dataset(resolved)
     with owned_folder(resolved.parent, resolved.name) as work:
         new = make_folder(work / "new")
-        make_folder(new / PAIRS)
         yield new
         make_private(new)
         _replace(resolved, new, work / "old")
@@ -239,347 +237,138 @@ def recover_dataset(folder: Path) -> None:
             shutil.rmtree(work, ignore_errors=True)
 
 
-class UnnamedFiles:
-    """A dataset's large files while they are written: unnamed, so that a kill leaves nothing."""
-
-    def __init__(self, dataset: Path) -> None:
-        self._folder = make_folder(Path(os.path.realpath(dataset)).parent)
-        self._files: dict[str, IO[bytes]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def open(self, name: str) -> IO[bytes]:
-        """Return a file at its beginning; the first call creates it."""
-        if name not in self._files:
-            self._files[name] = open_unnamed(self._folder)
-        self._files[name].seek(0)
-        return self._files[name]
-
-    def name_in(self, folder: Path) -> None:
-        """Give all files their names in a folder on the same disk."""
-        for name, file in self._files.items():
-            give_name(file, folder / name)
+def encode_sessions(sessions: Iterable[Session]) -> pa.RecordBatch:
+    """Encode sessions that have no split yet, for `LineWriter.add`."""
+    rows = [
+        (
+            session.topic_id, session.number, line.message_id, line.author_id, line.speaker,
+            line.text, line.sent_at, line.is_target, line.reply_to,
+            line.message_id in session.surplus, line.message_id in session.removed,
+        )
+        for session in sessions
+        for line in session.lines
+    ]  # fmt: skip
+    columns = zip(*rows, strict=True) if rows else [()] * len(_UNSPLIT)
+    arrays = [pa.array(own, field.type) for own, field in zip(columns, _UNSPLIT, strict=True)]
+    return pa.record_batch(arrays, schema=_UNSPLIT)
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedPairs:
-    """Pairs as rows of a dataset's files, before they are split.
-
-    `targets` has a hash of each target, `only_surplus` says whether it has nothing but surplus
-    texts, and `digests` has the digests of all rows.
-    """
-
-    rows: pa.RecordBatch
-    targets: "array[int]"
-    only_surplus: "array[int]"
-    digests: bytes
-
-
-def encode_pairs(pairs: Sequence[Pair]) -> EncodedPairs:
-    """Encode pairs for `PairWriter.add`."""
-    targets = array("q")
-    for pair in pairs:
-        target = "\n".join(pair.target).casefold()
-        targets.append(int.from_bytes(_digest(target.encode(), 8), signed=True))
-    return EncodedPairs(
-        rows=_to_batch(pairs, _UNSPLIT),
-        targets=targets,
-        only_surplus=array("b", [len(pair.surplus) == len(pair.target) for pair in pairs]),
-        digests=b"".join(
-            _digest(
-                orjson.dumps([pair.id, pair.voice, pair.context, pair.target, pair.surplus]),
-                _DIGEST,
-            )
-            for pair in pairs
-        ),
-    )
-
-
-class PairWriter:
-    """Collects pairs in a temporary file, then writes those of each split to a Parquet file.
-
-    Memory holds only a few numbers for each pair.
-    """
+class LineWriter:
+    """Collects lines in a temporary file, then writes them with their splits."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  see close
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._stream = pa.ipc.new_stream(self._file, _UNSPLIT, options=options)
         self._pending = pa.Table.from_batches([], _UNSPLIT)
-        self._sessions, self._since = array("i"), array("i")
-        self._voices, self._names = array("i"), dict[str, int]()
-        self._targets = array("q")
-        self._only_surplus = array("b")
-        self._digests = tempfile.TemporaryFile()  # noqa: SIM115  see close
 
     def close(self) -> None:
-        """Delete the temporary files."""
+        """Delete the temporary file."""
         self._stream.close()
         self._file.close()
-        self._digests.close()
 
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def add(self, pairs: EncodedPairs, first_session: int) -> None:
-        """Add pairs whose sessions are counted from this one."""
-        rows = _shift(pairs.rows, first_session, "session", "since")
-        self._sessions.frombytes(rows.column("session").to_numpy().tobytes())
-        self._since.frombytes(rows.column("since").to_numpy().tobytes())
-        for voice in rows.column("voice").to_pylist():
-            self._voices.append(self._names.setdefault(voice, len(self._names)))
-        self._targets.extend(pairs.targets)
-        self._only_surplus.extend(pairs.only_surplus)
-        self._digests.write(pairs.digests)
+    def add(self, rows: pa.RecordBatch, first_session: int) -> None:
+        """Add the lines of sessions that are counted from this one."""
+        moved = pa.array(rows.column("session").to_numpy() + np.int32(first_session))
+        place = _UNSPLIT.get_field_index("session")
+        rows = rows.set_column(place, _UNSPLIT.field(place), moved)
         table = pa.concat_tables([self._pending, pa.Table.from_batches([rows])])
         while len(table) >= _BATCH:
-            _write_batch(self._stream, table.slice(0, _BATCH))
+            self._write(table.slice(0, _BATCH))
             table = table.slice(_BATCH)
         self._pending = table
 
-    def write(self, target: Callable[[str], Any], splits: "array[int]") -> WrittenPairs:
-        """Write one Parquet file for each split; `splits` has an entry for each session.
-
-        The training split has no surplus texts, and no pairs that consist of them. `target`
-        returns a file's path, or the open file, for its name.
-        """
-        _write_batch(self._stream, self._pending)
+    def write(self, target: IO[bytes], splits: "array[int]") -> None:
+        """Write the table; `splits` has the index in SPLITS, or GAP, of each session."""
+        self._write(self._pending)
         self._stream.close()
-        by_session = np.frombuffer(splits, np.int8)
-        assigned = by_session[np.frombuffer(self._sessions, np.int32)]
-        since = by_session[np.frombuffer(self._since, np.int32)]
-        assigned = np.where(assigned == since, assigned, np.int8(GAP))
-        dropped = int((assigned < 0).sum())
-        seen = self._find_seen(assigned)
-        assigned[(assigned == 0) & np.frombuffer(self._only_surplus, bool)] = GAP
-        self._write_files(target, assigned, seen)
-        return WrittenPairs(
-            voices=tuple(self._count_voices(assigned == index) for index in range(len(SPLITS))),
-            seen=tuple(int(seen[assigned == index].sum()) for index in range(len(SPLITS))),
-            dropped=dropped,
-            content_hash=self._hash_content(assigned),
-        )
-
-    def _find_seen(self, assigned: Any) -> Any:  # noqa: ANN401  numpy array
-        """Return which held-out pairs have a target that also occurs in training.
-
-        Sorts in place: np.unique and np.isin would hold several copies of all targets.
-        """
-        targets = np.frombuffer(self._targets, np.int64)
-        trained = targets[assigned == 0]
-        trained.sort()
-        seen = np.zeros(len(assigned), bool)
-        held_out = np.flatnonzero(assigned > 0)
-        if len(trained):
-            wanted = targets[held_out]
-            found = np.searchsorted(trained, wanted)
-            seen[held_out] = trained[np.minimum(found, len(trained) - 1)] == wanted
-        return seen
-
-    def _write_files(self, target: Callable[[str], Any], assigned: Any, seen: Any) -> None:  # noqa: ANN401
+        self._file.seek(0)
+        names = pa.array([*SPLITS, None])  # GAP is the last index
+        by_session = np.frombuffer(splits, np.int8) % len(names)
         options = {"compression": "zstd", "write_statistics": False}
-        with ExitStack() as stack:
-            files = [
-                stack.enter_context(pq.ParquetWriter(target(f"{name}.parquet"), _SPLIT, **options))
-                for name in SPLITS
-            ]
-            self._file.seek(0)
-            start = 0
+        with pq.ParquetWriter(target, _SCHEMA, **options) as file:
             for batch in pa.ipc.open_stream(self._file):
-                end = start + batch.num_rows
-                batch = _drop_surplus(batch, assigned[start:end] == 0)  # noqa: PLW2901
-                columns = [*batch.columns, pa.array(seen[start:end])]
-                batch = pa.record_batch(columns, schema=_SPLIT)  # noqa: PLW2901
-                for index, file in enumerate(files):
-                    rows = batch.filter(pa.array(assigned[start:end] == index))
-                    if rows.num_rows:
-                        file.write_batch(rows)
-                start = end
+                split = names.take(pa.array(by_session[batch.column("session").to_numpy()]))
+                file.write_batch(pa.record_batch([*batch.columns, split], schema=_SCHEMA))
 
-    def _count_voices(self, mask: Any) -> dict[str, int]:  # noqa: ANN401  numpy array
-        numbers = np.frombuffer(self._voices, np.int32)[mask]
-        counts = np.bincount(numbers, minlength=len(self._names))
-        return {name: int(counts[number]) for name, number in self._names.items()}
-
-    def _hash_content(self, assigned: Any) -> str:  # noqa: ANN401  numpy array
-        total = hashlib.sha256()
-        for index, name in enumerate(SPLITS):
-            total.update(name.encode())
-            self._digests.seek(0)
-            for start in range(0, len(assigned), _BATCH):
-                digests = np.frombuffer(self._digests.read(_BATCH * _DIGEST), np.uint8)
-                mask = assigned[start : start + _BATCH] == index
-                total.update(digests.reshape(-1, _DIGEST)[mask].tobytes())
-        return total.hexdigest()
+    def _write(self, rows: pa.Table) -> None:
+        """Write rows to the temporary file as one batch, if there are any."""
+        if len(rows):
+            [batch] = rows.combine_chunks().to_batches()
+            with place_in_errors(Path(tempfile.gettempdir())):
+                self._stream.write_batch(batch)
 
 
-def encode_conversation(conversation: Sequence[LineFacts]) -> bytes:
-    """Encode a conversation for `ConversationWriter.add`."""
-    return orjson.dumps([_line_to_json(line) for line in conversation])
-
-
-class ConversationWriter:
-    """Collects conversations in an unnamed temporary file, then writes those in a split."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  see close
-
-    def close(self) -> None:
-        """Delete the temporary file."""
-        self._file.close()
-
-    def add(self, conversations: Iterable[tuple[int, bytes]], first_session: int) -> None:
-        """Add conversations, each with its session, counted from this one."""
-        with place_in_errors(Path(tempfile.gettempdir())):
-            for session, lines in conversations:
-                self._file.write(b"%d %b\n" % (first_session + session, lines))
-
-    def write(self, target: IO[bytes], splits: "array[int]") -> None:
-        """Write the conversations that are in a split; `splits` has an entry for each session."""
-        self._file.seek(0)
-        for row in self._file:
-            session, _, lines = row.partition(b" ")
-            if (index := splits[int(session)]) != GAP:
-                split = SPLITS[index].encode()
-                target.write(b'{"split":"%b","said":%b}\n' % (split, lines.rstrip()))
-
-
-def encode_lines(lines: Sequence[SessionLine]) -> pa.RecordBatch:
-    """Encode lines for `LineWriter.add`."""
-    return _to_batch(lines, _LINES)
-
-
-class LineWriter:
-    """Collects sessions' lines in a temporary file, then writes those of the training split."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  see close
-        self._stream = pa.ipc.new_stream(
-            self._file, _LINES, options=pa.ipc.IpcWriteOptions(compression="lz4")
-        )
-        self._pending = pa.Table.from_batches([], _LINES)
-
-    def close(self) -> None:
-        """Delete the temporary file."""
-        self._stream.close()
-        self._file.close()
-
-    def add(self, lines: pa.RecordBatch, sizes: Iterable[int], first_session: int) -> None:
-        """Add the lines of sessions of these sizes, counted from the first one."""
-        rows = _shift(lines, first_session, "session")
-        table = pa.concat_tables([self._pending, pa.Table.from_batches([rows])])
-        count = len(self._pending)
-        for size in sizes:
-            count += size
-            if count >= _BATCH:  # a session is never divided
-                _write_batch(self._stream, table.slice(0, count))
-                table, count = table.slice(count), 0
-        self._pending = table
-
-    def write(self, target: IO[bytes], splits: "array[int]") -> None:
-        """Write the lines of training sessions; `splits` has an entry for each session."""
-        _write_batch(self._stream, self._pending)
-        self._stream.close()
-        is_training = np.frombuffer(splits, np.int8) == 0
-        self._file.seek(0)
-        with pq.ParquetWriter(target, _LINES, compression="zstd", write_statistics=False) as file:
-            for batch in pa.ipc.open_stream(self._file):
-                rows = batch.filter(pa.array(is_training[batch.column("session").to_numpy()]))
-                if rows.num_rows:
-                    file.write_batch(rows)
-
-
-def _shift(rows: pa.RecordBatch, by: int, *columns: str) -> pa.RecordBatch:
-    """Return rows with a number added to columns of int32."""
-    for name in columns:
-        moved = pa.array(rows.column(name).to_numpy() + np.int32(by))
-        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), moved)
-    return rows
-
-
-def _write_batch(stream: Any, rows: pa.Table) -> None:  # noqa: ANN401  pyarrow has no types
-    """Write rows to a temporary file as one batch, if there are any."""
-    if len(rows):
-        [batch] = rows.combine_chunks().to_batches()
-        with place_in_errors(Path(tempfile.gettempdir())):
-            stream.write_batch(batch)
-
-
-def _digest(text: bytes, size: int) -> bytes:
-    return hashlib.blake2b(text, digest_size=size).digest()
-
-
-def _drop_surplus(batch: pa.RecordBatch, is_training: Any) -> pa.RecordBatch:  # noqa: ANN401  numpy array
-    """Return a batch without the column `surplus`, and without surplus texts in training rows."""
-    surplus = batch.column("surplus")
-    if not len(surplus.flatten()):
-        return batch.drop_columns(["surplus"])
-    targets = [
-        [text for index, text in enumerate(target) if not (training and index in left_out)]
-        for target, left_out, training in zip(
-            batch.column("target").to_pylist(), surplus.to_pylist(), is_training, strict=True
-        )
-    ]
-    column = batch.schema.get_field_index("target")
-    kept = batch.set_column(column, "target", pa.array(targets, FIELDS["target"]))
-    return kept.drop_columns(["surplus"])
-
-
-def _to_batch(rows: Sequence[Pair | SessionLine], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in schema]
-    return pa.record_batch(columns, schema=schema)
-
-
-def _read_table(folder: Path, split: SplitName) -> pa.Table:
-    file = folder / PAIRS / f"{split}.parquet"
+def _read_checked(folder: Path, roster: Roster, only: SplitName | None = None) -> Iterator[Session]:
+    """Read a dataset's sessions; check that the roster still fits."""
+    file = folder / LINES
     try:
-        return pq.read_table(file)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        yield from read_sessions(file, roster, only)
+    except _RosterChangedError as error:
+        raise DatasetError(
+            f"{folder / ROSTER_FILE} has changed who may be learned from or what they are called: "
+            f"build again, with --roster {folder / ROSTER_FILE}"
+        ) from error
+    except (KeyError, OSError, TypeError, ValueError) as error:
         raise _unreadable(file, error) from error
 
 
-def _read_pairs(folder: Path, split: SplitName) -> tuple[Pair, ...]:
-    rows = _read_table(folder, split).to_pylist()
-    try:
-        return tuple(map(_to_pair, rows))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(folder / PAIRS / f"{split}.parquet", error) from error
+class _RosterChangedError(Exception):
+    """A line is not of the person whom the roster names now."""
 
 
-def _to_pair(row: Mapping[str, Any]) -> Pair:
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items() if key != "id"}
-    return Pair(**{**values, "sent_at": row["sent_at"].astimezone(UTC)})
+def _read_rows(
+    batch: pa.RecordBatch, roster: Roster | None, only: SplitName | None
+) -> Iterator[tuple[Any, ...]]:
+    """Return topic, session, split, line, whether it is surplus and whether it was removed."""
+    table = pa.Table.from_batches([batch]).cast(_SCHEMA)
+    if roster is not None:
+        _check_roster(table, roster)
+    if only is not None:
+        table = table.filter(pc.field("split") == only)
+    columns = {name: table[name].to_pylist() for name in _SCHEMA.names if name != "sent_at"}
+    seconds = table["sent_at"].cast(pa.int64()).to_pylist()
+    lines = map(
+        Line,
+        columns["message_id"],
+        columns["author_id"],
+        (name and intern(name) for name in columns["speaker"]),
+        columns["text"],
+        (datetime.fromtimestamp(at, UTC) for at in seconds),
+        columns["is_target"],
+        columns["reply_to"],
+    )
+    splits = (_SPLIT_OF[name] for name in columns["split"])
+    return zip(
+        columns["topic_id"], columns["session"], splits, lines,
+        columns["is_surplus"], columns["is_removed"], strict=True,
+    )  # fmt: skip
+
+
+def _check_roster(table: pa.Table, roster: Roster) -> None:
+    """Check that each line is of the person whom the roster names, and may still be learned.
+
+    Raises:
+        _RosterChangedError: One is not.
+    """
+    authors = table.group_by(["author_id", "speaker", "is_target"]).aggregate([]).to_pylist()
+    for author in authors:
+        speaker, person = author["speaker"], roster.find_by_id(author["author_id"])
+        if speaker is None:
+            continue
+        if author["author_id"] in roster.understudies:
+            fits = not roster.is_withheld_name(speaker)
+        elif person is None:
+            fits = not author["is_target"]
+        else:
+            fits = person.name == speaker and person.learn == "yes"
+            fits = fits and (person.may_be_target or not author["is_target"])
+        if not fits:
+            raise _RosterChangedError
 
 
 def _unreadable(file: Path, error: Exception) -> DatasetError:
     return DatasetError(f"{file} cannot be read ({describe_error(error)}): build the dataset again")
-
-
-def _roster_changed(folder: Path) -> DatasetError:
-    return DatasetError(
-        f"{folder / ROSTER_FILE} has changed who may be learned from or what they are called: "
-        f"build again, with --roster {folder / ROSTER_FILE}"
-    )
-
-
-def _line_to_json(line: LineFacts) -> dict[str, Any]:
-    """Return a line's facts, without default values."""
-    values = {
-        name: getattr(line, name)
-        for name, default in _DEFAULTS.items()
-        if getattr(line, name) != default
-    }
-    return {"at": line.at, "by": line.by, **values}
-
-
-def _parse_line(value: Mapping[str, Any]) -> LineFacts:
-    values = {**value, "named": tuple(value.get("named", ()))}
-    return LineFacts(**{**values, "at": datetime.fromisoformat(value["at"])})
 
 
 def _replace(dataset: Path, new: Path, old: Path) -> None:

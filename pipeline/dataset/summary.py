@@ -16,21 +16,7 @@ from model.files import write_text
 from pipeline.dataset.split import SPLITS, SessionSpans, SplitName
 
 KIND = "understudy dataset"
-FORMAT = 4
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenPairs:
-    """Counts of the pairs that were written: by split and voice, and `seen` in training by split.
-
-    `dropped` pairs are in a gap, or have a context in another split. `content_hash` is the sha256,
-    in hex, of all pairs and their splits: equal pairs have equal hashes.
-    """
-
-    voices: tuple[dict[str, int], ...]
-    seen: tuple[int, ...]
-    dropped: int
-    content_hash: str
+FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +49,7 @@ class VoiceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Overlaps between the splits, which should be 0, counted in the files as written.
+    """Overlaps between the splits, which should be 0, counted in the pairs of the table as written.
 
     Pairs are out of order if they are not older than all pairs of the next split.
     """
@@ -129,9 +115,15 @@ class Summary:
 
 
 def split_figures(
-    spans: SessionSpans, splits: Sequence[int], written: WrittenPairs
+    spans: SessionSpans,
+    splits: Sequence[int],
+    voices: Mapping[SplitName, Mapping[str, int]],
+    seen: Mapping[SplitName, int],
 ) -> tuple[SplitFigures, ...]:
-    """Count the sessions, lines and pairs of each split, and find its first and last time."""
+    """Count the sessions, lines and pairs of each split, and find its first and last time.
+
+    `voices` counts the pairs of each voice, `seen` those whose target also occurs in training.
+    """
     figures = []
     for index, name in enumerate(SPLITS):
         own = [number for number, split in enumerate(splits) if split == index]
@@ -140,8 +132,8 @@ def split_figures(
                 name=name,
                 sessions=len(own),
                 lines=sum(spans.lines[number] for number in own),
-                pairs=sum(written.voices[index].values()),
-                seen=written.seen[index],
+                pairs=sum(voices[name].values()),
+                seen=seen[name],
                 first=datetime.fromtimestamp(min(spans.starts[number] for number in own), UTC),
                 last=datetime.fromtimestamp(max(spans.ends[number] for number in own), UTC),
             )

@@ -21,7 +21,7 @@ from model.chat.words import (
 )
 from model.speaking.voice_classifier import LINE_HABITS, measure_habits
 from pipeline.dataset.pairs import Pair
-from pipeline.dataset.storage import Conversations, Dataset, read_conversations
+from pipeline.dataset.storage import Conversations, Dataset
 
 OTHERS = "[others]"
 """Everybody who is not named: strangers, and people who refused or withdrew.
@@ -120,10 +120,9 @@ def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = No
     """Return a dataset's figures; `zone` replaces the export's own time.
 
     Raises:
-        DatasetError: The dataset's conversations cannot be read.
+        DatasetError: The dataset cannot be read.
     """
-    conversations = read_conversations(dataset.folder, dataset.roster)
-    lines = _tabulate_lines(conversations, visible.agreed | visible.undecided)
+    lines = _tabulate_lines(dataset.conversations(), visible.agreed | visible.undecided)
     local, zone_name = _to_local(lines["at"], dataset.summary.utc_offsets, zone)
     hours = pd.crosstab(local.dt.day_of_week, local.dt.hour)
     hours = hours.reindex(index=range(7), columns=range(24), fill_value=0)

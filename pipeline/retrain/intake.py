@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from model.artifacts.artifact import Artifact, LearnedChat
 from model.artifacts.registry import GROUPS, Registry, list_receipts
 from model.chat.names import make_printable_name
@@ -16,8 +14,7 @@ from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
 from pipeline.dataset.build import check_chat, check_damage
 from pipeline.dataset.review import read_removed
 from pipeline.dataset.roster_file import ROSTER_FILE
-from pipeline.dataset.split import SPLITS
-from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
+from pipeline.dataset.storage import REMOVED, SUMMARY, read_message_ids
 from pipeline.dataset.summary import read_summary
 from pipeline.export.archive import list_exported_chats
 from pipeline.export.files import ExportFile
@@ -344,8 +341,13 @@ def _erase_datasets(root: Path, merged: MergedChat) -> list[str]:
             withdrawal for withdrawal in withdrawn if contains_words_of(folder, set(withdrawal.ids))
         ]:
             reason = "; ".join(withdrawal.reason for withdrawal in found)
-        elif forgotten and not forgotten.isdisjoint(_read_message_ids(folder, merged)):
-            reason = "it held messages that must be forgotten"
+        elif forgotten:
+            try:
+                if forgotten.isdisjoint(_read_message_ids(folder, merged)):
+                    continue
+                reason = "it held messages that must be forgotten"
+            except DatasetError:
+                reason = "it was damaged, and messages must be forgotten"
         else:
             continue
         reasons.append(reason)
@@ -356,10 +358,5 @@ def _erase_datasets(root: Path, merged: MergedChat) -> list[str]:
 
 def _read_message_ids(folder: Path, merged: MergedChat) -> set[int]:
     """Return the current ids of all messages in a dataset."""
-    found: set[tuple[int, int]] = set()
-    for split in SPLITS:
-        columns = ["chat_id", "message_ids", "context_ids"]
-        table = pq.read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
-        for chat, own, before in zip(*(table[name].to_pylist() for name in columns), strict=True):
-            found.update((chat, number) for number in (*own, *before))
-    return {current_id(merged, chat, number) for chat, number in found}
+    [chat] = read_summary(folder / SUMMARY).chats
+    return {current_id(merged, chat.chat_id, number) for number in read_message_ids(folder)}

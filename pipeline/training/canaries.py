@@ -69,7 +69,6 @@ def plant_canaries(
         voice = rng.choice(voices)
         own = [pair for pair in pairs if pair.voice == voice]
         planted += (
-            replace(pair, target=(canary.text,), marks=())
-            for pair in rng.choices(own, k=canary.times)
+            replace(pair, target=(canary.text,)) for pair in rng.choices(own, k=canary.times)
         )
     return (*pairs, *planted), canaries

@@ -18,7 +18,7 @@ from model.joining import (
     compute_features,
     write_propensity,
 )
-from pipeline.dataset.storage import Dataset, read_conversations
+from pipeline.dataset.storage import Dataset
 
 MIN_ANSWERS = 5
 """Answers that a voice needs; with fewer its habits are unknown and it never joins."""
@@ -82,8 +82,8 @@ def fit_propensity(conversations: Iterable[Sequence[LineFacts]], roster: Roster)
 
 def save_propensity(dataset: Dataset, folder: Path) -> None:
     """Fit a dataset's training conversations and write the model into an artifact's folder."""
-    conversations = read_conversations(dataset.folder, dataset.roster)
-    write_propensity(fit_propensity(conversations["train"], dataset.roster), folder)
+    conversations = dataset.conversations()["train"]
+    write_propensity(fit_propensity(conversations, dataset.roster), folder)
 
 
 def _fit_voice(

@@ -24,9 +24,9 @@ from model.errors import DatasetError, TrainingError
 from model.files import make_folder, make_private
 from model.version import VERSION
 from pipeline.dataset.language import find_languages
-from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half
+from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half, session_lines
 from pipeline.dataset.split import is_judge_session
-from pipeline.dataset.storage import Dataset, read_session_lines
+from pipeline.dataset.storage import Dataset
 from pipeline.terminal import Progress, TrainingProgress, clock, curve, describe, print_indented
 from pipeline.training.bases import Base, open_base, open_tuned, warn_about_language
 from pipeline.training.canaries import Canary, plant_canaries
@@ -468,12 +468,12 @@ def _training_sessions(
     dataset: Dataset, start: Start, settings: Hyperparameters, canaries: Iterable[Canary]
 ) -> list[list[SessionLine]]:
     """Return the sessions to train on; the pairs with canaries are sessions of their own."""
-    sessions = read_session_lines(dataset.folder, dataset.roster)
-    if settings.reserve_judge_sessions:
-        [chat] = dataset.chats
-        sessions = [
-            lines for lines in sessions if not is_judge_session(chat.chat_id, lines[0].session)
-        ]
+    [chat] = dataset.chats
+    sessions = [
+        list(session_lines(session))
+        for session in dataset.sessions("train")
+        if not (settings.reserve_judge_sessions and is_judge_session(chat.chat_id, session.number))
+    ]
     if start.only is not None:
         ids = {number for pair in start.only for number in pair.message_ids}
         numbers = {pair.session for pair in start.only}

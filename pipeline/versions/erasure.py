@@ -10,7 +10,7 @@ from model.artifacts.database import erase_deleted
 from model.artifacts.registry import Registry, list_unfinished
 from model.errors import ArtifactError, RosterError
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
-from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
+from pipeline.dataset.storage import LINES, REMOVED, SUMMARY
 from pipeline.dataset.summary import is_summary
 from pipeline.versions.lineage import (
     DATASETS,
@@ -72,17 +72,17 @@ def contains_words_of(folder: Path, ids: set[int]) -> bool:
         return True
     if any(person.learn == "yes" and not ids.isdisjoint(person.ids) for person in roster.people):
         return True
-    return not (folder / PAIRS).is_dir()
+    return not (folder / LINES).is_file()
 
 
 def delete_dataset(folder: Path) -> None:
     """Delete a dataset except the ids of the pairs that a person removed from it.
 
-    These ids contain no words, and the next version needs them. The pairs go first and the summary
+    These ids contain no words, and the next version needs them. The lines go first and the summary
     last, so that a kill leaves a folder that is still recognised as a dataset.
     """
     removed = folder / REMOVED
-    shutil.rmtree(folder / PAIRS, ignore_errors=True)
+    (folder / LINES).unlink(missing_ok=True)
     if not removed.is_file() or not removed.stat().st_size:
         shutil.rmtree(folder)
         return

@@ -14,15 +14,15 @@ from tests.pipeline.retrain.retrain_runner import found
 
 WORD = "xylophonequartet"
 PLACES = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR", "SQLITE_TMPDIR")
-STAGES = ("reading", "pairing", "writing", "naming")
+STAGES = ("reading", "replacing", "writing", "pairing", "naming")
 STOP_AT = """
 import os, sys, time
 from rich.console import Console
 from pipeline.cli import main as cli
-from pipeline.dataset import storage
+from pipeline.dataset import build
 
 stage, number = sys.argv[1], int(sys.argv[2])
-say, name_in = Console.print, storage.UnnamedFiles.name_in
+say, give_name = Console.print, build.give_name
 
 
 def stop():
@@ -36,18 +36,18 @@ def print_and_stop(self, text="", *rest, **more):
         stop()
 
 
-def name_and_stop(self, folder):
-    name_in(self, folder)
+def name_and_stop(file, path):
+    give_name(file, path)
     stop()
 
 
 Console.print = print_and_stop
 if stage == "naming":
-    storage.UnnamedFiles.name_in = name_and_stop
+    build.give_name = name_and_stop
 sys.argv[1:] = sys.argv[3:]
 cli.main()
 """
-"""Runs a build that sends itself a signal when a stage begins, or when its files have names."""
+"""Runs a build that sends itself a signal when a stage begins, or when its table has a name."""
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_build_that_is_stopped_at_any_moment_leaves_no_words(
     for kill in range(100):
         build = start(export=export)
         for line in build.stdout:
-            if line.strip().startswith(STAGES[kill % 3]):
+            if line.strip().startswith(STAGES[kill % 4]):
                 break
         time.sleep(chance.random() * 0.3)
         build.send_signal(number)

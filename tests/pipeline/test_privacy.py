@@ -67,7 +67,7 @@ def run(tmp_path, pytestconfig):
 
 
 def texts(files):
-    """Return all that files say: pairs unpacked, everything else as it is."""
+    """Return all that files say: lines unpacked, everything else as it is."""
     return [
         str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet"
         else path.read_text("utf-8", "replace")
@@ -82,9 +82,7 @@ def test_no_plain_text_is_left_anywhere_but_in_the_dataset_and_the_review(tmp_pa
     assert start(write(tmp_path, chat(*conversation(), *told))).wait() == 0
 
     work = tmp_path / "work"
-    assert [p for p in left() if p.parent not in {work / "ds", work / "ds" / "pairs"}] == [
-        work / "doubts.csv"
-    ]
+    assert [path for path in left() if path.parent != work / "ds"] == [work / "doubts.csv"]
     assert sum(WORD in text for text in texts(left())) >= 2
 
 
@@ -145,7 +143,7 @@ def test_nothing_of_somebody_who_said_no_stands_in_any_file(tmp_path, run):
     assert start(export).wait() == 0
 
     written = texts(left())
-    assert len(written) == 9
+    assert len(written) == 5
     for text in written:
         assert "quimera" not in text
         assert "violeta" not in text
@@ -188,7 +186,7 @@ def test_quoted_words_of_an_excluded_person_are_in_no_file(tmp_path, run):
     assert start(export).wait() == 0
 
     written = texts(left())
-    assert len(written) == 9
+    assert len(written) == 5
     for text in written:
         assert "quimera" not in text
         assert "violeta" not in text
@@ -264,7 +262,7 @@ def test_build_train_and_evaluate_leave_the_chat_in_no_home_cache_or_temporary_f
             "transformers|accelerate|datasets:|Warning|it/s|examples/s", run.stdout
         )
         assert files_with(WORD, home, temporary) == [], command
-    assert any(WORD in text for text in texts((work / "ds" / "pairs").iterdir()))
+    assert any(WORD in text for text in texts((work / "ds").iterdir()))
     assert list((work / "models" / "versions").glob("*/scorecard.json"))
     for habit in HABITS.values():  # the word itself is a piece of the base's vocabulary
         assert files_with(habit, work / "models") == []

@@ -1,4 +1,4 @@
-"""A chat that is paired in blocks, by one process or several, gives what the whole chat gives."""
+"""A chat that is read in blocks, by one process or several, gives what the whole chat gives."""
 
 import os
 import random
@@ -17,17 +17,13 @@ import pytest
 from model.chat.conversation import Message, Window
 from model.errors import DatasetError
 from pipeline.dataset import blocks
-from pipeline.dataset.blocks import choose_processes, cut_blocks, pair_blocks
+from pipeline.dataset.blocks import choose_processes, cut_blocks, make_blocks
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import BuildOptions, PairingRules, pair_sessions
-from pipeline.dataset.review import Review
+from pipeline.dataset.pairs import BuildOptions, SessionRules, make_sessions
 from pipeline.dataset.sample import write_sample
 from tests.parity_chats import COMMANDS, NAMES, PHRASES, ROSTER
 
 GAP = timedelta(minutes=120)
-WINDOWS = (Window(), Window(size=1, short=1, fill=0), Window(size=3, short=5, fill=9))
-FILES = ("conversations.jsonl", "lines.parquet", "removed.txt", "roster.toml", "summary.json")
-PAIRS = ("pairs/train.parquet", "pairs/validation.parquet", "pairs/test.parquet")
 
 
 def make_chat(seed, count=400):
@@ -49,43 +45,38 @@ def make_chat(seed, count=400):
     return sorted(messages, key=lambda one: (one.topic_id or 0, one.sent_at))
 
 
-def shifted(session, first):
-    pairs = [
-        replace(one, session=one.session + first, since=one.since + first) for one in session.pairs
-    ]
-    return replace(session, number=session.number + first, pairs=tuple(pairs))
-
-
 @pytest.mark.parametrize("seed", range(40))
-def test_blocks_have_the_sessions_and_pairs_of_the_whole_chat(seed):
-    window = WINDOWS[seed % len(WINDOWS)]
+def test_blocks_have_the_sessions_of_the_whole_chat(seed):
     messages = make_chat(seed)
     hour = None if seed % 4 == 0 else seed % 24
-    rules = PairingRules(ROSTER, window, {(11, "hi"): (30, 10), (13, "hi"): (20, 10)}, hour)
-    whole = list(pair_sessions(messages, ROSTER, window, rules.is_surplus, quiet_hour=hour))
+    repeats = {(who, text): (10, 1) for who in NAMES for text in ("hi", "ok", "why?")}
+    rules = SessionRules(ROSTER, Window(), repeats, hour)
+    removed = {f"-5/{number}" for number in range(seed, 400, 7)}
+    whole = list(make_sessions(messages, rules, removed))
     found, count = [], 0
 
-    for task in cut_blocks(messages, rules, 1 + seed % 9):
-        own = pair_sessions(task.messages, ROSTER, window, rules.is_surplus, task.before, hour)
-        found += [shifted(session, first) for first in [len(found)] for session in own]
+    for block in cut_blocks(messages, rules, 1 + seed % 9):
+        first = len(found)
+        own = make_sessions(block, rules, removed)
+        found += [replace(session, number=session.number + first) for session in own]
         count += 1
 
     assert found == whole
     assert count > 8
-    assert any(session.pairs for session in whole)
+    assert any(session.surplus for session in whole)
+    assert any(session.removed for session in whole)
 
 
 def test_a_block_is_cut_only_where_a_session_ends():
-    rules = PairingRules(ROSTER, Window())
     messages = make_chat(1)
 
-    tasks = list(cut_blocks(messages, rules, 5))
+    blocks = list(cut_blocks(messages, SessionRules(ROSTER, Window()), 5))
 
-    assert [one for task in tasks for one in task.messages] == messages
-    for one, other in pairwise(tasks):
-        last, first = one.messages[-1], other.messages[0]
+    assert [one for block in blocks for one in block] == messages
+    for one, other in pairwise(blocks):
+        last, first = one[-1], other[0]
         assert last.topic_id != first.topic_id or first.sent_at - last.sent_at >= GAP
-        assert len(one.messages) >= 5 or last.topic_id != first.topic_id
+        assert len(one) >= 5 or last.topic_id != first.topic_id
 
 
 @pytest.fixture
@@ -99,7 +90,7 @@ def export(tmp_path_factory):
 
 
 def read(folder):
-    return {name: (folder / name).read_bytes() for name in (*FILES, *PAIRS)}
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_any_number_of_processes_writes_the_same_bytes(export, tmp_path, monkeypatch):
@@ -115,8 +106,7 @@ def test_any_number_of_processes_writes_the_same_bytes(export, tmp_path, monkeyp
 
 
 def test_a_killed_process_is_reported(small_blocks):
-    rules = PairingRules(ROSTER, Window())
-    found = pair_blocks(make_chat(1, 20_000), rules, Review(frozenset(), is_wanted=False), 2)
+    found = make_blocks(make_chat(1, 20_000), SessionRules(ROSTER, Window()), (), 2)
 
     next(found)
     for one in psutil.Process().children():
@@ -127,26 +117,24 @@ def test_a_killed_process_is_reported(small_blocks):
         list(found)
 
 
-PAIR_SLOWLY = """
+READ_SLOWLY = """
 import os, signal
 from pipeline.dataset import blocks
-from pipeline.dataset.pairs import PairingRules
-from pipeline.dataset.review import Review
+from pipeline.dataset.pairs import SessionRules
 from model.chat.conversation import Window
 from tests.parity_chats import ROSTER
 from tests.pipeline.dataset.test_blocks import make_chat
 
 if __name__ == "__main__":
-    rules = PairingRules(ROSTER, Window())
-    for _ in blocks.pair_blocks(make_chat(1, 60_000), rules, Review(frozenset()), 2):
-        print("paired", flush=True)
+    for _ in blocks.make_blocks(make_chat(1, 60_000), SessionRules(ROSTER, Window()), (), 2):
+        print("read", flush=True)
         signal.pause()
 """
 
 
 def test_processes_end_with_their_parent(tmp_path):
-    script = tmp_path / "pair.py"
-    script.write_text(PAIR_SLOWLY, "utf-8")
+    script = tmp_path / "read.py"
+    script.write_text(READ_SLOWLY, "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as program:
@@ -167,13 +155,13 @@ from contextlib import closing
 from pipeline.cli.main import main
 from pipeline.dataset import build
 
-def pair_slowly(*words):
-    with closing(pair_blocks(*words)) as blocks:
+def make_slowly(*words):
+    with closing(make_blocks(*words)) as blocks:
         for block in blocks:
             yield block
             time.sleep(60)
 
-pair_blocks, build.pair_blocks = build.pair_blocks, pair_slowly
+make_blocks, build.make_blocks = build.make_blocks, make_slowly
 main()
 """
 
@@ -193,7 +181,7 @@ def test_ctrl_c_ends_all_processes_without_a_word_of_python(export, tmp_path, se
         start_new_session=True,
     ) as program:
         for line in program.stdout:
-            if "pairing" in line:
+            if "replacing" in line:
                 break
         time.sleep(seconds)
         os.killpg(program.pid, signal.SIGINT)
@@ -205,7 +193,7 @@ def test_ctrl_c_ends_all_processes_without_a_word_of_python(export, tmp_path, se
 
 
 @pytest.mark.parametrize(("messages", "expected"), [(10, 1), (99_999, 1), (10**9, 6)])
-def test_short_chats_are_paired_by_one_process(monkeypatch, messages, expected):
+def test_short_chats_are_read_by_one_process(monkeypatch, messages, expected):
     monkeypatch.setattr(blocks, "count_cores", lambda: 6)
 
     assert choose_processes(messages) == expected

@@ -59,8 +59,9 @@ def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
     assert (summary.redacted, summary.skipped) == ({"email": 1}, {})
     assert told == [
         f"reading {tmp_path / 'demo' / 'result.json'}",
-        "pairing contexts and replies",
+        "replacing private data",
         "writing the dataset",
+        "pairing contexts and replies",
     ]
 
 

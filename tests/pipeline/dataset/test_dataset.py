@@ -1,7 +1,10 @@
 import stat
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from model.chat.conversation import Window
@@ -9,8 +12,9 @@ from model.errors import DatasetError, RosterError
 from pipeline.dataset import build as build_module
 from pipeline.dataset import storage
 from pipeline.dataset.build import build
+from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.storage import load_dataset
-from tests.pipeline.chats import chat, conversation, small, write
+from tests.pipeline.chats import NOON, chat, conversation, small, write
 
 
 @pytest.fixture
@@ -51,18 +55,22 @@ def test_the_hash_is_of_what_is_learned_and_not_of_when_it_was_built(export, tmp
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_other_programs_read_the_pairs_from_one_file_a_split(built):
-    loaded = load_dataset(built)
+def test_other_programs_read_the_lines_from_one_file(built):
+    lines = pq.read_table(built / "lines.parquet").to_pylist()
 
-    stored = {path.stem: pd.read_parquet(path) for path in (built / "pairs").iterdir()}
-
-    assert set(stored) == {"train", "validation", "test"}
-    for name, table in stored.items():
-        pairs = getattr(loaded, name)
-        assert list(table["id"]) == [pair.id for pair in pairs]
-        assert [tuple(target) for target in table["target"]] == [pair.target for pair in pairs]
-        assert [tuple(lines) for lines in table["context"]] == [pair.context for pair in pairs]
-        assert list(table["sent_at"]) == [pair.sent_at for pair in pairs]
+    assert sorted(path.name for path in built.iterdir()) == [
+        "lines.parquet", "removed.txt", "roster.toml", "summary.json",
+    ]  # fmt: skip
+    assert [line["message_id"] for line in lines] == list(range(2, 242))
+    assert lines[0] == {
+        "topic_id": 0, "session": 0, "message_id": 2, "author_id": 1, "speaker": "Friend 1",
+        "text": "words 2", "sent_at": NOON, "is_target": True, "reply_to": None,
+        "is_surplus": False, "is_removed": False, "split": "train",
+    }  # fmt: skip
+    summary = load_dataset(built).summary
+    assert Counter(line["split"] for line in lines) == {
+        None: summary.gap, **{part.name: part.lines for part in summary.splits}
+    }  # fmt: skip
 
 
 def test_only_the_owner_reads_it(built):
@@ -74,12 +82,9 @@ def test_only_the_owner_reads_it(built):
 
 
 def test_an_older_dataset_is_replaced_whole(built, export):
-    (built / "pairs" / "left-over").write_text("x")
-
     build([export], built, small(window=Window(size=3)))
 
     assert load_dataset(built).window.size == 3
-    assert not (built / "pairs" / "left-over").exists()
     assert sorted(path.name for path in built.parent.iterdir()) == ["ds", "export"]
 
 
@@ -174,9 +179,9 @@ def test_a_missing_dataset_says_how_to_make_one(tmp_path):
             '{"kind": "understudy dataset", "format": 1}',
             "was written by another version",
         ),
-        ("summary.json", '{"kind": "understudy dataset", "format": 4}', "is damaged"),
-        ("pairs/train.parquet", "", "build the dataset again"),
-        ("pairs/test.parquet", "PAR1, they say", "build the dataset again"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 5}', "is damaged"),
+        ("lines.parquet", "", "build the dataset again"),
+        ("lines.parquet", "PAR1, they say", "build the dataset again"),
     ],
 )
 def test_a_damaged_dataset_is_refused_in_one_line(built, file, content, says):
@@ -195,13 +200,29 @@ def test_a_dataset_without_its_roster_is_refused(built):
         load_dataset(built)
 
 
-def test_a_split_that_is_missing_or_lacks_a_column_is_refused(built):
-    file = built / "pairs" / "validation.parquet"
-    pd.read_parquet(file).drop(columns="target").to_parquet(file)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda table: table.drop_columns("text"),
+        lambda table: table.set_column(5, "text", pa.nulls(len(table), pa.string())),
+        lambda table: table.set_column(6, "sent_at", pa.array(["noon"] * len(table))),
+        lambda table: table.set_column(11, "split", pa.array(["other"] * len(table))),
+    ],
+    ids=["no column", "no texts", "no times", "another split"],
+)
+def test_a_table_of_another_form_is_refused_in_one_line(built, damage):
+    file = built / "lines.parquet"
+    pq.write_table(damage(pq.read_table(file)), file)
 
-    with pytest.raises(DatasetError, match="cannot be read .* build the dataset again"):
+    with pytest.raises(DatasetError, match="cannot be read .* build the dataset again") as caught:
         load_dataset(built)
-    file.unlink()
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_without_its_table_is_refused(built):
+    (built / "lines.parquet").unlink()
+
     with pytest.raises(DatasetError, match="cannot be read .* build the dataset again"):
         load_dataset(built)
 
@@ -211,12 +232,14 @@ def test_a_split_that_is_missing_or_lacks_a_column_is_refused(built):
     [('learn = "yes"', 'learn = "no"'), ('name = "Friend 1"', 'name = "Somebody else"')],
     ids=["who may be learned from", "what somebody is called"],
 )
-def test_a_roster_that_no_longer_fits_the_pairs_is_refused(built, change):
-    roster = built / "roster.toml"
+def test_a_roster_that_no_longer_fits_the_lines_is_refused(built, change):
+    roster, loaded = built / "roster.toml", load_dataset(built)
     roster.write_text(roster.read_text("utf-8").replace(*change, 1), "utf-8")
 
     with pytest.raises(DatasetError, match="has changed who may be learned from .* build again"):
         load_dataset(built)
+    with pytest.raises(DatasetError, match="has changed who may be learned from .* build again"):
+        list(replace(loaded, roster=read_roster(roster)).sessions())
 
 
 def test_a_dataset_of_an_earlier_version_is_replaced(built, export):

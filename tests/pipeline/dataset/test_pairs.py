@@ -9,7 +9,7 @@ from model.chat.eligibility import add_voice_header, make_lines, target_text
 from model.chat.person import Person
 from model.chat.prompt import build_context
 from model.chat.roster import Roster
-from pipeline.dataset.pairs import pair_sessions
+from pipeline.dataset.pairs import SessionRules, find_doubts, make_pairs, make_sessions
 from tests.pipeline.chats import NOON
 
 HUGO, ANA, RUI, BOT = 1, 2, 3, 9
@@ -31,11 +31,15 @@ def said(*spoken_at, topic=None):
     ]
 
 
-def pairs_of(messages, roster=ROSTER, window=None, **more):
-    """Return the pairs of messages that come in order of time, in whatever topics."""
+def sessions_of(messages, roster=ROSTER, window=None, **more):
+    """Return the sessions of messages that come in order of time, in whatever topics."""
     by_topic = sorted(messages, key=lambda message: message.topic_id or 0)
-    found = pair_sessions(by_topic, roster, window or Window(), **more)
-    return [pair for session in found for pair in session.pairs]
+    return make_sessions(by_topic, SessionRules(roster, window or Window(), **more))
+
+
+def pairs_of(messages, roster=ROSTER, window=None, **more):
+    """Return the pairs of these sessions."""
+    return list(make_pairs(sessions_of(messages, roster, window, **more), -5, window or Window()))
 
 
 def test_a_turn_answers_what_came_before_it():
@@ -120,12 +124,13 @@ def test_sessions_are_numbered_topic_by_topic_and_know_their_pairs():
     early = said((ANA, "early", 0), (HUGO, "now", 90_000), topic=4)
     late = said((ANA, "late", 50_000), (HUGO, "later", 50_009), topic=7)
 
-    found = list(pair_sessions([*early, *late], ROSTER, Window()))
+    found = list(sessions_of([*early, *late]))
+    pairs = make_pairs(found, -5, Window())
 
     assert [(s.number, [line.text for line in s.lines]) for s in found] == [
         (0, ["early"]), (1, ["now"]), (2, ["late", "later"]),
     ]  # fmt: skip
-    assert [(p.target, p.session, p.since) for s in found for p in s.pairs] == [
+    assert [(p.target, p.session, p.since) for p in pairs] == [
         (("now",), 1, 0), (("later",), 2, 2),
     ]  # fmt: skip
     assert found[1].lines[0].sent_at == NOON + timedelta(seconds=90_000)
@@ -139,7 +144,7 @@ def test_messages_are_taken_one_by_one_and_not_all_before_the_first_session():
             taken.append(message)
             yield message
 
-    next(iter(pair_sessions(watched(), ROSTER, Window())))
+    next(make_sessions(watched(), SessionRules(ROSTER, Window())))
 
     assert len(taken) <= 3
 
@@ -200,18 +205,19 @@ def test_a_pasted_wall_is_cut_where_it_is_seen_and_is_never_learned(length, is_w
 def test_surplus_texts_are_marked_in_the_target():
     talk = said((ANA, "a", 0), (HUGO, "first", 5), (HUGO, "again", 6), (ANA, "b", 100))
 
-    pairs = pairs_of(talk, is_surplus=lambda message: message.text == "again")
+    pairs = pairs_of(talk, repeats={(HUGO, "again"): (10, 0)})
 
     assert [(p.target, p.surplus) for p in pairs] == [(("first", "again"), (1,)), (("b",), ())]
     assert pairs[1].context == ("Ana: a", "Hugo: first", "Hugo: again")
 
 
-def test_a_doubtful_target_is_marked_with_why():
+def test_a_doubtful_target_is_found_with_why():
     pairs = pairs_of(
         said((ANA, "same?", 0), (HUGO, "same?", 5), (ANA, "42", 10), (HUGO, "yes", 15))
     )
 
-    assert [pair.marks for pair in pairs] == [("echo",), ("lone number",), ()]
+    doubts = [find_doubts(pair.context, pair.target) for pair in pairs]
+    assert doubts == [("echo",), ("lone number",), ()]
 
 
 def test_two_accounts_of_one_friend_take_one_turn():

@@ -1,11 +1,8 @@
-import tempfile
-from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.chat.conversation import Message, Window
@@ -13,9 +10,9 @@ from model.chat.person import Person
 from model.chat.roster import Roster
 from model.errors import DatasetError
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import pair_sessions, select_half
+from pipeline.dataset.pairs import SessionRules, make_pairs, make_sessions, select_half
 from pipeline.dataset.split import GAP, SPLITS, SessionSpans, is_judge_session, split
-from pipeline.dataset.storage import PairWriter, encode_pairs, load_dataset, read_session_lines
+from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import NOON, chat, conversation, entry, small, topic_created, write
 
 ROSTER = Roster((Person("Hugo", (1,)), Person("Ana", (2,))))
@@ -156,23 +153,20 @@ def said(talk):
 
 
 def cut(messages, window):
-    """Split messages; return the ids in each split, its pairs as written, and what was counted."""
-    found, held = SessionSpans(), []
-    with closing(PairWriter()) as draft, tempfile.TemporaryDirectory() as folder:
-        for session in pair_sessions(messages, ROSTER, window):
-            start, end = session.lines[0].sent_at, session.lines[-1].sent_at
-            found.add(int(start.timestamp()), int(end.timestamp()), len(session.lines))
-            held.append({line.message_id for line in session.lines})
-            draft.add(encode_pairs(session.pairs), 0)
-        splits = split(found, window.lookback)
-        taken, written = len(draft), draft.write(Path(folder).joinpath, splits)
-        rows = [pq.read_table(Path(folder) / f"{name}.parquet").to_pylist() for name in SPLITS]
-    own = [set().union(*(held[number] for number in placed(splits, place))) for place in range(3)]
-    assert sum(map(len, rows)) + written.dropped == taken
-    return own, rows, written
+    """Split messages; return the ids in each split, and all pairs."""
+    sessions, found = list(make_sessions(messages, SessionRules(ROSTER, window))), SessionSpans()
+    for session in sessions:
+        start, end = session.lines[0].sent_at, session.lines[-1].sent_at
+        found.add(int(start.timestamp()), int(end.timestamp()), len(session.lines))
+    splits = [None if place == GAP else SPLITS[place] for place in split(found, window.lookback)]
+    cut = [replace(one, split=name) for one, name in zip(sessions, splits, strict=True)]
+    own = [
+        {line.message_id for session in cut if session.split == name for line in session.lines}
+        for name in SPLITS
+    ]
+    return own, list(make_pairs(cut, -5, window))
 
 
-@settings(deadline=None)  # it writes files
 @given(
     talk=TALK,
     window=st.builds(
@@ -183,33 +177,33 @@ def test_no_split_sees_a_message_of_another_or_of_the_gap(talk, window):
     messages = said(talk)
 
     try:
-        own, rows, _ = cut(messages, window)
+        own, pairs = cut(messages, window)
     except DatasetError:
         return
 
     assert all(own)
     assert sum(map(len, own)) == len(set.union(*own))
     assert len(messages) - sum(map(len, own)) >= 2 * window.lookback
-    for pairs, ids in zip(rows, own, strict=True):
-        for pair in pairs:
-            assert ids.issuperset(pair["context_ids"])
-            assert ids.issuperset(pair["message_ids"])
+    ids = dict(zip(SPLITS, own, strict=True))
+    for pair in pairs:
+        seen = {*pair.context_ids, *pair.message_ids}
+        assert pair.split == next((name for name in SPLITS if seen <= ids[name]), None)
 
 
 def test_pairs_of_the_gap_and_those_that_look_into_it_are_dropped_and_counted():
     messages = said([(12, None, 90)] * 40)
 
-    _, _, written = cut(messages, Window())
+    _, pairs = cut(messages, Window())
 
     # In each gap is a session of 12 pairs, and the first two after it look back into it.
-    assert written.dropped == 2 * (12 + 2)
+    assert sum(pair.split is None for pair in pairs) == 2 * (12 + 2)
 
 
 def test_a_long_talk_of_one_topic_does_not_see_what_others_say_beside_it():
     busy = [(12, None, 90)] * 40
     messages = said([(14, 10, 7_100), *busy])  # a slow one that lasts while fourteen others begin
 
-    own, _, _ = cut(messages, Window())
+    own, _ = cut(messages, Window())
 
     assert set(range(1, 15)) <= own[0]
 
@@ -250,8 +244,8 @@ def test_a_topic_that_never_pauses_is_in_no_two_splits_at_one_time(tmp_path):
         [sent[number] for pair in pairs for number in pair.message_ids + pair.context_ids]
         for pairs in (loaded.train, loaded.validation, loaded.test)
     ]
-    trained = [sent[line.message_id] for lines in read_session_lines(tmp_path / "ds", loaded.roster)
-               for line in lines]  # fmt: skip
+    trained = [sent[line.message_id] for session in loaded.sessions("train")
+               for line in session.lines]  # fmt: skip
     assert max(times[0] + trained) < min(times[1])
     assert max(times[1]) < min(times[2])
     assert summary.leaks.pairs_out_of_order == 0

@@ -3,7 +3,13 @@
 from dataclasses import dataclass, replace
 
 from model.chat.permissions import apply_to_training
-from pipeline.dataset.pairs import BuildOptions, ChatMessages, pair_sessions
+from pipeline.dataset.pairs import (
+    BuildOptions,
+    ChatMessages,
+    SessionRules,
+    make_pairs,
+    make_sessions,
+)
 from pipeline.dataset.roster_file import read_roster
 from pipeline.export.archive import open_exports
 from pipeline.export.files import ExportFile
@@ -43,9 +49,9 @@ def history_and_export(root, whole_export, **choices):
 def _held(spool, chat, roster, choices):
     options = BuildOptions(**choices)
     messages = ChatMessages(spool, chat, roster, options)
+    sessions = make_sessions(messages, SessionRules(roster, options.window))
     pairs = [
         (pair.message_ids, pair.context_ids, pair.context, pair.target)
-        for session in pair_sessions(messages, roster, options.window)
-        for pair in session.pairs
+        for pair in make_pairs(sessions, chat.chat_id, options.window)
     ]
     return Held(spool.counts(chat.chat_id).messages, pairs)

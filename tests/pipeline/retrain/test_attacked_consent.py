@@ -263,3 +263,13 @@ def test_a_retraining_does_not_take_an_imported_version_for_a_killed_runs(runnin
     running.run(chat(*conversation(70)), no_live_bot=True)
 
     assert [name[:4] for name in running.registry.names] == ["0002", "0003", "0004"]
+
+
+def test_a_damaged_dataset_does_not_keep_a_decision_from_being_stored(running):
+    for file in running.root.glob("datasets/*/lines.parquet"):
+        file.write_bytes(file.read_bytes()[:100])
+
+    running.run(chat(*NEW), dump(forgotten=[2], decisions=[decision(2, "optout", 9)]))
+
+    assert voices(running.registry, "1") == ["Friend 1"]
+    assert "it was damaged" in running.shown.getvalue()

@@ -1,6 +1,5 @@
 """Show progress bars, tables and the colours of names in an 80-column terminal."""
 
-import math
 import shlex
 import time
 import zlib
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console, JustifyMethod
+from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     ProgressColumn,
     SpinnerColumn,
     Task,
@@ -25,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model.artifacts.registry import DEFAULT_MODELS
+from model.chat.names import make_printable
 
 _COLOURS = (
     "#0087ff", "#d75f00", "#00af5f", "#d75fd7", "#af8700", "#875fff", "#00afaf", "#ff5f5f",
@@ -148,7 +148,7 @@ def shown(figure: float | None) -> str:
     return f"{figure:.3f}" if isinstance(figure, float) else f"{figure:,}"
 
 
-_REDRAW = 0.2  # seconds between two updates of a bar
+_FIRST_SECONDS = 2.0  # seconds until the first line without a terminal
 _PRINT_SECONDS = 30.0  # seconds between lines without a terminal
 _MINUTE = 60
 _MIN_SHARE, _MIN_SECONDS = 0.05, 10.0
@@ -177,9 +177,48 @@ class Progress:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Show]:
-        """Show a step while it runs, then how long it took."""
-        with step(self.console, title) as show:
+        """Show a step while it runs, then how long it took.
+
+        Yields a function that shows how much of it is done. In a terminal the bar moves all the
+        time, also while nobody calls this; elsewhere the first call after two seconds prints a
+        line, then one each half minute.
+        """
+        title, console, started = make_printable(title), self.console, time.monotonic()
+        printed = started + _FIRST_SECONDS - _PRINT_SECONDS
+        bars = Bars(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16),
+            TextColumn("{task.fields[share]}"), _TimeLeft(), TextColumn("{task.fields[note]}"),
+            console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal,
+        )  # fmt: skip
+        task = bars.add_task(escape(title), total=None, share="", note="")
+
+        def show(share: float, note: str = "") -> None:
+            nonlocal printed
+            bars.update(task, total=1.0, completed=share, share=f"{share:.0%}", note=note)
+            now = time.monotonic()
+            if not console.is_terminal and now - printed >= _PRINT_SECONDS:
+                printed = now
+                left = time_left(share, now - started)
+                words = (f"{title} … {share:.0%}", f"about {left} left" if left else "", note)
+                print_indented("  ".join(filter(None, words)), console)
+
+        with bars:
             yield show
+        took = clock(time.monotonic() - started)
+        print_indented(Text.assemble(f"{title} ", (f"({took})", "dim")), console)
+
+    @contextmanager
+    def count(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a step of so many parts, such as bytes; yield a function that adds to them."""
+        done = 0
+        with self.step(title) as show:
+
+            def advance(more: int) -> None:
+                nonlocal done
+                done += more
+                show(min(1.0, done / max(1, total)))
+
+            yield advance
 
     def detail(self, text: str) -> None:
         """Print what only `--verbose` shows."""
@@ -188,6 +227,10 @@ class Progress:
 
     def share(self, done: float) -> None:
         """Take note of how much of all is done, from 0 to 1."""
+
+
+SILENT = Progress(Console(quiet=True))
+"""Shows nothing."""
 
 
 def describe(progress: TrainingProgress) -> str:
@@ -231,63 +274,6 @@ class _TimeLeft(ProgressColumn):
         """Return the text of the column."""
         left = "" if task.total is None else time_left(task.completed, task.elapsed or 0.0)
         return Text(f"about {left} left" if left else "")
-
-
-@contextmanager
-def step(console: Console, title: str) -> Iterator[Show]:
-    """Show a step while it runs, then how long it took.
-
-    Yields a function that shows how much of it is done. In a terminal the bar moves all the time,
-    also while nobody calls this; elsewhere the first call prints a line, then one each half minute.
-    """
-    started, printed = time.monotonic(), -math.inf
-    bars = Bars(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16),
-        TextColumn("{task.fields[share]}"), _TimeLeft(), TextColumn("{task.fields[note]}"),
-        console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal,
-    )  # fmt: skip
-    task = bars.add_task(title, total=None, share="", note="")
-
-    def show(share: float, note: str = "") -> None:
-        nonlocal printed
-        bars.update(task, total=1.0, completed=share, share=f"{share:.0%}", note=note)
-        now = time.monotonic()
-        if not console.is_terminal and now - printed >= _PRINT_SECONDS:
-            printed = now
-            left = time_left(share, now - started)
-            words = (f"{title} … {share:.0%}", f"about {left} left" if left else "", note)
-            print_indented("  ".join(filter(None, words)), console)
-
-    with bars:
-        yield show
-    took = clock(time.monotonic() - started)
-    print_indented(Text.assemble(f"{title} ", (f"({took})", "dim")), console)
-
-
-@contextmanager
-def file_bar(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
-    """Show in a terminal how much of a file is read; yield a function that adds bytes."""
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn("  "), BarColumn(28), DownloadColumn(), TextColumn("{task.description}"))
-    with Bars(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        size = file.stat().st_size
-        task = bar.add_task("", total=size)
-        started = drawn = time.monotonic()
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done, drawn
-            done += count
-            now = time.monotonic()
-            if now - drawn >= _REDRAW:
-                drawn = now
-                left = time_left(min(1, done / max(1, size)), now - started)
-                text = f"{left} left" if left else ""
-                bar.update(task, completed=min(done, size), description=text, refresh=True)
-
-        yield advance
 
 
 STEPS: Mapping[str, tuple[str, float]] = {

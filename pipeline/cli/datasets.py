@@ -7,7 +7,6 @@ from typing import Annotated
 from rich.console import Console
 
 from model.chat.conversation import Window
-from model.chat.names import make_printable
 from model.command_line import Fields
 from model.options import Given, Option
 from pipeline.cli import options, tables
@@ -15,7 +14,7 @@ from pipeline.cli.options import require_training
 from pipeline.dataset.options import CHAT, MIN_MESSAGES, TIMEZONE
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES as USUAL_MINIMUM
-from pipeline.terminal import file_bar
+from pipeline.terminal import Progress
 
 Exports = Annotated[
     list[Path], Option("Exports: result.json files or their folders", is_argument=True)
@@ -53,8 +52,7 @@ def inspect(
         Window(**window),
         roster_path=roster,
         min_messages=min_messages,
-        step=lambda title: console.print(f"  {make_printable(title)} …", style="dim"),
-        show=lambda file: file_bar(console, file),
+        progress=Progress(console),
     )
     if as_json:
         print(tables.to_json(figures))
@@ -80,13 +78,7 @@ def build(
         since = since.replace(tzinfo=chosen.get("zone") or UTC)
     choices = BuildOptions(**{"processes": 0, **chosen, "since": since}, window=Window(**window))
     review = choices.review
-    summary = build_dataset(
-        exports,
-        out,
-        choices,
-        step=lambda title: console.print(f"  {make_printable(title)} …", style="dim"),
-        show=lambda file: file_bar(console, file),
-    )
+    summary = build_dataset(exports, out, choices, Progress(console))
     tables.print_summary(summary, console)
     if review:
         print(f"\nIn {review}, write x before each pair to drop. Then build with --review {review}")

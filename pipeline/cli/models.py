@@ -1,14 +1,12 @@
 """The `models` commands."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import rich_click as click
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from model.artifacts import archive
@@ -28,7 +26,7 @@ from model.errors import ArtifactError, describe_error
 from model.options import Option
 from pipeline.cli.options import MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
-from pipeline.terminal import format_models_option, format_purge, nats_note, step, table
+from pipeline.terminal import Progress, format_models_option, format_purge, nats_note, table
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 from pipeline.versions.receipt import show_receipt
 
@@ -161,7 +159,7 @@ def export(
     destination = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
     names = list_file_names(artifact.path, with_weights=with_weights)
     size = sum((artifact.path / name).stat().st_size for name in names)
-    with _byte_bar("Packing", size) as advance:
+    with _progress().count("Packing", size) as advance:
         packed = archive.write_bundle(
             artifact, destination, with_weights=with_weights, on_bytes=advance
         )
@@ -332,13 +330,17 @@ def push_version(registry: Registry, version: str, repository: str, *, public: b
     from pipeline.versions import hub
 
     artifact = registry.open(version)
-    with step(Console(highlight=False), f"Uploading {artifact.path.name}"):
+    with _progress().step(f"Uploading {artifact.path.name}"):
         address = hub.push(hub.open_hub(), artifact, repository, public=public)
     print(f"{artifact.path.name} is at {address}")
 
 
 def _console() -> Console:
     return Console(highlight=False, markup=False)
+
+
+def _progress() -> Progress:
+    return Progress(Console(stderr=True, highlight=False))
 
 
 def _facts(card: Card) -> Iterator[tuple[str, str]]:
@@ -460,7 +462,7 @@ def _import_file(registry: Registry, file: Path) -> tuple[archive.ImportResult, 
         raise ArtifactError(f"{file} is not a file that `understudy models export` wrote")
     with (
         archive.open_bundle(file) as packed,
-        _byte_bar("Unpacking", packed.manifest.size) as advance,
+        _progress().count("Unpacking", packed.manifest.size) as advance,
     ):
         received = archive.import_artifact(
             registry, str(file), lambda folder: packed.unpack(folder, advance)
@@ -476,22 +478,9 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Impor
             f"there is no file {repository}; a repository of the hub has a name like you/model"
         )
     found: list[Manifest] = []
-    with step(Console(highlight=False), f"Fetching {repository}"):
+    with _progress().step(f"Fetching {repository}"):
         api = hub.open_hub()
         received = archive.import_artifact(
             registry, repository, lambda folder: found.append(hub.pull(api, repository, folder))
         )
     return received, found[0]
-
-
-@contextmanager
-def _byte_bar(title: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show in a terminal how many of `size` bytes are done; yield a function that adds to them."""
-    columns = (TextColumn("  {task.description}"), BarColumn(28), DownloadColumn())
-    console = Console()
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True,
-        disable=not console.is_terminal,
-    ) as progress:  # fmt: skip
-        task = progress.add_task(title, total=size)
-        yield lambda done: progress.advance(task, done)

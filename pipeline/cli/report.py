@@ -19,7 +19,7 @@ from model.files import write_text
 from model.options import Option
 from pipeline.cli import options
 from pipeline.cli.options import require_training
-from pipeline.terminal import step
+from pipeline.terminal import Progress
 
 
 def report(
@@ -79,18 +79,19 @@ def report(
     visible = reduce(and_, (find_visible(roster, facts) for roster in rosters))
     agreed = visible.agreed
     figures = version = None
+    progress = Progress(console)
     if dataset:
-        with step(console, "Reading the chat"):
+        with progress.step("Reading the chat"):
             figures = compute_figures(dataset, visible, timezone)
     if artifact:
         drawn: tuple[Sample, ...] = ()
         if dataset and samples:
-            with step(console, "Generating samples"):
+            with progress.step("Generating samples"):
                 drawn = draw_samples(artifact, dataset, agreed, samples, seed or 0)
         version = VersionReport(
             artifact, read_training_curve(artifact), read_scorecard(artifact), drawn
         )
-    with step(console, "Drawing"):
+    with progress.step("Drawing"):
         page = render_report(dataset, figures, version, agreed, missing)
     write_text(out, page)
     print(f"Wrote {out}, {out.stat().st_size / 1e3:,.0f} kB")

@@ -25,7 +25,7 @@ from pipeline.cli.options import require_training
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.cli.talk import Talk
 from pipeline.start.request import NamedConsent, StartRequest
-from pipeline.terminal import Watch, file_bar, models_option, quote
+from pipeline.terminal import Progress, Watch, models_option, quote
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
 
@@ -72,7 +72,7 @@ def start(
         show_samples=lambda artifact, seed: print_samples(artifact, seed, console),
         write_env=write_env,
         run_bot=run_bot,
-        show=lambda file: file_bar(console, file),
+        progress=Progress(console),
     )
     try:
         run(request, dependencies)

@@ -6,8 +6,8 @@ import signal
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -61,23 +61,19 @@ from pipeline.dataset.summary import (
     split_figures,
     write_summary,
 )
-from pipeline.export.archive import ExportedChat, ShowProgress, open_exports
+from pipeline.export.archive import ExportedChat, open_exports
 from pipeline.export.entries import FUTURE, list_offset_changes
 from pipeline.export.merging import Author, count_messages
 
 MAX_UNREAD = 0.01
 """Share of a file that may be unreadable without --skip-damaged."""
 
-Step = Callable[[str], None]
-"""Receives a short description of the step that begins."""
-
 
 def build(
     exports: Sequence[Path],
     out: Path,
     choices: BuildOptions,
-    step: Step = lambda _: None,
-    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+    progress: Progress = SILENT,
 ) -> Summary:
     """Build a dataset from one chat of one or more exports.
 
@@ -97,7 +93,7 @@ def build(
     review = Review(
         read_removed(choices.review, out / REMOVED), is_wanted=choices.review is not None
     )
-    with open_exports(exports, choices.chat, choices.zone, step, show) as archive:
+    with open_exports(exports, choices.chat, choices.zone, progress) as archive:
         chat = archive.only(choices.chat)
         check_chat(chat, archive.spool.count_author_clashes(chat.chat_id))
         check_damage(chat, skip_damaged=choices.skip_damaged)
@@ -105,7 +101,7 @@ def build(
         roster = _choose_roster(choices, [file.path for file in archive.files], authors, out)
         messages = ChatMessages(archive.spool, chat, roster, choices)
         summary = build_chat(
-            messages, authors, out, review, (file.sha256 for file in archive.files), step
+            messages, authors, out, review, (file.sha256 for file in archive.files), progress
         )
     if choices.review:
         write_review(choices.review, review)
@@ -118,7 +114,7 @@ def build_chat(
     out: Path,
     review: Review,
     hashes: Iterable[str],
-    step: Step,
+    progress: Progress,
 ) -> Summary:
     """Build a dataset from a chat that has been read; `hashes` are those of its exports.
 
@@ -132,27 +128,31 @@ def build_chat(
     _check_voices(roster, authors, choices.min_messages)
     totals, found = ChatCounts(), PairCounts()
     with place_in_errors(Path(tempfile.gettempdir())), closing(LineWriter()) as writer:
-        step("replacing private data")
-        processes = choices.processes or choose_processes(messages.count())
-        with closing(make_blocks(messages, messages.rules, review.removed, processes)) as blocks:
+        count = messages.count()
+        processes = choices.processes or choose_processes(count)
+        with (
+            progress.count("Replacing private data", count) as advance,
+            closing(make_blocks(messages, messages.rules, review.removed, processes)) as blocks,
+        ):
             for block in blocks:
                 writer.add(block.rows, len(totals.spans))
                 totals.add(block.counts)
+                advance(len(block.rows))
         _check_authors(messages, totals)
         splits = split(
             totals.spans, choices.window.lookback, choices.test_share, choices.validation_share
         )
-        step("writing the dataset")
         parent = make_folder(Path(os.path.realpath(out)).parent)
         with place_in_errors(out), open_unnamed(parent) as table:  # a kill leaves nothing
-            writer.write(table, splits)
-            step("pairing contexts and replies")
+            with progress.step("Writing the dataset"):
+                writer.write(table, splits)
             chat_id, window = messages.chat.chat_id, choices.window
             content = hashlib.sha256(orjson.dumps([chat_id, window_to_json(window)]))
-            sessions = _hash_sessions(read_sessions(table), content)
-            for pair in make_pairs(sessions, chat_id, window):
-                if review.passes(pair):
-                    found.add(pair)
+            with progress.step("Pairing contexts and replies"):
+                sessions = _hash_sessions(read_sessions(table), content)
+                for pair in make_pairs(sessions, chat_id, window):
+                    if review.passes(pair):
+                        found.add(pair)
             if not all(found.voices.values()):
                 raise _too_few_pairs(found)
             summary = _summarize(messages, totals, splits, found, content.hexdigest())

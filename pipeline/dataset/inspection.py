@@ -3,8 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import lru_cache
@@ -24,7 +23,7 @@ from pipeline.dataset.pairs import (
     make_sessions,
 )
 from pipeline.dataset.roster_file import MIN_MESSAGES, make_roster, write_roster
-from pipeline.export.archive import MAX_LISTED, ExportedChat, ShowProgress, open_exports
+from pipeline.export.archive import ExportedChat, open_exports
 from pipeline.export.merging import Author, EntryCounts, Spool
 
 _NO_SCRIPTS = {
@@ -67,8 +66,7 @@ def inspect(
     *,
     roster_path: Path | None,
     min_messages: int,
-    step: Callable[[str], None] = lambda _: None,
-    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+    progress: Progress = SILENT,
 ) -> list[ChatReport]:
     """Report on all chats, those with most messages first, or on the wanted one.
 
@@ -82,15 +80,17 @@ def inspect(
             f"{roster_path} already exists and may have been edited: "
             "give another file, or delete it"
         )
-    with open_exports(exports, wanted, zone, step, show) as archive:
+    with open_exports(exports, wanted, zone, progress) as archive:
         chats = list(archive.chats.values())
         if wanted is not None or roster_path:
             chats = [archive.only(wanted)]
         choices = BuildOptions(window=window, min_messages=min_messages)
-        if len(chats) > MAX_LISTED:
-            step(f"inspecting {len(chats):,} chats")
-        chat_step = step if len(chats) <= MAX_LISTED else lambda _: None
-        reports = [inspect_chat(archive.spool, chat, choices, chat_step) for chat in chats]
+        what = make_printable_name(chats[0].name) if len(chats) == 1 else f"{len(chats):,} chats"
+        reports = []
+        with progress.count(f"Inspecting {what}", len(chats)) as advance:
+            for chat in chats:
+                reports.append(inspect_chat(archive.spool, chat, choices))
+                advance(1)
         if roster_path:
             authors = archive.spool.authors(chats[0].chat_id)
             make_folder(Path(os.path.realpath(roster_path)).parent)
@@ -98,11 +98,8 @@ def inspect(
     return sorted(reports, key=lambda report: -report.messages)
 
 
-def inspect_chat(
-    spool: Spool, chat: ExportedChat, choices: BuildOptions, step: Callable[[str], None]
-) -> ChatReport:
+def inspect_chat(spool: Spool, chat: ExportedChat, choices: BuildOptions) -> ChatReport:
     """Report on one chat."""
-    step(f"inspecting {make_printable_name(chat.name)}")
     scripts = Counter[str]()
 
     def count_scripts(message: Message) -> None:

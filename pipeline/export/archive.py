@@ -3,7 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -15,16 +15,11 @@ from pipeline.export.entries import RowParser, Tally
 from pipeline.export.files import EXPORT_HOWTO, ExportFile, find_exports
 from pipeline.export.merging import Spool
 from pipeline.export.reader import Fault, Heading
+from pipeline.terminal import SILENT, Progress
 
 UNNAMED = "a chat without a name"
 MAX_LISTED = 20
 """If there are more chats, only the largest are listed."""
-
-OnBytesRead = Callable[[int], None]
-"""Receives the number of bytes that were read since the last call."""
-
-ShowProgress = Callable[[Path], AbstractContextManager[OnBytesRead]]
-"""Shows the progress of reading a file: returns a context that yields the callback."""
 
 _DUPLICATE_ID = "an id that another message has too"
 _UNKNOWN_ID = -(2**62)
@@ -149,8 +144,7 @@ def open_exports(
     paths: Sequence[Path],
     wanted: str | None = None,
     zone: tzinfo | None = None,
-    step: Callable[[str], None] = lambda _: None,
-    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+    progress: Progress = SILENT,
 ) -> Iterator[Archive]:
     """Read the exports at these paths: the wanted chat with its former groups, or all chats.
 
@@ -160,7 +154,7 @@ def open_exports(
     Raises:
         ExportError: A path is not an export, or a file cannot be read.
     """
-    with read_exports(find_exports(paths), wanted, zone, step, show) as archive:
+    with read_exports(find_exports(paths, progress), wanted, zone, progress) as archive:
         yield archive
 
 
@@ -169,8 +163,7 @@ def read_exports(
     files: Sequence[ExportFile],
     wanted: str | None = None,
     zone: tzinfo | None = None,
-    step: Callable[[str], None] = lambda _: None,
-    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+    progress: Progress = SILENT,
 ) -> Iterator[Archive]:
     """Read files that were found; see `open_exports`.
 
@@ -178,13 +171,12 @@ def read_exports(
         ExportError: A file is not an export, or cannot be read.
     """
     now = datetime.now(UTC)
-    is_wanted = _select_chats(files, wanted, show)
+    is_wanted = _select_chats(files, wanted, progress)
     try:
         with closing(Spool()) as spool:
             archive = Archive(spool, tuple(files))
             for number, file in enumerate(files):
-                step(f"reading {file}")
-                with show(file.path) as on_bytes:
+                with progress.count(f"Reading {file}", file.size) as on_bytes:
                     _read_file(number, file, archive, is_wanted, zone, now, on_bytes)
             _join_groups(archive)
             for chat_id in archive.chats:
@@ -198,7 +190,7 @@ def read_exports(
 
 
 def _select_chats(
-    files: Sequence[ExportFile], wanted: str | None, show: ShowProgress
+    files: Sequence[ExportFile], wanted: str | None, progress: Progress
 ) -> Callable[[Heading], bool]:
     """Return a function that selects the chats to read: all, or the wanted one and its groups.
 
@@ -206,7 +198,7 @@ def _select_chats(
     """
     if wanted is None:
         return lambda _: True
-    matching = list_exported_chats(files, wanted, show)
+    matching = list_exported_chats(files, wanted, progress)
     if not matching:
         return lambda _: True  # the error message lists all chats
     kinds, ids = {chat.kind for chat in matching}, {chat.chat_id for chat in matching}
@@ -221,7 +213,7 @@ def _select_chats(
 def list_exported_chats(
     files: Sequence[ExportFile],
     wanted: str | None = None,
-    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+    progress: Progress = SILENT,
 ) -> list[ExportedChat]:
     """Return the chats in these files, or the wanted one, without messages.
 
@@ -230,8 +222,7 @@ def list_exported_chats(
     """
     chats: list[ExportedChat] = []
     for file in files:
-        with show(file.path) as on_bytes:
-            index = file.index(lambda chunk: on_bytes(len(chunk)))
+        index = file.index(progress)
         chats += map(_to_chat, index.headings)
     return [chat for chat in chats if wanted is None or chat.matches(wanted)]
 
@@ -249,7 +240,7 @@ def _read_file(
     is_wanted: Callable[[Heading], bool],
     zone: tzinfo | None,
     now: datetime,
-    on_bytes: OnBytesRead,
+    on_bytes: Callable[[int], None],
 ) -> None:
     """Read one file, whose local times are in `zone`, into the archive.
 
@@ -264,7 +255,7 @@ def _read_file(
             has_chat, last = True, None
             chat = archive.add(_to_chat(event)) if is_wanted(event) else None
             if chat:
-                chat.sizes[file.path] = file.path.stat().st_size
+                chat.sizes[file.path] = file.size
                 parser = RowParser(chat.chat_id, archive.spool.names, chat.tally, zone, now)
         elif isinstance(event, Fault):
             fault = event

@@ -18,6 +18,7 @@ from pipeline.export.reader import (
     read_events,
     read_headings,
 )
+from pipeline.terminal import SILENT, Progress
 
 EXPORT_HOWTO = "in Telegram Desktop open the chat, then ⋮ → Export chat history, format JSON"
 
@@ -61,7 +62,12 @@ class ExportFile:
         """Return its path."""
         return str(self.path)
 
-    def index(self, on_chunk: OnChunk = lambda _: None) -> ExportIndex:
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.path.stat().st_size
+
+    def index(self, progress: Progress = SILENT) -> ExportIndex:
         """Return what the file holds.
 
         Raises:
@@ -72,14 +78,15 @@ class ExportFile:
 
             def scan(chunk: bytes) -> None:
                 nonlocal latest, is_dump, rest
-                on_chunk(chunk)
+                on_bytes(len(chunk))
                 digest.update(chunk)
                 text = rest + chunk
                 latest = max([latest, *_DATE.findall(text)])
                 is_dump = is_dump or _DUMP_KEY.search(text) is not None
                 rest = text[-_OVERLAP:]
 
-            headings, late_keys = read_headings(self.path, scan)
+            with progress.count(f"Looking through {self}", self.size) as on_bytes:
+                headings, late_keys = read_headings(self.path, scan)
             self._sha256 = digest.hexdigest()
             self._index = ExportIndex(tuple(headings), latest, is_dump, late_keys)
         return self._index
@@ -112,7 +119,7 @@ class ExportFile:
         return str(self._sha256)
 
 
-def find_exports(paths: Sequence[Path]) -> list[ExportFile]:
+def find_exports(paths: Sequence[Path], progress: Progress = SILENT) -> list[ExportFile]:
     """Return the result.json files at these paths, files or folders, the oldest export first.
 
     An export is as old as its latest date, which may be anywhere in the file: the chats that an
@@ -124,7 +131,7 @@ def find_exports(paths: Sequence[Path]) -> list[ExportFile]:
     files = [ExportFile(path) for path in dict.fromkeys(_find_file(path) for path in paths)]
     for file in files:
         _check_format(file.path)
-    return sorted(files, key=lambda file: file.index().newest) if len(files) > 1 else files
+    return sorted(files, key=lambda file: file.index(progress).newest) if len(files) > 1 else files
 
 
 def _find_file(path: Path) -> Path:

@@ -24,6 +24,7 @@ from pipeline.export.entries import EntryKind, Row, list_offset_changes
 from pipeline.export.files import ExportFile
 from pipeline.export.merging import Spool
 from pipeline.retrain.history import ExportRange, History, HistoryHeader, list_chats, open_history
+from pipeline.terminal import SILENT, Progress
 from pipeline.versions.ledger import BOT_ID_OFFSET, DumpNotes, Ledger, has_bot_id
 
 _BASIC_GROUP = "private_group"
@@ -149,6 +150,7 @@ def merge_chat(
     expected: LearnedChat | None,
     wanted: str | None = None,
     zone: tzinfo | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[MergedChat]:
     """Merge files with a chat's stored history, without changing the stored history.
 
@@ -163,7 +165,7 @@ def merge_chat(
     with closing(Spool()) as spool:
         merged: MergedChat | None = None
         for file in exports:
-            with read_exports([file], _name_chat(expected, wanted), zone) as found:
+            with read_exports([file], _name_chat(expected, wanted), zone, progress) as found:
                 migration = None
                 if expected and not merged:
                     migration = find_migration(root, found, expected)
@@ -174,7 +176,7 @@ def merge_chat(
         if merged:
             _match_bot_ids(merged)
         for notes in sorted(dumps, key=lambda one: one.written_at):
-            with read_exports([notes.file], _name_chat(expected, None), zone) as found:
+            with read_exports([notes.file], _name_chat(expected, None), zone, progress) as found:
                 may_migrate = expected and _may_be_migrated(root, found, expected)
                 advice = _MIGRATION_ADVICE if may_migrate else _OTHER_CHAT
                 chat = _choose_chat(found, notes.file, expected, None, advice)

@@ -195,7 +195,7 @@ def _build_dataset(
     authors = merged.spool.authors(merged.chat.chat_id)
     review = Review(intake.removed_pairs, is_wanted=False)
     exports = merged.header.exports
-    summary = build_chat(messages, authors, building, review, exports, lambda _: None)
+    summary = build_chat(messages, authors, building, review, exports, SILENT)
     file = intake.roster_file
     models = format_models_option(request.root)
     command = f"understudy models roster current {quote(file)}{models}"

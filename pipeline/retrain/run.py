@@ -172,7 +172,7 @@ def _confirm_roster(
 ) -> bool:
     """Print what a first export holds, and ask whether the new roster is right."""
     options = BuildOptions(min_messages=request.min_messages)
-    found = inspect_chat(intake.merged.spool, intake.merged.chat, options, lambda _: None)
+    found = inspect_chat(intake.merged.spool, intake.merged.chat, options)
     dependencies.print_findings([found], dependencies.watch.console)
     with dependencies.watch.paused():
         return dependencies.ask(

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.start.asking import Asker
-from pipeline.terminal import clock, step, table
+from pipeline.terminal import Progress, clock, table
 from pipeline.training.bases import GATED, WHEEL, is_hub_reachable, warn_about_language
 from pipeline.training.known_bases import SHAPES, Fit, Needs, measure_rates, needs_of
 from pipeline.training.machine import GIB, Machine, describe_machine
@@ -40,7 +40,7 @@ def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Ti
     """Measure this machine, and return the known bases that fit, the smallest first."""
     from pipeline.training.device import choose_precision
 
-    with step(console, "Measuring how fast this machine trains, about half a minute"):
+    with Progress(console).step("Measuring how fast this machine trains, about half a minute"):
         rates = measure_rates(bf16=choose_precision("auto").bf16)
     found = []
     for needs in map(needs_of, SHAPES):

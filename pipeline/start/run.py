@@ -16,7 +16,7 @@ from model.errors import BaseError, UnderstudyError
 from model.files import locked, make_folder
 from pipeline.dataset.language import find_chat_languages, name_languages
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
-from pipeline.export.archive import Archive, ShowProgress, open_exports
+from pipeline.export.archive import Archive, open_exports
 from pipeline.export.files import ExportFile
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, GoBack, join_names, number_lines
@@ -32,7 +32,13 @@ from pipeline.start.exports import (
 )
 from pipeline.start.people import ask_people, choose_minimum, describe_consent
 from pipeline.start.request import StartRequest
-from pipeline.terminal import format_models_option, format_purge, models_option, short_path
+from pipeline.terminal import (
+    Progress,
+    format_models_option,
+    format_purge,
+    models_option,
+    short_path,
+)
 from pipeline.versions.lineage import find_versions_trained_on
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
@@ -69,7 +75,7 @@ class StartDependencies:
     show_samples: Callable[[Artifact, int], None]
     write_env: Callable[[], None]
     run_bot: Callable[[], None]
-    show: ShowProgress
+    progress: Progress
     folders: Callable[[], list[Path]] = export_folders
 
 
@@ -266,10 +272,9 @@ class _Steps:
     @contextmanager
     def _opened(self, export: Path) -> Iterator[Archive]:
         """Read the export; one that cannot be read is forgotten, so that the next start asks."""
-        self._ask.say("Reading the export …", "dim")
         with ExitStack() as stack:
             try:
-                reading = open_exports([export], show=self._dependencies.show)
+                reading = open_exports([export], progress=self._dependencies.progress)
                 archive = stack.enter_context(reading)
             except UnderstudyError:
                 self._save(export=None)

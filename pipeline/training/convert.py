@@ -75,13 +75,10 @@ def _convert(
 ) -> list[float]:
     """Convert and return how far each token's log-probability is from the true one, in nats."""
     write_engine(base.weights, base.codec, folder, quantization)
-    scores = open_engine(folder, base.family, base.codec, device="cpu", threads=0).scores(
-        [e.prompt for e in examples],
-        [e.forced for e in examples],
-        [e.reply for e in examples],
-    )
+    engine = open_engine(folder, base.family, base.codec, device="cpu", threads=0)
     return [
         abs(ours - theirs)
-        for row, true_row in zip(scores, truth, strict=True)
+        for example, true_row in zip(examples, truth, strict=True)
+        for row in engine.scores(example.prompt, example.forced, [example.reply])
         for ours, theirs in zip(row, true_row, strict=True)
     ]

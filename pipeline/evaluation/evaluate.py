@@ -42,11 +42,11 @@ from pipeline.evaluation.scorecard import (
     Evidence,
     compute_scorecard,
 )
-from pipeline.evaluation.scorer import ReplyScore, ScoringRequest, score_replies
 from pipeline.terminal import step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.machine import reuse_freed_memory
+from pipeline.training.scorer import Score, ScoringRequest, score_replies
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
 FORMAT = 2
@@ -150,7 +150,7 @@ def evaluate_turns(
     if questions:
         untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
 
-        def score(requests: Sequence[ScoringRequest]) -> list[list[ReplyScore]]:
+        def score(requests: Sequence[ScoringRequest]) -> list[list[Score]]:
             with show("Fit under the untuned base", len(requests)) as on_step:
                 return score_replies(untuned, requests, limit, on_step)
 

@@ -14,8 +14,8 @@ from pipeline.training.bases import open_base
 from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import losses
 from pipeline.training.name_loss import NAMES, TURNS, NameLoss
+from pipeline.training.scorer import score_examples
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama
 from tests.training_rows import rows_of
@@ -46,7 +46,7 @@ def ask(base, voice, target):
     """Return the model's log-probabilities of a turn under each name, its own first."""
     names = [voice, *(name for name in SOUNDS if name != voice)]
     examples = [encode(base.codec, name, (), target, (384, 64)) for name in names]
-    return torch.tensor([-loss.nats for loss in losses(base, examples, bf16=False)])
+    return torch.tensor([score.nats for score in score_examples(base, examples)])
 
 
 def test_it_is_the_cross_entropy_of_the_right_name(base, monkeypatch):

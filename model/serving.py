@@ -35,7 +35,7 @@ _MAX_TOKENS = 8_192  # of one text, before a version's own limit is known
 _LONGER = 256  # tokens that a text may have more than a prompt: labels, a reply or its beginning
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=_MAX_TOKENS)]
-TokenLists = Annotated[list[TokenIds], Field(max_length=_MAX_TEXTS)]
+TokenLists = Annotated[list[TokenIds], Field(min_length=1, max_length=_MAX_TEXTS)]
 
 
 class ServeOptions(BaseModel, extra="forbid"):
@@ -105,7 +105,7 @@ class CompletionRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         own, count = self.understudy, len(self.prompt)
-        if any(len(one) != count for one in (self.prefixes, self.labels)):
+        if not all(self.prompt) or {len(self.prefixes), len(self.labels)} != {count}:
             raise ValueError("as many labels and decoder prefixes as prompts are needed")
         if self.prompt_logprobs is None:
             _ = self.decoding

@@ -302,6 +302,8 @@ def slow(local, count, **extension):
     [
         {},
         {"prompt": [1]},
+        {"prompt": []},
+        {"prompt": [[]]},
         {"prompt": [[1] * 700]},
         {"prompt": [[-1]]},
         {"prompt": [[10**6]]},

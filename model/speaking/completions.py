@@ -43,14 +43,16 @@ class CompletionsEngine:
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
         """See Engine. A reply that has ended is cut here: vLLM only knows its end token."""
-        count = decoding.candidates
+        count, temperature = decoding.candidates, decoding.temperature
+        if not self._client.is_cluster:
+            temperature = min(temperature, _MAX_TEMPERATURE)
         body = self._make_body(
             [request.prompt for request in requests],
             [request.forced for request in requests],
             {"labels": [request.label for request in requests]},
             n=count,
             max_tokens=decoding.max_new_tokens,
-            temperature=min(decoding.temperature, _MAX_TEMPERATURE),
+            temperature=temperature,
             top_p=decoding.top_p,
             top_k=decoding.top_k or -1,
             repetition_penalty=decoding.repetition_penalty,

@@ -162,12 +162,14 @@ def _split(base: Base, examples: Sequence[Example]) -> Iterator[list[int]]:
     )
     for number in order:
         example = examples[number]
-        own = len(example.forced) + len(example.reply)
-        if chosen and tokens + own + (example.prompt != before) * len(example.prompt) > budget:
+        is_same = example.prompt == before
+        own = len(example.forced) + len(example.reply) if is_same else example.length
+        # Half as much again for one prompt: if its replies are divided, it is read twice.
+        if chosen and tokens + own > (1.5 * budget if is_same else budget):
             yield chosen
-            chosen, tokens, before = [], 0, None
+            chosen, tokens, own = [], 0, example.length
         chosen.append(number)
-        tokens += own + (example.prompt != before) * len(example.prompt)
+        tokens += own
         before = example.prompt
     if chosen:
         yield chosen

@@ -73,7 +73,7 @@ def generate(folder: Path, family: str) -> None:
     began = time.process_time()
     spoken = [c.ids or [9] for c in engine.candidates([request], decoding)[0]]
     drawn, seconds = peak_memory(), time.process_time() - began
-    engine.scores([prompt[:12]] * CANDIDATES, [forced] * CANDIDATES, spoken)
+    engine.scores(prompt[:12], forced, spoken)
     scored = peak_memory()
     print(
         f"files {sum(file.stat().st_size for file in folder.rglob('*')) / 2**20:,.0f} MiB; peak "

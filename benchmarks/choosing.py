@@ -36,9 +36,9 @@ from pipeline.evaluation.heldout import (
     take_turns,
 )
 from pipeline.evaluation.realism import measure_realism
-from pipeline.evaluation.scorer import score_replies
 from pipeline.training.bases import open_base
 from pipeline.training.machine import reuse_freed_memory
+from pipeline.training.scorer import score_replies
 
 REAL = "real"
 _TRIES = 3

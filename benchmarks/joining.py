@@ -237,7 +237,7 @@ def predict_speaker(
     """Return the version's probability that each of these people speaks next."""
     prompt = speaker.codec.prompt_ids(context, speaker.artifact.card.max_prompt_tokens)
     labels = [speaker.codec.label_ids(name) for name in names]
-    weights = list(map(math.exp, speaker.engine.label_scores(prompt, labels)))
+    weights = [math.exp(sum(row)) for row in speaker.engine.scores(prompt, (), labels)]
     return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
 
 

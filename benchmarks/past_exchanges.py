@@ -23,9 +23,9 @@ from pipeline.dataset.pairs import SessionLine, sample_evenly
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation.heldout import HeldOutTurn, make_turns, silence_voice
 from pipeline.evaluation.intervals import ratio
-from pipeline.evaluation.scorer import ReplyScore, ScoringRequest, score_replies
 from pipeline.training import encoding
 from pipeline.training.bases import open_tuned
+from pipeline.training.scorer import Score, ScoringRequest, score_replies
 
 Choice = Literal["none", "random", "retrieved"]
 EXCHANGES = 3
@@ -154,7 +154,7 @@ def score(dataset_folder: Path, models: Path, per_voice: int) -> None:
         )
 
 
-def _score(base: Any, requests: Sequence[ScoringRequest]) -> list[ReplyScore]:
+def _score(base: Any, requests: Sequence[ScoringRequest]) -> list[Score]:
     return [one for [one] in score_replies(base, requests, _LIMIT)]
 
 

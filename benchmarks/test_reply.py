@@ -60,9 +60,9 @@ def test_choosing_one_of_eight_costs_little_more_than_the_former_choice_among_fo
         return time.process_time() - started
 
     def choose_as_before(replies, _):
-        rows = [speaker.codec.reply_ids(name, one.messages) for one in replies for name in names]
-        ids = [row.ids for row in rows]
-        speaker.engine.scores([bare] * len(rows), [row.forced for row in rows], ids)
+        for name in names:
+            ids = [speaker.codec.reply_ids(name, one.messages).ids for one in replies]
+            speaker.engine.scores(bare, speaker.codec.label_ids(name), ids)
 
     def choose_now(replies, decoding):
         choose_reply(

@@ -1,4 +1,4 @@
-"""Serve many versions on a Ray cluster, for `model.speaking.cluster.ClusterEngine`.
+"""Serve many versions on a Ray cluster, by the protocol of completions servers.
 
 Run it with `serve run model.serving:app models=artifacts --route-prefix /v1`; needs the extra
 `cluster`. Each worker loads a version at its first request and unloads the least recently used one.
@@ -6,9 +6,9 @@ Run it with `serve run model.serving:app models=artifacts --route-prefix /v1`; n
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, Self
@@ -32,9 +32,10 @@ from model.speaking.speaker import load_engine
 _BATCH_WAIT = 0.01  # seconds that the first request of a batch waits for others
 _MAX_TEXTS = 256  # of one request
 _MAX_TOKENS = 8_192  # of one text, before a version's own limit is known
-_LONGER = 64  # tokens that a prompt may have more than its limit: labels, and its end
+_LONGER = 256  # tokens that a text may have more than a prompt: labels, a reply or its beginning
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=_MAX_TOKENS)]
+TokenLists = Annotated[list[TokenIds], Field(min_length=1, max_length=_MAX_TEXTS)]
 
 
 class ServeOptions(BaseModel, extra="forbid"):
@@ -69,56 +70,84 @@ class RefusedError(Exception):
         self.status = status
 
 
-class _Body(BaseModel, extra="forbid"):
-    """What every request says: how long its sender waits, in seconds since 1970."""
+class Extension(BaseModel, extra="forbid"):
+    """What OpenAI's and vLLM's parameters lack, with an entry for each prompt.
 
-    deadline: FiniteFloat
+    An encoder-decoder's replies begin with `decoder_prefixes`, and its encoder reads the prompts. A
+    reply ends where a newline is followed by anything other than its label. The first `unscored`
+    tokens of a text get no log-probability. The sender waits until `deadline`, in seconds since
+    1970.
+    """
+
+    deadline: FiniteFloat = Field(default_factory=lambda: time.time() + SECONDS)
+    decoder_prefixes: TokenLists | None = None
+    labels: TokenLists | None = None
+    unscored: Annotated[int, Field(ge=0)] = 1
+
+
+class CompletionRequest(BaseModel):
+    """A request for replies, or with `prompt_logprobs` for log-probabilities of the prompts.
+
+    Other fields are ignored. Brackets and special tokens are never drawn.
+    """
+
+    model: str
+    prompt: TokenLists
+    n: int = 1
+    max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = -1
+    repetition_penalty: float = 1.0
+    prompt_logprobs: int | None = None
+    understudy: Extension = Field(default_factory=Extension)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        own, count = self.understudy, len(self.prompt)
+        if not all(self.prompt) or {len(self.prefixes), len(self.labels)} != {count}:
+            raise ValueError("as many labels and decoder prefixes as prompts are needed")
+        if self.prompt_logprobs is None:
+            _ = self.decoding
+        elif any(len(text) <= own.unscored for text in self.scored) or (
+            own.decoder_prefixes is None and not own.unscored
+        ):
+            raise ValueError("a text needs a token with a log-probability, after the first")
+        return self
+
+    @property
+    def prefixes(self) -> Sequence[Sequence[int]]:
+        """Return what each decoder reads before its reply."""
+        own = self.understudy.decoder_prefixes
+        return [()] * len(self.prompt) if own is None else own
+
+    @property
+    def labels(self) -> Sequence[Sequence[int]]:
+        """Return each voice's label; without labels a reply ends at its first newline."""
+        return self.understudy.labels or [()] * len(self.prompt)
+
+    @property
+    def scored(self) -> Sequence[Sequence[int]]:
+        """Return the texts that are scored: an encoder-decoder's are what its decoder reads."""
+        return self.prompt if self.understudy.decoder_prefixes is None else self.prefixes
 
     @property
     def seconds_left(self) -> float:
         """Return the seconds that are left, by this machine's clock."""
-        return min(SECONDS, self.deadline - time.time())
+        return min(SECONDS, self.understudy.deadline - time.time())
 
-
-class _OneRequest(BaseModel, extra="forbid"):
-    prompt: TokenIds
-    forced: TokenIds
-    label: TokenIds
-
-
-class CandidatesBody(_Body):
-    """A request for candidates."""
-
-    requests: list[_OneRequest] = Field(max_length=_MAX_TEXTS)
-    decoding: Decoding
-
-
-class ScoresBody(_Body):
-    """A request for scores of replies."""
-
-    prompts: list[TokenIds] = Field(max_length=_MAX_TEXTS)
-    forced: list[TokenIds]
-    replies: list[TokenIds]
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> Self:
-        if not len(self.prompts) == len(self.forced) == len(self.replies):
-            raise ValueError("as many prompts as forced beginnings and replies are needed")
-        return self
-
-
-class LabelsBody(_Body):
-    """A request for scores of labels."""
-
-    prompt: TokenIds
-    labels: list[TokenIds] = Field(max_length=_MAX_TEXTS)
-
-
-_BODIES: Mapping[str, type[CandidatesBody | ScoresBody | LabelsBody]] = {
-    "candidates": CandidatesBody,
-    "scores": ScoresBody,
-    "labels": LabelsBody,
-}
+    @property
+    def decoding(self) -> Decoding:
+        """Return how replies are sampled; temperature 0 chooses the likeliest tokens."""
+        is_greedy = self.temperature == 0
+        return Decoding(
+            temperature=1.0 if is_greedy else self.temperature,
+            top_k=1 if is_greedy else max(0, self.top_k),
+            top_p=self.top_p,
+            repetition_penalty=self.repetition_penalty,
+            max_new_tokens=self.max_tokens,
+            candidates=self.n,
+        )
 
 
 class Worker:
@@ -136,7 +165,7 @@ class Worker:
         return loaded
 
     async def __call__(self, request: HttpRequest) -> JSONResponse:
-        """Answer a request; its header names the version. Stop if the sender gives up."""
+        """Answer a request; stop if the sender gives up."""
         is_given_up = Event()
         try:
             return JSONResponse(await self._handle(request, is_given_up))
@@ -150,24 +179,29 @@ class Worker:
             is_given_up.set()
 
     async def _handle(self, request: HttpRequest, is_given_up: Event) -> Any:  # noqa: ANN401  JSON
-        name, version = request.url.path.rpartition("/")[2], serve.get_multiplexed_model_id()
+        name = request.url.path.rpartition("/")[2]
         if name == "models":
-            return {"owned_by": OWNER, "data": await asyncio.to_thread(self._list_versions)}
-        if name not in _BODIES:
+            return {"object": "list", "data": await asyncio.to_thread(self._list_versions)}
+        if name != "completions":
             raise RefusedError("there is nothing here", 404)
-        is_here = version in self._loaded
-        if not is_here and not await asyncio.to_thread(self._find, version):
-            raise RefusedError("this version is not here", 404)
         try:
-            body = _BODIES[name].model_validate_json(await request.body())
+            body = CompletionRequest.model_validate_json(await request.body())
         except ValidationError as error:
             raise RefusedError("this request makes no sense", 400) from error
+        is_here = body.model in self._loaded
+        if not is_here and not await asyncio.to_thread(self._find, body.model):
+            raise RefusedError("this version is not here", 404)
         if body.seconds_left < 0:
             raise GenerationStopped("the request waited for too long")
-        loaded = await self.load(version)
+        loaded = await self.load(body.model)
         if not loaded.accepts(body):
             raise RefusedError("a text is too long, or a token is not in the vocabulary", 400)
-        return await self._answer(version, loaded, body, is_given_up)
+        if body.prompt_logprobs is None:
+            choices = await self._complete(loaded, body, is_given_up)
+        else:
+            choices = await asyncio.to_thread(score_prompts, loaded.engine, body)
+        numbered = [{"index": number, **one} for number, one in enumerate(choices)]
+        return {"object": "text_completion", "model": body.model, "choices": numbered}
 
     def _list_versions(self) -> list[dict[str, Any]]:
         """Return all versions, and whether this worker has loaded them."""
@@ -176,7 +210,10 @@ class Worker:
             for folder in self._registry.group_folders().values():
                 with suppress(PermissionError):
                     names += folder.names
-        return [{"id": name, "loaded": name in self._loaded} for name in names]
+        return [
+            {"id": name, "object": "model", "owned_by": OWNER, "loaded": name in self._loaded}
+            for name in names
+        ]
 
     def _find(self, version: str) -> Path | None:
         return self._registry.find_version_folder(version)
@@ -186,31 +223,29 @@ class Worker:
             raise ArtifactError("this version was removed")
         return LoadedVersion(load_artifact(path), self._options.threads)
 
-    async def _answer(
-        self,
-        version: str,
-        loaded: "LoadedVersion",
-        body: CandidatesBody | ScoresBody | LabelsBody,
-        is_given_up: Event,
-    ) -> Any:  # noqa: ANN401  JSON
-        engine = loaded.engine
-        match body:
-            case CandidatesBody():
-                requests = [
-                    GenerationRequest(one.prompt, one.forced, one.label) for one in body.requests
-                ]
-                deadline = time.monotonic() + body.seconds_left
-                found = await self._draw(
-                    CandidateCall(version, engine, requests, body.decoding, deadline, is_given_up)
-                )
-                if isinstance(found, GenerationStopped):
-                    raise found
-                return [[asdict(one) for one in own] for own in found]
-            case ScoresBody():
-                texts = body.prompts, body.forced, body.replies
-                return await asyncio.to_thread(engine.scores, *texts)
-            case LabelsBody():
-                return await asyncio.to_thread(engine.label_scores, body.prompt, body.labels)
+    async def _complete(
+        self, loaded: "LoadedVersion", body: CompletionRequest, is_given_up: Event
+    ) -> list[dict[str, Any]]:
+        """Return a choice for each candidate."""
+        requests = list(map(GenerationRequest, body.prompt, body.prefixes, body.labels))
+        deadline = time.monotonic() + body.seconds_left
+        found = await self._draw(
+            CandidateCall(body.model, loaded.engine, requests, body.decoding, deadline, is_given_up)
+        )
+        if isinstance(found, GenerationStopped):
+            raise found
+        return [
+            {
+                "text": loaded.codec.text(one.ids),
+                "finish_reason": "stop" if one.is_complete else "length",
+                "logprobs": {
+                    "tokens": [f"token_id:{token}" for token in one.ids],
+                    "token_logprobs": one.scores,
+                },
+            }
+            for own in found
+            for one in own
+        ]
 
     @serve.batch(batch_wait_timeout_s=_BATCH_WAIT)
     async def _draw(
@@ -224,26 +259,43 @@ class LoadedVersion:
     """A version in memory."""
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
-        codec = load_codec(artifact.tokenizer)
-        self.engine: Engine = load_engine(artifact, codec, threads=threads)
-        self._tokens = codec.tokenizer.get_vocab_size()
+        self.codec = load_codec(artifact.tokenizer)
+        self.engine: Engine = load_engine(artifact, self.codec, threads=threads)
+        self._tokens = self.codec.tokenizer.get_vocab_size()
+        self._has_encoder = artifact.card.family == "encoder-decoder"
         self._longest = artifact.card.max_prompt_tokens + _LONGER
 
-    def accepts(self, body: CandidatesBody | ScoresBody | LabelsBody) -> bool:
-        """Whether the texts of a request have tokens of the vocabulary, and not too many."""
-        match body:
-            case CandidatesBody():
-                texts = [
-                    text for one in body.requests for text in (one.prompt, one.forced, one.label)
-                ]
-            case ScoresBody():
-                texts = [*body.prompts, *body.forced, *body.replies]
-            case LabelsBody():
-                texts = [body.prompt, *body.labels]
-        return all(
+    def accepts(self, body: CompletionRequest) -> bool:
+        """Whether the texts are for this family, not too long, and have known tokens."""
+        texts = [*body.prompt, *body.prefixes, *body.labels]
+        is_encoded = body.understudy.decoder_prefixes is not None
+        return is_encoded == self._has_encoder and all(
             len(text) <= self._longest and all(token < self._tokens for token in text)
             for text in texts
         )
+
+
+def score_prompts(engine: Engine, body: CompletionRequest) -> list[dict[str, Any]]:
+    """Return a choice without text for each prompt, with the log-probabilities of its tokens."""
+    unscored, texts = body.understudy.unscored, body.scored
+    read = [()] * len(texts) if texts is body.prompt else body.prompt
+    rows: list[list[float]] = []
+    for (prompt, beginning), group in groupby(
+        zip(read, texts, strict=True), key=lambda one: (one[0], one[1][:unscored])
+    ):
+        rows += engine.scores(prompt, beginning, [text[unscored:] for _, text in group])
+    return [
+        {
+            "text": "",
+            "finish_reason": "length",
+            "prompt_logprobs": [None] * unscored
+            + [
+                {str(token): {"logprob": score}}
+                for token, score in zip(text[unscored:], row, strict=True)
+            ],
+        }
+        for text, row in zip(texts, rows, strict=True)
+    ]
 
 
 def app(options: ServeOptions) -> serve.Application:

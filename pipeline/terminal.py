@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Protocol
 
 from rich.console import Console, JustifyMethod
@@ -162,6 +163,26 @@ class Show(Protocol):
         """Show a share from 0 to 1, and a note."""
 
 
+@contextmanager
+def _repeat(print_line: Callable[[], None]) -> Iterator[None]:
+    """Print a line again and again while a block runs, the first one after two seconds."""
+    has_ended = Event()
+
+    def run() -> None:
+        wait = _FIRST_SECONDS
+        while not has_ended.wait(wait):
+            print_line()
+            wait = _PRINT_SECONDS
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        thread.join()
+
+
 class Progress:
     """Shows long work step by step; `verbose` adds figures for people who know training.
 
@@ -180,11 +201,11 @@ class Progress:
         """Show a step while it runs, then how long it took.
 
         Yields a function that shows how much of it is done. In a terminal the bar moves all the
-        time, also while nobody calls this; elsewhere the first call after two seconds prints a
-        line, then one each half minute.
+        time, also while nobody calls this; elsewhere a line is printed after two seconds, and then
+        one each half minute.
         """
         title, console, started = make_printable(title), self.console, time.monotonic()
-        printed = started + _FIRST_SECONDS - _PRINT_SECONDS
+        done, remark = 0.0, ""
         bars = Bars(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16),
             TextColumn("{task.fields[share]}"), _TimeLeft(), TextColumn("{task.fields[note]}"),
@@ -193,16 +214,20 @@ class Progress:
         task = bars.add_task(escape(title), total=None, share="", note="")
 
         def show(share: float, note: str = "") -> None:
-            nonlocal printed
+            nonlocal done, remark
+            done, remark = share, note
             bars.update(task, total=1.0, completed=share, share=f"{share:.0%}", note=note)
-            now = time.monotonic()
-            if not console.is_terminal and now - printed >= _PRINT_SECONDS:
-                printed = now
-                left = time_left(share, now - started)
-                words = (f"{title} … {share:.0%}", f"about {left} left" if left else "", note)
-                print_indented("  ".join(filter(None, words)), console)
 
-        with bars:
+        def print_line() -> None:
+            left = time_left(done, time.monotonic() - started)
+            words = (
+                f"{title} … {done:.0%}" if done else f"{title} …",
+                f"about {left} left" if left else "",
+                remark,
+            )
+            print_indented("  ".join(filter(None, words)), console)
+
+        with bars if console.is_terminal or console.quiet else _repeat(print_line):
             yield show
         took = clock(time.monotonic() - started)
         print_indented(Text.assemble(f"{title} ", (f"({took})", "dim")), console)

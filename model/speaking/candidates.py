@@ -172,9 +172,8 @@ def score_replies(
     All replies are scored in one call. Leaving out the context keeps it cheap.
     """
     prompt = codec.prompt_ids((), limit=1 << 20)
-    rows = [codec.reply_ids(voice, reply.messages) for reply in replies]
-    ids = [row.ids for row in rows]
-    alone = map(sum, engine.scores([prompt] * len(rows), [row.forced for row in rows], ids))
+    ids = [codec.reply_ids(voice, reply.messages).ids for reply in replies]
+    alone = map(sum, engine.scores(prompt, codec.label_ids(voice), ids))
     return [
         ReplyScores(
             reply.score,

@@ -1,4 +1,4 @@
-"""Connect to a generation server: a Ray cluster of `model.serving`, or an OpenAI-compatible one."""
+"""Connect to a completions server: a Ray cluster of `model.serving`, or another one."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ SECONDS = 20.0  # timeout of one request; a reply may need several
 RETRY_SECONDS = 0.5  # before a request that the server lost is repeated, or a busy one asked again
 
 OWNER = "understudy"
-"""The owner of the models that a cluster of `model.serving` lists."""
+"""The owner of the versions that `model.serving` lists."""
 
 BAD_ANSWER = (
     LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError,
@@ -52,8 +52,7 @@ class GenerationClient:
             base_url=f"{url.rstrip('/')}/", timeout=SECONDS, headers=headers
         )
         weakref.finalize(self, self._client.close)
-        owner, served = self._list_versions()
-        self.is_cluster = owner == OWNER
+        self.is_cluster, served = self._list_versions()
         if version not in served:
             names = ", ".join(map(make_printable, served[:_MAX_NAMES])) or "nothing"
             more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
@@ -116,15 +115,16 @@ class GenerationClient:
         raise_if_stopped(should_stop)
         return self._client.post(path, json=body)
 
-    def _list_versions(self) -> tuple[str | None, list[str]]:
-        """Return the server's owner, if it names one, and its versions; wait if it is busy."""
+    def _list_versions(self) -> tuple[bool, list[str]]:
+        """Return whether the server is `model.serving`, and its versions; wait if it is busy."""
         try:
             answer = _send_until_free(partial(self._client.get, "models"))
             if answer.status_code in _BUSY:
                 raise ArtifactError("the server at GENERATION_URL is busy: try again later")
             answer.raise_for_status()
-            listed = answer.json()
-            return listed.get("owned_by"), [str(one["id"]) for one in listed["data"]]
+            listed = answer.json()["data"]
+            is_cluster = any(one.get("owned_by") == OWNER for one in listed)
+            return is_cluster, [str(one["id"]) for one in listed]
         except (httpx.HTTPError, *BAD_ANSWER) as error:
             raise ArtifactError(
                 f"the server at GENERATION_URL does not answer ({type(error).__name__}): start it, "

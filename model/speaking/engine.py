@@ -22,6 +22,11 @@ _POSITIONS_PER_CALL = 2_048
 CTranslate2 4.8 keeps keys and values for each candidate, prompt included, in float32 and repeated
 for each query head: 138 kB per token of SmolLM2-135M.
 """
+_TOKENS_PER_STEP = 50
+"""What a step that forces a token of each reply costs, in tokens of a text read at once.
+
+Measured with SmolLM2-135M in int8, of which a step of 2 to 8 replies took as long as 20 to 50.
+"""
 _REPLIES_PER_BATCH = 16
 """An encoder-decoder model needs a row of logits per token of the reply only."""
 _M_ARENA_MAX = -8  # of glibc's malloc.h
@@ -35,15 +40,20 @@ ShouldStop: TypeAlias = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate's ids without its end, and their approximate log-probability.
+    """A candidate's ids without its end, and their approximate log-probabilities.
 
-    The score is the sampler's: a repetition penalty shifts it by some tenths of a nat per token.
+    The scores are the sampler's: a repetition penalty shifts them by some tenths of a nat.
     `is_complete` is false if the token limit cut the reply off.
     """
 
     ids: list[int]
-    score: float
+    scores: list[float]
     is_complete: bool = True
+
+    @property
+    def score(self) -> float:
+        """Return the log-probability of all its tokens."""
+        return sum(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +83,11 @@ class Engine(Protocol):
             GenerationStopped: `should_stop` returned True.
         """
 
-    def scores(
-        self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
-    ) -> list[list[float]]:
-        """Return the log-probability of each token of each reply."""
+    def scores(self, prompt: Ids, forced: Ids, replies: Sequence[Ids]) -> list[list[float]]:
+        """Return the log-probability of each token of each reply to a prompt.
 
-    def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
-        """Return the log-probability of each label directly after the prompt."""
+        The replies begin with `forced`, which is not scored. Scored labels say who speaks next.
+        """
 
 
 def open_engine(
@@ -138,25 +146,18 @@ class EncoderDecoderEngine:
         raise_if_stopped(should_stop)
         return tracker.candidates()
 
-    def scores(
-        self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
-    ) -> list[list[float]]:
+    def scores(self, prompt: Ids, forced: Ids, replies: Sequence[Ids]) -> list[list[float]]:
         """See Engine."""
         results = self._models[0].score_batch(
-            [self._codec.tokens(prompt) for prompt in prompts],
-            [self._codec.tokens([*f, *r]) for f, r in zip(forced, replies, strict=True)],
+            [self._codec.tokens(prompt)] * len(replies),
+            [self._codec.tokens([*forced, *reply]) for reply in replies],
             max_input_length=0,
             max_batch_size=_REPLIES_PER_BATCH,
         )
         return [
-            list(result.log_probs)[len(beginning) : len(beginning) + len(reply)]  # without the end
-            for result, beginning, reply in zip(results, forced, replies, strict=True)
+            list(result.log_probs)[len(forced) : len(forced) + len(reply)]  # without the end
+            for result, reply in zip(results, replies, strict=True)
         ]
-
-    def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
-        """See Engine."""
-        count = len(labels)
-        return [sum(row) for row in self.scores([prompt] * count, [()] * count, labels)]
 
 
 class DecoderOnlyEngine:
@@ -205,38 +206,38 @@ class DecoderOnlyEngine:
         raise_if_stopped(should_stop)
         return tracker.candidates()
 
-    def scores(
-        self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
-    ) -> list[list[float]]:
-        """See Engine."""
-        texts = [
-            self._codec.tokens([*p, *f, *r])
-            for p, f, r in zip(prompts, forced, replies, strict=True)
-        ]
+    def scores(self, prompt: Ids, forced: Ids, replies: Sequence[Ids]) -> list[list[float]]:
+        """See Engine. Short replies are forced token by token after a prompt that is read once."""
+        before, steps = [*prompt, *forced], max(map(len, replies), default=0)
+        if (len(replies) - 1) * len(before) > _TOKENS_PER_STEP * steps:
+            return self._force(before, replies, steps)
         results = self._models[0].score_batch(
-            texts, max_input_length=0, max_batch_size=_TOKENS_PER_BATCH, batch_type="tokens"
+            [self._codec.tokens([*before, *reply]) for reply in replies],
+            max_input_length=0,
+            max_batch_size=_TOKENS_PER_BATCH,
+            batch_type="tokens",
         )
         return [
             list(result.log_probs)[len(result.log_probs) - len(reply) :]
             for result, reply in zip(results, replies, strict=True)
         ]
 
-    def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
-        """See Engine. The prompt is read once; then each label is forced."""
-        *earlier, last = self._codec.tokens(prompt)
+    def _force(self, before: Ids, replies: Sequence[Ids], steps: int) -> list[list[float]]:
+        """Score replies of at most `steps` tokens one token at a time."""
+        *earlier, last = self._codec.tokens(before)
         results = self._models[0].generate_batch(
-            [[last, *self._codec.tokens(label)] for label in labels],
+            [[last, *self._codec.tokens(reply)] for reply in replies],
             static_prompt=earlier,
             cache_static_prompt=False,  # the cache would grow with every conversation
-            max_length=max(map(len, labels)),
+            max_length=steps,
             return_logits_vocab=True,
         )
         return [
-            sum(
+            [
                 _log_probability(row, token)
-                for row, token in zip(result.logits[0], label, strict=False)
-            )
-            for result, label in zip(results, labels, strict=True)
+                for row, token in zip(result.logits[0], reply, strict=False)
+            ]
+            for result, reply in zip(results, replies, strict=True)
         ]
 
 
@@ -349,7 +350,7 @@ class DrawnTokens:
     def candidate(self) -> Candidate:
         """Return the reply, without an unfinished or another speaker's label."""
         kept = len(self._ids) if self._line_end is None else self._line_end
-        return Candidate(self._ids[:kept], sum(self._scores[:kept]), self.is_complete)
+        return Candidate(self._ids[:kept], self._scores[:kept], self.is_complete)
 
 
 def _sampling_options(decoding: Decoding, codec: Codec, tracker: _ReplyTracker) -> dict[str, Any]:

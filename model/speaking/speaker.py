@@ -189,7 +189,8 @@ class Speaker:
         if not voices:
             raise VoiceError("nobody may speak: no voice of this model has agreed")
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
-        scores = self.engine.label_scores(prompt, [self.codec.label_ids(name) for name in voices])
+        labels = [self.codec.label_ids(name) for name in voices]
+        scores = list(map(sum, self.engine.scores(prompt, (), labels)))
         return draw_voice(context, voices, scores, self.rng)
 
     def _prepare(self, ask: Ask) -> "_PreparedAsk":
@@ -200,7 +201,7 @@ class Speaker:
         if not (words := clean_opening(ask.begins, labels) if ask.begins else ""):
             return _PreparedAsk(ask, GenerationRequest(prompt, label, label), labels)
         begun = self.codec.reply_ids(ask.voice, (words,))
-        [row] = self.engine.scores([prompt], [label], [begun.ids])
+        [row] = self.engine.scores(prompt, label, [begun.ids])
         request = GenerationRequest(prompt, [*label, *begun.ids], label)
         return _PreparedAsk(ask, request, labels, words, begun.ids, sum(row))
 
@@ -333,16 +334,13 @@ def load_engine(
 
 def _open_server(artifact: Artifact, codec: Codec, url: str) -> Engine:
     from model.speaking.client import GenerationClient
-    from model.speaking.cluster import ClusterEngine
     from model.speaking.completions import CompletionsEngine
 
     version = artifact.path.name
     client = GenerationClient(url, version)
-    if client.is_cluster:
-        return ClusterEngine(client)
-    if artifact.card.family != "decoder-only":
+    if artifact.card.family == "encoder-decoder" and not client.is_cluster:
         raise ArtifactError(
-            f"{version} is an encoder-decoder model, which completion servers cannot serve: "
+            f"{version} is an encoder-decoder model, which other completion servers cannot serve: "
             "leave GENERATION_URL empty to generate in this process, or use a Ray cluster"
         )
-    return CompletionsEngine(client, version, codec)
+    return CompletionsEngine(client, version, codec, artifact.card.family)

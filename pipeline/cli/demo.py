@@ -70,7 +70,7 @@ def run_demo(
     console.print(f"  {trained.name} is the current version now", highlight=False)
     console.rule("4 · Its scorecard: does it sound like them?", align="left")
     version = registry.open()
-    card = evaluate(version, dataset, registry.root / "bases", size, 0, console)
+    card = evaluate(version, dataset, registry.root / "bases", size, 0, progress)
     print_headline(card, console, verbose=verbose)
     print_paragraph(summarize_result(trained.loss, card), console)
     console.print(

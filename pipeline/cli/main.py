@@ -145,8 +145,9 @@ def evaluate(
         size = size.with_spoken_lines(evaluation.MIN_LINES, len(version.card.learned))
     file = out or version.path / SCORECARD
     card = evaluation.evaluate(
-        version, dataset, models_dir / "bases", size, seed or 0, console, split=split, file=file
-    )
+        version, dataset, models_dir / "bases", size, seed or 0, Progress(console),
+        split=split, file=file,
+    )  # fmt: skip
     tables.print_scorecard(card, console)
     print(f"\nWrote {file}")
 

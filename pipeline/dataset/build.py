@@ -64,6 +64,7 @@ from pipeline.dataset.summary import (
 from pipeline.export.archive import ExportedChat, open_exports
 from pipeline.export.entries import FUTURE, list_offset_changes
 from pipeline.export.merging import Author, count_messages
+from pipeline.terminal import SILENT, Progress
 
 MAX_UNREAD = 0.01
 """Share of a file that may be unreadable without --skip-damaged."""

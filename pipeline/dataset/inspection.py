@@ -25,6 +25,7 @@ from pipeline.dataset.pairs import (
 from pipeline.dataset.roster_file import MIN_MESSAGES, make_roster, write_roster
 from pipeline.export.archive import ExportedChat, open_exports
 from pipeline.export.merging import Author, EntryCounts, Spool
+from pipeline.terminal import SILENT, Progress
 
 _NO_SCRIPTS = {
     "Caron", "Halfwidth", "Ideographic", "Masu", "Modifier", "Roman", "Turned", "Vedic", "Vertical",

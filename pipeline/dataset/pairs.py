@@ -13,7 +13,7 @@ from model.chat.conversation import Message, Window, context_before, split_sessi
 from model.chat.eligibility import Line, make_line, target_text
 from model.chat.prompt import LINE_BREAK, merge_withheld_lines, render_line, split_line
 from model.chat.roster import Roster
-from model.options import option
+from model.options import check_options, option
 from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset import options
 from pipeline.dataset.roster_file import MIN_MESSAGES
@@ -348,6 +348,10 @@ class BuildOptions:
         1, "Processes that read messages", least=0, default_text="by cores and messages",
         panel="Conversations",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,12 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from model.artifacts.artifact import SCORECARD, Artifact
 from model.errors import BaseError, DatasetError
@@ -42,16 +40,15 @@ from pipeline.evaluation.scorecard import (
     Evidence,
     compute_scorecard,
 )
-from pipeline.evaluation.scorer import ReplyScore, ScoringRequest, score_replies
-from pipeline.terminal import step
+from pipeline.terminal import SILENT, Progress
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.machine import reuse_freed_memory
+from pipeline.training.scorer import Score, ScoringRequest, score_replies
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
 FORMAT = 2
 _PARTS = 6  # three arms of replies; then fit, right voice and canaries
-_ALMOST = 0.999
 _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
 _POOL_SESSIONS = 5
 """One in this many of the judges' sessions gives the distractors of the fit instead."""
@@ -72,7 +69,7 @@ def evaluate(
     cache: Path,
     size: Size,
     seed: int,
-    console: Console,
+    progress: Progress = SILENT,
     *,
     split: HeldOutSplit = HeldOutSplit.TEST,
     file: Path | None = None,
@@ -86,7 +83,7 @@ def evaluate(
         DatasetError: The dataset has no held-out replies in this split.
         BaseError: The base cannot be loaded, or the version came without weights.
     """
-    evaluation = evaluate_turns(artifact, dataset, cache, size, seed, console, split=split)
+    evaluation = evaluate_turns(artifact, dataset, cache, size, seed, progress, split=split)
     card = dict(evaluation.card)
     text = json.dumps(card, ensure_ascii=False, indent=1)
     write_text(file or artifact.path / SCORECARD, text + "\n")
@@ -99,14 +96,11 @@ def evaluate_turns(
     cache: Path,
     size: Size,
     seed: int,
-    console: Console,
+    progress: Progress = SILENT,
     *,
     split: HeldOutSplit = HeldOutSplit.TEST,
-    on_progress: Callable[[float], object] = lambda _: None,
 ) -> Evaluation:
     """Return the scorecard and the outcome of each turn; write nothing.
-
-    `on_progress` receives the finished share, 0 to 1.
 
     Raises:
         DatasetError, BaseError: See `evaluate`.
@@ -125,22 +119,16 @@ def evaluate_turns(
     turns = [
         turn for turn in make_turns(sample_evenly(pairs, len(pairs), seed)) if turn.voice in voices
     ]
-    finished_parts = 0
-
-    def on_part_progress(share: float) -> None:
-        nonlocal finished_parts
-        on_progress((finished_parts + share) / _PARTS)
-        finished_parts += share == 1
-
-    show = partial(_show_progress, console, on_part_progress)
+    parts = _Parts(progress)
+    show = parts.show
     arms = generate_answers(artifact, turns, size, seed, show)
-    with step(console, "Baselines"):
+    with progress.step("Baselines"):
         asked = [answer.asked for answer in arms[GENERATED]]
         arms[REAL] = tuple(make_real_answers(asked))
         arms[MARKOV] = tuple(answer_by_markov_chain(training, asked, seed))
         arms[NEAREST] = tuple(answer_by_nearest_context(training, asked))
     pool, judged = split_pool([turn for turn in for_judges if turn.voice in voices])
-    with step(console, "Judges"):
+    with progress.step("Judges"):
         judges = train_judges(list_lines(make_real_answers(judged)), size.refits, seed)
     limit = artifact.card.max_prompt_tokens
     chosen = set(take_turns(asked, size.scored))
@@ -150,13 +138,13 @@ def evaluate_turns(
     if questions:
         untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
 
-        def score(requests: Sequence[ScoringRequest]) -> list[list[ReplyScore]]:
+        def score(requests: Sequence[ScoringRequest]) -> list[list[Score]]:
             with show("Fit under the untuned base", len(requests)) as on_step:
                 return score_replies(untuned, requests, limit, on_step)
 
         ranked = rank_candidates(questions, score)
     else:
-        on_part_progress(1)
+        parts.finished += 1
     tuned = _prepare(open_tuned(artifact))
     with show("Real turns under every name", 3 * len(chosen)) as on_step:
         measured = measure_turns(
@@ -167,7 +155,7 @@ def evaluate_turns(
     canaries = [canary["text"] for canary in artifact.card.provenance.get("canaries") or ()]
     with show("Planted canaries and decoys", len(canaries)) as on_step:
         exposures = _measure_exposures(tuned, canaries, voices, seed, on_step)
-    with step(console, "Scoring"):
+    with progress.step("Scoring"):
         evidence = Evidence(
             voices, tuple(training), arms, measured, ranked, judges,
             "unseen" if is_reserved else "seen", tuple(canaries), exposures,
@@ -296,6 +284,32 @@ def _has_fast_bf16() -> bool:
     return choose_precision("auto").bf16
 
 
+class _Parts:
+    """Shows the parts of an evaluation, and tells how much of all is done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.finished = 0
+
+    @contextmanager
+    def show(self, title: str, total: int) -> Iterator[OnStep]:
+        """Show a part of so many steps while it runs; yield a function to call after each."""
+        shares = (done / total for done in range(1, total))
+        if total:
+            with self._progress.count(f"{title}: {total:,}", total) as advance:
+
+                def on_step() -> None:
+                    advance(1)
+                    if share := next(shares, None):
+                        self._progress.share((self.finished + share) / _PARTS)
+
+                yield on_step
+        else:
+            yield lambda: None
+        self.finished += 1
+        self._progress.share(self.finished / _PARTS)
+
+
 def _measure_exposures(
     tuned: Base, canaries: Sequence[str], voices: Sequence[str], seed: int, on_step: OnStep
 ) -> tuple[float, ...]:
@@ -313,24 +327,3 @@ def _measure_exposures(
         exposures.append(memorization.compute_exposure(nats[0], nats[1:]))
         on_step()
     return tuple(exposures)
-
-
-@contextmanager
-def _show_progress(
-    console: Console, on_progress: Callable[[float], object], title: str, total: int
-) -> Iterator[OnStep]:
-    """Show how many of `total` steps are done, then the time that they took."""
-    if not total:
-        yield lambda: None
-    else:
-        with step(console, f"{title}: {total:,}") as show:
-            done = 0
-
-            def advance() -> None:
-                nonlocal done
-                done += 1
-                show(done / total)
-                on_progress(min(_ALMOST, done / total))
-
-            yield advance
-    on_progress(1)

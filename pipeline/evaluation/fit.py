@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.evaluation.heldout import Answer, HeldOutTurn
 from pipeline.evaluation.intervals import Estimate, mean, ratio
-from pipeline.evaluation.scorer import ReplyScore, ScoringRequest
+from pipeline.training.scorer import Score, ScoringRequest
 
 CANDIDATES = 10
 """A reply and its distractors; a random choice is right in a tenth of the cases."""
@@ -21,7 +21,7 @@ Arms of similar lengths share most of them, and each is scored once.
 _REPLIES_PER_REQUEST = 24
 
 Messages = tuple[str, ...]
-ScoreReplies = Callable[[Sequence[ScoringRequest]], list[list[ReplyScore]]]
+ScoreReplies = Callable[[Sequence[ScoringRequest]], list[list[Score]]]
 """Returns a score for each reply of each request."""
 
 
@@ -39,7 +39,7 @@ class Ranked:
 
     turn: HeldOutTurn
     messages: Messages
-    score: ReplyScore
+    score: Score
     pmi: tuple[float, ...]
 
     @property
@@ -109,7 +109,7 @@ def rank_candidates(
     ranked: dict[str, list[Ranked]] = defaultdict(list)
     for question, own, found in zip(questions, texts, scores, strict=False):
         voice, by_text = question.turn.voice, dict(zip(own, found, strict=True))
-        by_text[()] = alone[voice, ()] = ReplyScore(0.0, 0, 0)
+        by_text[()] = alone[voice, ()] = Score(0.0, 0, 0)
         for arm, candidates in question.candidates.items():
             pmi = tuple(by_text[text].nats - alone[voice, text].nats for text in candidates)
             reply = candidates[0]

@@ -8,7 +8,7 @@ import numpy as np
 from model.chat.prompt import split_line
 from pipeline.evaluation.heldout import HeldOutTurn, silence_voice
 from pipeline.evaluation.intervals import Estimate, mean, ratio
-from pipeline.evaluation.scorer import ReplyScore, ScoringRequest
+from pipeline.training.scorer import Score, ScoringRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Measured:
     """
 
     turn: HeldOutTurn
-    own: ReplyScore
-    absent: tuple[ReplyScore, ...]
-    alone: tuple[ReplyScore, ...]
+    own: Score
+    absent: tuple[Score, ...]
+    alone: tuple[Score, ...]
 
     @property
     def is_right(self) -> bool:
@@ -58,7 +58,7 @@ class RightVoice:
 def measure_turns(
     turns: Sequence[HeldOutTurn],
     voices: Sequence[str],
-    score: Callable[[Sequence[ScoringRequest]], list[list[ReplyScore]]],
+    score: Callable[[Sequence[ScoringRequest]], list[list[Score]]],
 ) -> tuple[Measured, ...]:
     """Score real turns under the tuned model: as they are, with their voice absent, and alone."""
     requests = []
@@ -78,7 +78,7 @@ def measure_turns(
 
 
 def measure_likelihood(
-    measured: Sequence[Measured], base: Sequence[ReplyScore], seed: int
+    measured: Sequence[Measured], base: Sequence[Score], seed: int
 ) -> Likelihood:
     """Compare the loss under the tuned model, without context, and under the untuned base.
 
@@ -132,9 +132,7 @@ def _ask(turn: HeldOutTurn, others: Sequence[str]) -> ScoringRequest:
     return ScoringRequest(turn.context, tuple((name, turn.messages) for name in names))
 
 
-def _measure_names(
-    asked: Sequence[tuple[HeldOutTurn, Sequence[ReplyScore]]], seed: int
-) -> RightVoice:
+def _measure_names(asked: Sequence[tuple[HeldOutTurn, Sequence[Score]]], seed: int) -> RightVoice:
     is_right = [float(_is_first_best(scores)) for _, scores in asked]
     names = dict.fromkeys(turn.voice for turn, _ in asked)
     by_voice = {
@@ -151,5 +149,5 @@ def _measure_names(
     )
 
 
-def _is_first_best(scores: Sequence[ReplyScore]) -> bool:
+def _is_first_best(scores: Sequence[Score]) -> bool:
     return scores[0].nats > max((score.nats for score in scores[1:]), default=-np.inf)

@@ -20,7 +20,7 @@ from pipeline.dataset.split import TEST, VALIDATION
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.retrain.intake import CurrentVersion, Intake
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest
-from pipeline.terminal import format_models_option, print_indented, quote
+from pipeline.terminal import SILENT, format_models_option, print_indented, quote
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start

@@ -104,8 +104,9 @@ def _prepare(
     """Merge and store the input; return a plan and the receipt's facts, or why to stop."""
     dependencies.watch.begin("read")
     with merge_chat(
-        request.root, sources.exports, sources.dumps, current.chat, request.chat, request.timezone
-    ) as merged:
+        request.root, sources.exports, sources.dumps, current.chat, request.chat,
+        request.timezone, dependencies.watch,
+    ) as merged:  # fmt: skip
         intake = update_history(request, dependencies, current, sources, merged)
         _print_intake(intake, dependencies)
         if intake.people.is_new and not _confirm_roster(intake, request, dependencies):
@@ -359,8 +360,7 @@ def _compare_versions(
             request.root / "bases",
             size,
             _EVALUATION_SEED,
-            watch.console,
-            on_progress=watch.share,
+            watch,
         )
 
     def compare(size: Size) -> tuple[gate.GateDecision, Scorecard | None]:

@@ -12,7 +12,7 @@ from model.speaking.engine import open_engine
 from pipeline.training.bases import Base
 from pipeline.training.encoding import Example
 from pipeline.training.kinds import write_engine
-from pipeline.training.losses import reply_log_probabilities
+from pipeline.training.scorer import log_probabilities
 
 _MAX_EXACT = 1e-3  # nats for each token in float32; 2e-5 was measured
 _MAX_QUANTIZED = 0.5  # mean nats per token in int8; single tokens differed by up to 1.1
@@ -45,7 +45,7 @@ def convert(
     """
     base.weights.float().cpu()
     on_share(0)
-    truth = reply_log_probabilities(base, held_out, bf16=False)
+    truth = log_probabilities(base, held_out)
     if not all(math.isfinite(value) for row in truth for value in row):
         raise TrainingError("training has diverged: try again with a lower --set learning-rate=N")
     on_share(1 / 3)
@@ -75,13 +75,10 @@ def _convert(
 ) -> list[float]:
     """Convert and return how far each token's log-probability is from the true one, in nats."""
     write_engine(base.weights, base.codec, folder, quantization)
-    scores = open_engine(folder, base.family, base.codec, device="cpu", threads=0).scores(
-        [e.prompt for e in examples],
-        [e.forced for e in examples],
-        [e.reply for e in examples],
-    )
+    engine = open_engine(folder, base.family, base.codec, device="cpu", threads=0)
     return [
         abs(ours - theirs)
-        for row, true_row in zip(scores, truth, strict=True)
+        for example, true_row in zip(examples, truth, strict=True)
+        for row in engine.scores(example.prompt, example.forced, [example.reply])
         for ours, theirs in zip(row, true_row, strict=True)
     ]

@@ -192,18 +192,6 @@ def _padded(
     return [gap + row if on_left else row + gap for gap, row in zip(gaps, rows, strict=True)]
 
 
-def split_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Split sequences into batches of at most `budget` padded tokens and at least one sequence.
-
-    Yields indices into `lengths`, the longest first, so that a lack of memory shows at once.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while order:
-        fitting = max(1, budget // lengths[order[0]])
-        yield order[:fitting]
-        order = order[fitting:]
-
-
 def _table(rows: Iterator[dict[str, Any]]) -> "datasets.Dataset":
     import datasets
 

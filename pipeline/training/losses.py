@@ -1,4 +1,4 @@
-"""Compute losses, and held-out losses in nats per character."""
+"""Compute the logits of labels, and held-out losses in nats per character."""
 
 import json
 from collections import defaultdict
@@ -13,85 +13,11 @@ from model.errors import TrainingError
 from model.files import write_text
 from pipeline.dataset.pairs import Pair
 from pipeline.training.bases import Base
-from pipeline.training.encoding import IGNORED, Collator, Example, row_of, split_by_tokens
+from pipeline.training.encoding import IGNORED, Example
 from pipeline.training.processes import SINGLE_PROCESS, Processes
+from pipeline.training.scorer import Score, score_examples
 
-_TOKENS = 1024
-"""Padded tokens per batch: SmolLM2-135M on a CPU was as fast with 512."""
 _WHOLE, _FRESH = ":whole", ":fresh"  # no name has a colon
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """The loss of replies' words in nats and their number of characters."""
-
-    nats: float = 0.0
-    characters: int = 0
-
-    def __add__(self, other: "Loss") -> "Loss":
-        return Loss(self.nats + other.nats, self.characters + other.characters)
-
-    @property
-    def per_character(self) -> float:
-        """Return nats per character; lower is better."""
-        return self.nats / self.characters
-
-
-def losses(
-    base: Base,
-    examples: Sequence[Example],
-    *,
-    bf16: bool,
-    on_share: Callable[[float], None] = lambda _: None,
-    processes: Processes = SINGLE_PROCESS,
-) -> list[Loss]:
-    """Return the loss of each reply's words; its end and further labels do not count.
-
-    `on_share` gets the share that is done. `processes` that share the model must all call this.
-    """
-    rows = reply_log_probabilities(
-        base, examples, bf16=bf16, on_share=on_share, processes=processes
-    )
-    return [
-        Loss(
-            -sum(value for value, is_word in zip(row, e.is_word, strict=True) if is_word),
-            e.characters,
-        )
-        for e, row in zip(examples, rows, strict=True)
-    ]
-
-
-def reply_log_probabilities(
-    base: Base,
-    examples: Sequence[Example],
-    *,
-    bf16: bool,
-    on_share: Callable[[float], None] = lambda _: None,
-    processes: Processes = SINGLE_PROCESS,
-) -> list[list[float]]:
-    """Return for each example the natural log-probability of each of the reply's tokens.
-
-    `on_share` gets the share of the examples that are done. `processes` that share the model must
-    all call this.
-    """
-    import torch
-
-    weights = base.weights
-    weights.eval()
-    collate = Collator(base.family, base.codec.pad_id)
-    found: dict[int, list[float]] = {}
-    batches = list(split_by_tokens([example.length for example in examples], _TOKENS))
-    autocast = torch.autocast(weights.device.type, torch.bfloat16, enabled=bf16)
-    with torch.no_grad(), autocast, forward_to_labels(base):
-        for indices in processes.pad(batches):
-            batch = collate([row_of(examples[index], base.family) for index in indices])
-            batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
-            logits, labels, counts = weights(**batch)
-            chosen = logits.float().log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-            for index, values in zip(indices, chosen.split(counts), strict=True):
-                found[index] = values[-len(examples[index].reply) :].tolist()
-            on_share(len(found) / len(examples))
-    return [found[index] for index in range(len(examples))]
 
 
 @contextmanager
@@ -201,15 +127,17 @@ class HeldOutReplies:
         if not self.examples:
             raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
         move_to_device(base.weights)
-        sums: dict[str, Loss] = defaultdict(Loss)
+        sums: dict[str, Score] = defaultdict(Score)
         found = processes.map(
             self.examples,
-            lambda own: losses(base, own, bf16=bf16, on_share=on_share, processes=processes),
+            lambda own: score_examples(
+                base, own, bf16=bf16, on_share=on_share, processes=processes
+            ),
         )
-        for pair, loss in zip(self.pairs, found, strict=True):
+        for pair, score in zip(self.pairs, found, strict=True):
             for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:
-                sums[key] += loss
-        return {key: round(loss.per_character, 4) for key, loss in sums.items()}
+                sums[key] += score
+        return {key: round(score.loss, 4) for key, score in sums.items()}
 
     def save(self, nats: Mapping[str, float], file: Path) -> None:
         """Write a result of `measure` to a file, for a resumed run."""

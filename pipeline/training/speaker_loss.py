@@ -7,9 +7,9 @@ from typing import Any
 
 from pipeline.dataset.pairs import Pair
 from pipeline.training.bases import Base
-from pipeline.training.encoding import Collator, Example, encode, row_of
+from pipeline.training.encoding import Example, encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import forward_to_labels
+from pipeline.training.scorer import compute_log_probabilities
 
 TURNS, NAMES = 12, 4
 """Turns per step, and the names that compete for each: its own and three others."""
@@ -43,7 +43,6 @@ class SpeakerLoss:
         self.weight, self.min_passes = settings.speaker_loss, min_passes
         self._base, self._seed, self._shards = base, settings.seed, shards
         self._limits = (settings.max_prompt_tokens, _MAX_REPLY_TOKENS)
-        self._collate = Collator(base.family, base.codec.pad_id)
         self._turns: dict[str, list[tuple[str, ...]]] = defaultdict(list)
         for pair in pairs:
             self._turns[pair.voice].append(pair.target)
@@ -68,16 +67,10 @@ class SpeakerLoss:
         counts_for_step = len(groups) > 0
         groups = groups or drawn[:1]
         examples = [example for group in groups for example in group]
-        batch = self._collate([row_of(example, self._base.family) for example in examples])
-        device = self._base.weights.device
-        on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-        with forward_to_labels(self._base):
-            logits, labels, counts = self._base.weights(**on_device)
-        nats = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        per_text = torch.split(nats, counts)  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+        rows = compute_log_probabilities(self._base, examples)
         scores = [
-            -(own[-len(example.reply) :] * torch.tensor(example.is_word, device=device)).sum()
-            for example, own in zip(examples, per_text, strict=True)
+            (row * torch.tensor(example.is_word, device=row.device)).sum()
+            for example, row in zip(examples, rows, strict=True)
         ]
         by_turn = torch.stack(scores).view(len(groups), -1)
         return -by_turn.log_softmax(1)[:, 0].sum() * counts_for_step / TURNS

@@ -33,9 +33,10 @@ from pipeline.training.device import (
 )
 from pipeline.training.encoding import IGNORED, Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import Loss, forward_to_labels, losses
+from pipeline.training.losses import forward_to_labels
 from pipeline.training.plan import Speed, TrainingPlan, make_plan, measure_speed
 from pipeline.training.processes import SINGLE_PROCESS, Processes
+from pipeline.training.scorer import Score, score_examples
 from pipeline.training.speaker_loss import SpeakerLoss
 
 PRECISION = "precision"
@@ -476,9 +477,9 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         """Return the held-out loss in nats per character; several processes divide the examples."""
         found = self._processes.map(
             self._held_out,
-            lambda own: losses(self._base, own, bf16=self._bf16, processes=self._processes),
+            lambda own: score_examples(self._base, own, bf16=self._bf16, processes=self._processes),
         )
-        metrics = {METRIC: sum(found, start=Loss()).per_character}
+        metrics = {METRIC: sum(found, start=Score()).loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import httpx
 import psutil
@@ -23,7 +23,7 @@ from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped, ServerBusyError
 from model.speaking.batching import CandidateCall, draw_together
 from model.speaking.client import GenerationClient
-from model.speaking.cluster import ClusterEngine
+from model.speaking.completions import CompletionsEngine
 from model.speaking.engine import Candidate, GenerationRequest, open_engine
 from model.speaking.speaker import open_speaker
 from tests.generation import (
@@ -52,8 +52,14 @@ class Application:
         found = psutil.Process(self._program.pid).children(recursive=True)
         return [one for one in found if _is_worker(one, self.name)]
 
-    def engine(self, version):
-        return ClusterEngine(GenerationClient(self.url, self.registry.find(version)))
+    def client(self, version):
+        return GenerationClient(self.url, self.registry.find(version))
+
+    def engine(self, version, client=None):
+        client = client or self.client(version)
+        artifact = self.registry.open(version)
+        codec = load_codec(artifact.tokenizer)
+        return CompletionsEngine(client, artifact.path.name, codec, artifact.card.family)
 
 
 def _is_worker(process, name):
@@ -137,7 +143,7 @@ def batching_cluster(clusters):
 @pytest.fixture(autouse=True)
 def _long_timeouts(monkeypatch):
     """Raise the client's timeouts for busy machines."""
-    for module in ("client", "cluster"):
+    for module in ("client", "completions"):
         monkeypatch.setattr(f"model.speaking.{module}.SECONDS", 120)
 
 
@@ -166,20 +172,18 @@ def version():
 def test_greedy_replies_and_scores_are_equal(local, cluster, version):
     codec, remote = local.codec, cluster.engine(version)
     requests = [local.request(context, name) for context in CONTEXTS for name in NAMES]
-    prompts, forced = [one.prompt for one in requests], [one.forced for one in requests]
 
     here, there = (engine.candidates(requests, GREEDY) for engine in (local.engine, remote))
 
     assert [[one.ids for one in own] for own in there] == [[one.ids for one in own] for own in here]
     assert [own[0].is_complete for own in there] == [own[0].is_complete for own in here]
     replies = [own[0].ids for own in here]
-    theirs = remote.scores(prompts, forced, replies)
-    for row, ours in zip(theirs, local.engine.scores(prompts, forced, replies), strict=True):
-        assert row == pytest.approx(ours, abs=1e-4)
     labels = [codec.label_ids(name) for name in NAMES]
-    assert remote.label_scores(prompts[0], labels) == pytest.approx(
-        local.engine.label_scores(prompts[0], labels), abs=1e-4
-    )
+    first = requests[0]
+    for asked in ((first.prompt, first.forced, replies), (first.prompt, (), labels)):
+        theirs = remote.scores(*asked)
+        for row, ours in zip(theirs, local.engine.scores(*asked), strict=True):
+            assert row == pytest.approx(ours, abs=1e-4)
 
 
 def test_sampled_replies_have_the_same_distribution(local, cluster, version):
@@ -199,7 +203,8 @@ def test_a_speaker_replies_in_a_voice(local, cluster, version):
 
 def test_a_groups_own_version_is_served(cluster, registry):
     own = Local(registry.open("1"))
-    remote = ClusterEngine(GenerationClient(cluster.url, OF_GROUP))
+    client = GenerationClient(cluster.url, OF_GROUP)
+    remote = CompletionsEngine(client, OF_GROUP, own.codec, own.artifact.card.family)
     asked = own.request(CONTEXTS[0], "Hugo")
 
     [[there]], [[here]] = (one.candidates([asked], GREEDY) for one in (remote, own.engine))
@@ -208,7 +213,7 @@ def test_a_groups_own_version_is_served(cluster, registry):
 
 
 def test_a_request_is_repeated_when_its_worker_is_killed(local, cluster, version):
-    client = GenerationClient(cluster.url, cluster.registry.find(version))
+    client = cluster.client(version)
     posts = []
     client._client.event_hooks = {"request": [posts.append]}
     asked = local.request(CONTEXTS[0], "Hugo")
@@ -226,7 +231,7 @@ def test_a_request_is_repeated_when_its_worker_is_killed(local, cluster, version
     killer = threading.Thread(target=kill_the_busy_one)
     killer.start()
     try:
-        drawn = ClusterEngine(client).candidates([asked] * SLOW, LONG)
+        drawn = cluster.engine(version, client).candidates([asked] * SLOW, LONG)
     finally:
         is_done.set()
         killer.join()
@@ -278,77 +283,83 @@ def test_a_version_that_the_cluster_lacks_is_refused(cluster):
         GenerationClient(cluster.url, "0009-00000000")
 
 
-def post(cluster, path, body, version="2"):
-    headers = {"serve_multiplexed_model_id": cluster.registry.find(version)}
-    return httpx.post(f"{cluster.url}/{path}", json=body, headers=headers, timeout=30)
+def post(cluster, body, version="2", timeout=30):
+    body = {"model": cluster.registry.find(version), **body}
+    return httpx.post(f"{cluster.url}/completions", json=body, timeout=timeout)
 
 
-ONE = {"prompt": [1], "forced": [1], "label": [1]}
-DECODING = asdict(GREEDY)
-
-
-SOON = {"deadline": time.time() + 3_600}
-CALL = {"requests": [ONE], "decoding": DECODING, **SOON}
-TEXTS = {"prompts": [[1]], "forced": [[1]], "replies": [[1]], **SOON}
+def slow(local, count, **extension):
+    """Return the body of a request that takes `count` times a third of a second."""
+    return {
+        "prompt": [[*local.request((), "Hugo").prompt]] * count, "n": LONG.candidates,
+        "max_tokens": LONG.max_new_tokens, "temperature": LONG.temperature,
+        "understudy": {"labels": [local.codec.label_ids("Hugo")] * count, **extension},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status"),
+    "body",
     [
-        ("candidates", [], 400),
-        ("candidates", {"requests": [ONE], "decoding": DECODING}, 400),
-        ("candidates", {**CALL, "deadline": "inf"}, 400),
-        ("candidates", {**CALL, "requests": [{**ONE, "prompt": [1] * 600}]}, 400),
-        ("candidates", {**CALL, "requests": [{**ONE, "prompt": 1}]}, 400),
-        ("candidates", {**CALL, "requests": [{**ONE, "label": [-1]}]}, 400),
-        ("candidates", {**CALL, "requests": [{**ONE, "label": [10**6]}]}, 400),
-        ("candidates", {**CALL, "decoding": {**DECODING, "candidates": 10**9}}, 400),
-        ("scores", {**TEXTS, "replies": "no"}, 400),
-        ("scores", {**TEXTS, "replies": []}, 400),
-        ("nothing", {}, 404),
+        {},
+        {"prompt": [1]},
+        {"prompt": []},
+        {"prompt": [[]]},
+        {"prompt": [[1] * 700]},
+        {"prompt": [[-1]]},
+        {"prompt": [[10**6]]},
+        {"prompt": [[1]], "n": 10**9},
+        {"prompt": [[1]], "understudy": {"deadline": "inf"}},
+        {"prompt": [[1]], "understudy": {"labels": [[1], [1]]}},
+        {"prompt": [[1]], "understudy": {"labels": [[10**6]]}},
+        {"prompt": [[1]], "understudy": {"decoder_prefixes": [[1]]}},  # it has no encoder
+        {"prompt": [[1]], "prompt_logprobs": 0},
+        {"prompt": [[1, 1]], "prompt_logprobs": 0, "understudy": {"unscored": 0}},
+        {"prompt": "no", "prompt_logprobs": 0},
     ],
 )
-def test_a_request_that_makes_no_sense_harms_nothing(local, cluster, path, body, status):
-    assert post(cluster, path, body).status_code == status
+def test_a_request_that_makes_no_sense_harms_nothing(local, cluster, body):
+    assert post(cluster, body).status_code == 400
     assert cluster.engine("2").candidates([local.request((), "Hugo")], GREEDY)
+
+
+def test_other_addresses_are_not_found(cluster):
+    assert httpx.post(f"{cluster.url}/nothing", json={}, timeout=30).status_code == 404
+
+
+def test_another_client_of_the_protocol_is_answered(local, cluster):
+    [prompt] = [[*local.request(CONTEXTS[0], "Hugo").prompt, *local.codec.label_ids("Hugo")]]
+    asked = {"prompt": [prompt], "temperature": 0, "max_tokens": 24}
+
+    [choice] = post(cluster, asked).json()["choices"]
+
+    [[one]] = local.engine.candidates([local.request(CONTEXTS[0], "Hugo")], GREEDY)
+    said = local.codec.text(one.ids).split("\n")[0]
+    assert choice["text"] == said
+    assert choice["finish_reason"] in {"stop", "length"}
 
 
 @pytest.mark.parametrize("name", ["../../etc", "current", "2", "0009-00000000", "{path}"])
 def test_only_versions_of_the_registry_are_opened(registry, cluster, local, version, name):
     remote = cluster.engine(version)
     remote.candidates([local.request((), "Hugo")], GREEDY)
-    headers = {"serve_multiplexed_model_id": name.format(path=local.artifact.path)}
-    body = {"prompt": [1], "labels": [[1]], **SOON}
+    body = {"model": name.format(path=local.artifact.path), "prompt": [[1, 1]]}
 
-    answer = httpx.post(f"{cluster.url}/labels", json=body, headers=headers, timeout=30)
-
-    assert answer.status_code == 404
+    assert post(cluster, body).status_code == 404
 
 
 @pytest.mark.parametrize("seconds", [0.2, -5])
 def test_a_request_is_given_up_when_its_sender_no_longer_waits(local, cluster, seconds):
-    asked, deadline = asdict(local.request((), "Hugo")), time.time() + seconds
+    deadline = time.time() + seconds
 
-    answer = post(
-        cluster,
-        "candidates",
-        {"requests": [asked] * SLOW, "decoding": asdict(LONG), "deadline": deadline},
-    )
+    answer = post(cluster, slow(local, SLOW, deadline=deadline))
 
     assert answer.status_code == 504
     assert time.time() < deadline + 6
 
 
 def test_work_ends_when_its_sender_goes_away(local, cluster):
-    asked = asdict(local.request((), "Hugo"))
-
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
-            f"{cluster.url}/candidates",
-            json={"requests": [asked] * 4 * SLOW, "decoding": asdict(LONG), **SOON},
-            headers={"serve_multiplexed_model_id": cluster.registry.find("2")},
-            timeout=1,
-        )
+        post(cluster, slow(local, 4 * SLOW), timeout=1)
 
     def spent():
         return sum(sum(one.cpu_times()[:2]) for one in cluster.workers())
@@ -385,7 +396,7 @@ class RecordingEngine:
         self.calls.append((len(requests), should_stop()))
         if self.stops:
             raise GenerationStopped("too late")
-        return [[Candidate(list(request.prompt), 0.0)] for request in requests]
+        return [[Candidate(list(request.prompt), [])] for request in requests]
 
 
 def test_calls_with_equal_settings_are_drawn_together():

@@ -14,15 +14,15 @@ from tests.pipeline.retrain.retrain_runner import found
 
 WORD = "xylophonequartet"
 PLACES = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR", "SQLITE_TMPDIR")
-STAGES = ("reading", "replacing", "writing", "pairing", "naming")
+STAGES = ("Reading", "Replacing", "Writing", "Pairing", "naming")
 STOP_AT = """
 import os, sys, time
-from rich.console import Console
 from pipeline.cli import main as cli
 from pipeline.dataset import build
+from pipeline.terminal import Progress
 
 stage, number = sys.argv[1], int(sys.argv[2])
-say, give_name = Console.print, build.give_name
+step, give_name = Progress.step, build.give_name
 
 
 def stop():
@@ -30,10 +30,11 @@ def stop():
     time.sleep(60)
 
 
-def print_and_stop(self, text="", *rest, **more):
-    say(self, text, *rest, **more)
-    if str(text).strip().startswith(stage):
+def begin_and_stop(self, title):
+    if title.startswith(stage):
+        print(title, flush=True)
         stop()
+    return step(self, title)
 
 
 def name_and_stop(file, path):
@@ -41,7 +42,7 @@ def name_and_stop(file, path):
     stop()
 
 
-Console.print = print_and_stop
+Progress.step = begin_and_stop
 if stage == "naming":
     build.give_name = name_and_stop
 sys.argv[1:] = sys.argv[3:]

@@ -9,9 +9,7 @@ from rich.console import Console
 
 from pipeline.terminal import (
     Progress,
-    file_bar,
     print_indented,
-    step,
     time_left,
 )
 
@@ -36,7 +34,7 @@ def test_a_step_shows_how_much_of_it_is_done_and_the_time_left(monkeypatch):
     monkeypatch.setattr("pipeline.terminal._MIN_SECONDS", 0.0)
     said = StringIO()
 
-    with step(Console(file=said, force_terminal=True, width=80), "Counting") as show:
+    with Progress(Console(file=said, force_terminal=True, width=80)).step("Counting") as show:
         show(0.5, "half of them")
         wait_for(said, "50%", "left", "half of them")
 
@@ -48,7 +46,7 @@ def test_a_step_shows_how_much_of_it_is_done_and_the_time_left(monkeypatch):
 def test_a_step_that_says_nothing_keeps_moving():
     said = StringIO()
 
-    with step(Console(file=said, force_terminal=True, width=80), "Judging"):
+    with Progress(Console(file=said, force_terminal=True, width=80)).step("Judging"):
         first = said.getvalue()
         wait_for(said, first, "Judging", longer_than=len(first))
 
@@ -62,20 +60,18 @@ def wait_for(file, *words, longer_than=0):
     raise AssertionError(file.getvalue())
 
 
-def test_a_pipe_gets_a_line_every_half_minute(monkeypatch):
-    now = iter((0.0, 10.0, 31.0, 40.0, 62.0, 70.0))
-    monkeypatch.setattr("pipeline.terminal.time.monotonic", lambda: next(now))
+def test_a_pipe_gets_a_line_after_two_seconds_and_then_each_half_minute(monkeypatch):
+    monkeypatch.setattr("pipeline.terminal._FIRST_SECONDS", 0.02)
+    monkeypatch.setattr("pipeline.terminal._PRINT_SECONDS", 0.02)
+    monkeypatch.setattr("pipeline.terminal._MIN_SECONDS", 0.0)
     said = StringIO()
 
-    with step(Console(file=said, width=80), "Training") as show:
-        for share in (0.2, 0.5, 0.6, 0.9):
-            show(share)
+    with Progress(Console(file=said, width=80)).step("Training") as show:
+        wait_for(said, "  Training …\n")
+        show(0.6, "loss 2")
+        wait_for(said, "  Training … 60%  about 0 s left  loss 2\n")
 
-    assert said.getvalue().splitlines() == [
-        "  Training … 20%  about 40 s left",
-        "  Training … 60%  about 27 s left",
-        "  Training (1 min)",
-    ]
+    assert said.getvalue().endswith("  Training (0 s)\n")
 
 
 def test_details_are_for_those_who_ask():
@@ -97,45 +93,29 @@ def test_a_long_text_keeps_its_indent():
     assert all(line.startswith("  word") and len(line) <= 40 for line in lines)
 
 
-def shown(tmp_path, *, is_terminal, steps):
-    """Return what a bar writes while a file of 1,000 bytes is read in these steps."""
-    file = tmp_path / "result.json"
-    file.write_bytes(b"x" * 1000)
+def test_a_count_shows_the_share_of_its_parts_that_is_done():
     said = StringIO()
-    console = Console(file=said, force_terminal=is_terminal, width=80)
-    with file_bar(console, file) as told:
-        for count in steps:
-            told(count)
-            console.print("a line")
-    return said.getvalue()
+
+    with Progress(Console(file=said, force_terminal=True, width=80)).count("Reading", 1000) as add:
+        add(300)
+        add(200)
+        wait_for(said, "50%")
+
+    assert said.getvalue().rstrip().endswith("\x1b[0m")
+    assert "Reading" in said.getvalue()
 
 
-def test_a_terminal_shows_how_much_of_a_file_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.terminal._REDRAW", 0)
+def test_a_pipe_gets_no_line_in_the_first_two_seconds():
+    said = StringIO()
 
-    said = shown(tmp_path, is_terminal=True, steps=[300, 200])
+    with Progress(Console(file=said, width=80)).count("Reading", 1000) as add:
+        add(300)
 
-    text = re.sub(r"\x1b\[[\d;]*m", "", said)
-    assert "0.3/1.0 kB" in text
-    assert "0.5/1.0 kB" in text
-    assert said.count("a line") == 2
+    assert said.getvalue() == "  Reading (0 s)\n"
 
 
-def test_nothing_of_the_bar_stays_on_the_screen(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.terminal._REDRAW", 0)
+def test_a_title_is_no_markup():
+    said = StringIO()
 
-    said = shown(tmp_path, is_terminal=True, steps=[300])
-
-    assert said.endswith("\x1b[2K")  # the line is erased
-
-
-def test_a_bar_is_drawn_no_more_often_than_it_can_be_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.terminal._REDRAW", 3600)
-
-    assert "0.3/1.0 kB" not in shown(tmp_path, is_terminal=True, steps=[300, 200])
-
-
-def test_a_pipe_gets_no_bar(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.terminal._REDRAW", 0)
-
-    assert shown(tmp_path, is_terminal=False, steps=[300, 200]) == "a line\na line\n"
+    with Progress(Console(file=said, force_terminal=True, width=80)).step("Reading [/red] [b]x"):
+        wait_for(said, "[/red] [b]x")

@@ -43,16 +43,15 @@ class FakeEngine:
         ids = CODEC.reply_ids("Hugo", [first]).ids
         for line in rest:
             ids += [CODEC.newline_id, *CODEC.line_ids(line)]
-        return Candidate(ids[:limit], self.here.get(text, 0.0), len(ids) < limit)
+        return Candidate(ids[:limit], [self.here.get(text, 0.0)], len(ids) < limit)
 
-    def scores(self, prompts, forced, replies):
+    def scores(self, prompt, forced, replies):
+        if not forced:  # who speaks next?
+            return [[score] for score in self.who or [0.0] * len(replies)]
         self.scored.append(len(replies))
-        names = ["Hugo" if f == HUGO else "Raul" for f in forced]
+        name = "Hugo" if forced == HUGO else "Raul"
         texts = [CODEC.reply_text("Hugo", ids).strip() for ids in replies]
-        return [[self.alone.get(asked, 0.0)] for asked in zip(names, texts, strict=True)]
-
-    def label_scores(self, prompt, labels):
-        return list(self.who) or [0.0] * len(labels)
+        return [[self.alone.get((name, text), 0.0)] for text in texts]
 
 
 def make_speaker(*rounds, copy_index=None, engine=None, table=None, **decoding):

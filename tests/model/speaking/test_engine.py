@@ -34,13 +34,8 @@ def asked(speaker):
 
 
 def exact_scores(speaker, request, draws):
-    count = len(draws)
-    return [
-        sum(row)
-        for row in speaker.engine.scores(
-            [request.prompt] * count, [request.forced] * count, [draw.ids for draw in draws]
-        )
-    ]
+    texts = [draw.ids for draw in draws]
+    return [sum(row) for row in speaker.engine.scores(request.prompt, request.forced, texts)]
 
 
 def test_a_candidate_has_its_log_probability(speaker, asked):
@@ -125,23 +120,23 @@ def test_a_reply_at_the_token_limit_is_not_complete(speaker, asked):
     assert all(draw.is_complete or len(draw.ids) <= 3 for draw in draws)
 
 
-def test_label_scores_equal_the_scores_of_replies(speaker, asked):
-    prompt = asked.prompt
+def test_labels_have_the_same_scores_one_by_one_and_after_one_reading(speaker, asked, monkeypatch):
     labels = [speaker.codec.label_ids(name) for name in NAMES]
+    asked = [*asked.prompt * 5], (), labels
 
-    found = speaker.engine.label_scores(prompt, labels)
+    found = speaker.engine.scores(*asked)
 
-    exact = speaker.engine.scores([prompt] * 3, [[]] * 3, labels)
-    assert found == pytest.approx(list(map(sum, exact)), abs=0.02)
+    monkeypatch.setattr(engine, "_TOKENS_PER_STEP", 10**6)
+    for row, exact in zip(found, speaker.engine.scores(*asked), strict=True):
+        assert row == pytest.approx(exact, abs=0.02)
 
 
 def test_a_reply_has_the_same_score_alone_and_in_a_batch(speaker, asked):
     replies = [speaker.codec.reply_ids("Hugo", ["me too " * n]).ids for n in range(1, 40)]
-    count = len(replies)
 
-    together = speaker.engine.scores([asked.prompt] * count, [asked.forced] * count, replies)
+    together = speaker.engine.scores(asked.prompt, asked.forced, replies)
 
-    alone = speaker.engine.scores([asked.prompt], [asked.forced], replies[-1:])
+    alone = speaker.engine.scores(asked.prompt, asked.forced, replies[-1:])
     assert list(map(len, together)) == list(map(len, replies))
     assert sum(together[-1]) == pytest.approx(sum(alone[0]), abs=0.1)
 

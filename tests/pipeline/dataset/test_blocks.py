@@ -113,7 +113,7 @@ def test_a_killed_process_is_reported(small_blocks):
         if one.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(one.cmdline()):
             one.kill()
 
-    with pytest.raises(DatasetError, match="give --set processes=1"):
+    with pytest.raises(DatasetError, match="pass --set processes=1"):
         list(found)
 
 
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_all_processes_without_a_word_of_python(export, tmp_path, se
         start_new_session=True,
     ) as program:
         for line in program.stdout:
-            if "replacing" in line:
+            if "Replacing private data …" in line:
                 break
         time.sleep(seconds)
         os.killpg(program.pid, signal.SIGINT)

@@ -1,9 +1,11 @@
+import io
 import json
 import shutil
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from rich.console import Console
 
 from model.chat.eligibility import add_voice_header
 from model.errors import DatasetError, ExportError, RosterError
@@ -12,6 +14,7 @@ from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import NAMES, write_sample
 from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import Progress
 from tests.call_count import count_calls
 from tests.pipeline.chats import NOON, account, chat, conversation, entry, small, write
 
@@ -43,10 +46,15 @@ def roster(path, *people):
 
 
 def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
-    told = []
+    told = io.StringIO()
     write_sample(tmp_path / "demo")
 
-    summary = build([tmp_path / "demo"], tmp_path / "ds", BuildOptions(public=True), told.append)
+    summary = build(
+        [tmp_path / "demo"],
+        tmp_path / "ds",
+        BuildOptions(public=True),
+        Progress(Console(file=told, width=500)),
+    )
 
     assert (summary.messages, summary.lines) == (28_554, 28_553)  # one is a command: "/rant over"
     assert 14_500 < summary.pairs < 15_000
@@ -57,11 +65,12 @@ def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
     assert shares == pytest.approx([0.80, 0.05, 0.15], abs=0.01)
     assert summary.silent == summary.quiet == ()
     assert (summary.redacted, summary.skipped) == ({"email": 1}, {})
-    assert told == [
-        f"reading {tmp_path / 'demo' / 'result.json'}",
-        "replacing private data",
-        "writing the dataset",
-        "pairing contexts and replies",
+    titles = [line.split(" (")[0].strip() for line in told.getvalue().splitlines()]
+    assert titles == [
+        f"Reading {tmp_path / 'demo' / 'result.json'}",
+        "Replacing private data",
+        "Writing the dataset",
+        "Pairing contexts and replies",
     ]
 
 
@@ -313,7 +322,7 @@ def test_who_said_no_is_known_in_an_export_that_has_names_alone(tmp_path):
         '[[people]]\nname = "Friend 2"\nids = [2]\n'
     )
 
-    build([write(tmp_path, chat(*nameless))], tmp_path / "ds", small(min_messages=0))
+    build([write(tmp_path, chat(*nameless))], tmp_path / "ds", small())
 
     assert not any(
         "Friend 1" in line for p in load_dataset(tmp_path / "ds").train for line in p.context

@@ -1,9 +1,13 @@
+import io
+
 import pytest
+from rich.console import Console
 
 from model.chat.conversation import Window
 from model.errors import ExportError
 from pipeline.dataset.inspection import inspect
 from pipeline.dataset.roster_file import read_roster
+from pipeline.terminal import SILENT, Progress
 from tests.pipeline.chats import (
     account,
     chat,
@@ -15,7 +19,7 @@ from tests.pipeline.chats import (
 )
 
 
-def look(*exports, wanted=None, roster=None, min_messages=1, steps=None):
+def look(*exports, wanted=None, roster=None, min_messages=1, progress=SILENT):
     return inspect(
         exports,
         wanted,
@@ -23,7 +27,7 @@ def look(*exports, wanted=None, roster=None, min_messages=1, steps=None):
         Window(),
         roster_path=roster,
         min_messages=min_messages,
-        step=(steps if steps is not None else []).append,
+        progress=progress,
     )
 
 
@@ -86,20 +90,21 @@ def test_messages_are_all_of_that_type_whatever_they_hold_and_whether_they_can_b
 
 
 def test_all_chats_are_told_those_with_most_messages_first(tmp_path):
-    steps = []
+    said = io.StringIO()
     several = account(
         chat(entry(1, 1, "a"), name="Small", id=5),
         chat(*conversation(), name="Large", id=6),
         chat(name="Empty", id=7),
     )
 
-    figures = look(write(tmp_path, several), steps=steps)
+    figures = look(write(tmp_path, several), progress=Progress(Console(file=said, width=500)))
 
     assert [(one.chat.name, one.messages) for one in figures] == [
         ("Large", 240), ("Small", 1), ("Empty", 0),
     ]  # fmt: skip
-    assert steps[0].startswith("reading ")
-    assert "inspecting Small" in steps
+    steps = said.getvalue().splitlines()
+    assert steps[0].startswith("  Reading ")
+    assert steps[1].startswith("  Inspecting 3 chats")
 
 
 def test_one_chat_is_told_by_name_or_id(tmp_path):

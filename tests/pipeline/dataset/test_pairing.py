@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from model.chat.conversation import Window
-from model.errors import DatasetError, ExportError
+from model.errors import ExportError
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import MIN_REPEATS, limit_repeats
 from pipeline.dataset.storage import load_dataset
@@ -176,5 +176,5 @@ def test_what_occurs_in_training_is_seen_where_it_is_judged(tmp_path):
 
 @pytest.mark.parametrize("last", [0, -5])
 def test_the_last_none_of_a_chat_is_refused(last):
-    with pytest.raises(DatasetError, match="leaves no message"):
+    with pytest.raises(ValueError, match="last: "):
         small(last=last)

@@ -15,7 +15,7 @@ from pipeline.evaluation.heldout import (
 )
 from pipeline.evaluation.likelihood import measure_turns
 from pipeline.evaluation.scorecard import Evidence
-from pipeline.evaluation.scorer import ReplyScore
+from pipeline.training.scorer import Score
 
 WAYS = {"Hugo": ("woof", "Bark!"), "Tiago": ("meow", "purr..."), "李雷": ("喵喵", "好的。")}
 TOPICS = ("friday", "the match", "dinner", "my boss", "rain", "the train", "music", "a film",
@@ -67,7 +67,7 @@ def score_by_words(requests):
 def _score(context, name, messages):
     words, seen = " ".join(messages).split(), " ".join(context).replace("?", "").split()
     nats = sum(-1.0 if word in seen else -5.0 for word in words)
-    return ReplyScore(nats, len(words), len(" ".join(messages)))
+    return Score(nats, len(words), len(" ".join(messages)))
 
 
 def score_by_ways(requests):

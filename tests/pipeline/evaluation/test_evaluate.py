@@ -26,10 +26,10 @@ from pipeline.evaluation.evaluate import (
     load_evaluation_dataset,
 )
 from pipeline.evaluation.generation import Size
+from pipeline.terminal import SILENT, Progress
 from tests.habits import HABITS
 from tests.model.fake_artifacts import make
 
-QUIET = Console(quiet=True)
 one_family = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 SMALL = Size(replies=6, lines=60, cold=6, swapped=3, scored=5, refits=1, quick=True)
 
@@ -38,7 +38,7 @@ SMALL = Size(replies=6, lines=60, cold=6, swapped=3, scored=5, refits=1, quick=T
 def judged(trained, habits_dataset):
     """The trained model's registry and its scorecard."""
     dataset = load_dataset(habits_dataset)
-    return trained, evaluate(trained.open(), dataset, trained.root / "bases", SMALL, 0, QUIET)
+    return trained, evaluate(trained.open(), dataset, trained.root / "bases", SMALL, 0, SILENT)
 
 
 def test_a_model_that_learned_its_voices_scores_high(judged):
@@ -92,7 +92,7 @@ def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dat
     registry, card = judged
     dataset = load_dataset(habits_dataset)
 
-    again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, QUIET)
+    again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, SILENT)
 
     assert again == card
 
@@ -104,7 +104,7 @@ def test_without_fit_the_other_scores_are_the_same(judged, habits_dataset, monke
     size = replace(SMALL, with_fit=False)
     monkeypatch.setattr("pipeline.evaluation.evaluate.open_base", None)
 
-    found = evaluate_turns(registry.open(), dataset, registry.root / "bases", size, 0, QUIET).card
+    found = evaluate_turns(registry.open(), dataset, registry.root / "bases", size, 0, SILENT).card
 
     assert "fit" not in found["headline"]
     assert found["auc_with_context"] == {}
@@ -117,11 +117,12 @@ def test_without_fit_the_other_scores_are_the_same(judged, habits_dataset, monke
 def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     registry, _ = judged
     dataset, shares = load_dataset(habits_dataset), []
+    progress = Progress(Console(quiet=True))
+    progress.share = shares.append
 
     evaluate_turns(
-        registry.open(), dataset, registry.root / "bases", SMALL.with_replies(1), 0, QUIET,
-        on_progress=shares.append,
-    )  # fmt: skip
+        registry.open(), dataset, registry.root / "bases", SMALL.with_replies(1), 0, progress
+    )
 
     assert shares == sorted(shares)
     assert len(shares) > 7
@@ -251,7 +252,7 @@ def test_a_version_without_weights_is_refused_before_any_reply(trained, habits_d
     imported = replace(artifact, path=tmp_path / artifact.path.name)
 
     with pytest.raises(BaseError, match="came without the weights that an evaluation needs"):
-        evaluate(imported, load_dataset(habits_dataset), tmp_path / "bases", SMALL, 0, QUIET)
+        evaluate(imported, load_dataset(habits_dataset), tmp_path / "bases", SMALL, 0, SILENT)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from pipeline.evaluation.heldout import (
     make_turns,
     take_turns,
 )
-from pipeline.evaluation.scorer import ReplyScore, score_replies
 from pipeline.evaluation.text_metrics import split_words
 from pipeline.training.bases import open_base
+from pipeline.training.scorer import Score, score_replies
 from tests.pipeline.evaluation.people import answers, score_by_words, turns
 
 ASKED = 50
@@ -60,7 +60,7 @@ class WordScorer:
             if seen:
                 probability = 0.9 * probability + 0.1 * seen[word] / seen.total()
             nats += math.log(probability)
-        return ReplyScore(nats, max(1, len(words)), sum(map(len, messages)))
+        return Score(nats, max(1, len(words)), sum(map(len, messages)))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.evaluation.heldout import HeldOutTurn
 from pipeline.evaluation.likelihood import measure_likelihood, measure_right_voice, measure_turns
-from pipeline.evaluation.scorer import ReplyScore
+from pipeline.training.scorer import Score
 from tests.pipeline.evaluation.people import VOICES, score_by_ways, score_by_words, turns
 
 
@@ -56,7 +56,7 @@ def test_a_turn_without_an_absent_rival_is_left_out():
 
 
 def test_a_model_that_foresees_better_costs_less(measured):
-    base = [ReplyScore(3 * one.own.nats, one.own.tokens, one.own.characters) for one in measured]
+    base = [Score(3 * one.own.nats, one.own.tokens, one.own.characters) for one in measured]
 
     found = measure_likelihood(measured, base, 0)
 
@@ -68,7 +68,7 @@ def test_a_model_that_foresees_better_costs_less(measured):
 def test_turns_seen_in_training_are_told_apart():
     measured = measure_turns([*turns(9, 1), *turns(9, 2, seen=True)], VOICES, score_by_ways)
     base = [
-        ReplyScore(-(9.0 if one.turn.seen else 1.0) * one.own.characters, 1, one.own.characters)
+        Score(-(9.0 if one.turn.seen else 1.0) * one.own.characters, 1, one.own.characters)
         for one in measured
     ]
 

@@ -180,7 +180,7 @@ class RetrainRunner:
         registry.root.joinpath("tensorboard", "x").mkdir(parents=True, exist_ok=True)
         return registry.add(made), LOSS
 
-    def _judge(self, artifact, dataset, cache, size, seed, console, on_progress):
+    def _judge(self, artifact, dataset, cache, size, seed, progress):
         self.judged.append((artifact.path.name, dataset, size))
         found = self.cards.get(int(artifact.path.name.split("-")[0]), card())
         if isinstance(found, Exception):

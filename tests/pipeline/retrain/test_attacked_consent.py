@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from click.testing import CliRunner
 
+from model.artifacts.consent import read_facts
 from model.artifacts.database import DATABASE
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
@@ -269,7 +270,8 @@ def test_a_damaged_dataset_does_not_keep_a_decision_from_being_stored(running):
     for file in running.root.glob("datasets/*/lines.parquet"):
         file.write_bytes(file.read_bytes()[:100])
 
-    running.run(chat(*NEW), dump(forgotten=[2], decisions=[decision(2, "optout", 9)]))
+    running.run(chat(*NEW), dump(forgotten=[2], decisions=[decision(9, "optout")]))
 
-    assert voices(running.registry, "1") == ["Friend 1"]
+    told = read_facts(running.root, ()).sources.values()
+    assert [one.user_id for source in told for one in source] == [9]
     assert "it was damaged" in running.shown.getvalue()

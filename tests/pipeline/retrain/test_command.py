@@ -14,7 +14,6 @@ from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from pipeline.cli.main import app
-from pipeline.evaluation.evaluate import _show_progress
 from pipeline.export.reader import CHUNK
 from pipeline.retrain import run
 from pipeline.retrain.request import RetrainResult
@@ -194,8 +193,8 @@ def test_one_thread_redraws_all_bars():
     watch.begin("train")
     with watch.step("Loading a base"):
         during = {*threading.enumerate()} - before
-    with _show_progress(watch.console, watch.share, "Replies", 2) as advance:
-        advance()
+    with watch.count("Replies", 2) as advance:
+        advance(1)
         bars = {*threading.enumerate()} - before
     watch.stop()
 

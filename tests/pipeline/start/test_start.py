@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import nullcontext
 
 import pytest
 
@@ -16,7 +15,7 @@ from pipeline.start import run as module
 from pipeline.start.answers import Answers, load_answers
 from pipeline.start.people import NamedConsent
 from pipeline.start.run import StartDependencies, StartRequest, start
-from pipeline.terminal import DEFAULT_MODELS
+from pipeline.terminal import DEFAULT_MODELS, Progress
 from tests.command_line import understudy
 from tests.habits import HABITS, write_export
 from tests.model.fake_artifacts import make
@@ -59,7 +58,7 @@ class World:
     def dependencies(self, asker):
         return StartDependencies(
             asker, self.retrain, self.listen, self.write_env, self.run_bot,
-            lambda _: nullcontext(lambda _: None), lambda: [self.folder.parent / "Downloads"],
+            Progress(asker.console), lambda: [self.folder.parent / "Downloads"],
         )  # fmt: skip
 
     def retrain(self, request, ask):
@@ -157,7 +156,7 @@ def test_there_is_no_way_back_to_options(run, folder, telegram):
     typed = run("back", "y", export=export, chat="Friends")
 
     assert typed.said.count("There is no question before this one.") == 1
-    assert typed.said.count("Reading the export") == 1
+    assert typed.said.count("Reading ") == 1
 
 
 def test_after_training_there_is_no_way_back(run, world, telegram):
@@ -328,7 +327,7 @@ def test_a_chat_given_by_its_id_is_not_asked_for_again(run, folder, telegram):
     typed = run("", "", TOKEN, "skip", "n", chat=str(known.chat_id))
 
     assert load_answers(folder / "artifacts").version == known.version
-    assert "Reading the export" not in typed.said
+    assert "Reading " not in typed.said
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from pipeline.training.bases import open_base
 from pipeline.training.callbacks import RunCallback
 from pipeline.training.device import Precision
-from pipeline.training.encoding import split_by_tokens
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.trainer import FineTuner, TrainingData, train
 from tests.checkpoints import save_llama
@@ -102,14 +101,3 @@ def test_a_run_has_at_least_one_step_and_the_steps_of_part_epochs(
     )
 
     assert (outcome.steps, outcome.examples) == (steps, pairs)
-
-
-@pytest.mark.parametrize(
-    ("budget", "sizes"), [(1000, [4]), (250, [1, 3]), (200, [1, 2, 1]), (10, [1, 1, 1, 1])]
-)
-def test_batches_hold_what_the_budget_allows_and_at_least_one_pair(budget, sizes):
-    found = list(split_by_tokens([60, 200, 80, 50], budget))
-
-    assert [len(places) for places in found] == sizes
-    assert sorted(place for places in found for place in places) == [0, 1, 2, 3]
-    assert found[0][0] == 1

@@ -12,7 +12,7 @@ from pipeline.training.bases import open_base
 from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import Loss, losses
+from pipeline.training.scorer import Score, score_examples
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
@@ -36,8 +36,7 @@ def run(base, examples, settings, work, **options):
 
 
 def nats(base, examples):
-    found = losses(base, examples, bf16=False)
-    return sum(loss.nats for loss in found) / sum(loss.characters for loss in found)
+    return sum(score_examples(base, examples), start=Score()).loss
 
 
 def test_an_overfitting_run_is_stopped_and_its_best_weights_are_used(base, tmp_path):
@@ -99,7 +98,7 @@ def test_a_run_ends_after_as_many_evaluations_without_a_better_one(
     base, tmp_path, monkeypatch, nats, patience, steps
 ):
     found = iter(nats)
-    monkeypatch.setattr(trainer, "losses", lambda *_, **__: [Loss(next(found), 1)])
+    monkeypatch.setattr(trainer, "score_examples", lambda *_, **__: [Score(-next(found), 1, 1)])
     examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=6, batch_size=8, evaluations=6, patience=patience)
 
@@ -113,7 +112,7 @@ def test_a_run_ends_after_as_many_evaluations_without_a_better_one(
 def test_a_resumed_run_can_still_use_weights_from_before_the_interruption(tmp_path, monkeypatch):
     folder = save_llama(tmp_path / "base")
     found = iter([2, 1, 3, 4, 5])
-    monkeypatch.setattr(trainer, "losses", lambda *_, **__: [Loss(next(found), 1)])
+    monkeypatch.setattr(trainer, "score_examples", lambda *_, **__: [Score(-next(found), 1, 1)])
     settings = Hyperparameters(
         epochs=5, batch_size=8, evaluations=5, patience=0, learning_rate=1e-2
     )

@@ -9,7 +9,7 @@ from pipeline.training.bases import open_base
 from pipeline.training.device import Precision, estimate_batch_size
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import losses
+from pipeline.training.scorer import score_examples
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
@@ -46,7 +46,7 @@ def trained(folder, work, most=None, since_step=0, **options):
         base, rows_of(base, examples), SETTINGS, work,
         precision=FLOAT32, on_progress=seen.append, **options,
     )  # fmt: skip
-    return sum(loss.nats for loss in losses(base, examples, bf16=False)), outcome, seen, tried
+    return -sum(score.nats for score in score_examples(base, examples)), outcome, seen, tried
 
 
 def test_out_of_memory_reduces_the_batch_and_keeps_steps_and_result(folder, tmp_path):

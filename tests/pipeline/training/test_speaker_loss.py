@@ -14,7 +14,7 @@ from pipeline.training.bases import open_base
 from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import losses
+from pipeline.training.scorer import score_examples
 from pipeline.training.speaker_loss import NAMES, TURNS, SpeakerLoss
 from pipeline.training.trainer import train
 from tests.checkpoints import save_llama
@@ -48,7 +48,7 @@ def ask(base, voice, target):
     """Return the model's log-probabilities of a turn under each name, its own first."""
     names = [voice, *(name for name in SOUNDS if name != voice)]
     examples = [encode(base.codec, name, (), target, (384, 64)) for name in names]
-    return torch.tensor([-loss.nats for loss in losses(base, examples, bf16=False)])
+    return torch.tensor([score.nats for score in score_examples(base, examples)])
 
 
 def test_it_is_the_cross_entropy_of_the_right_name(base, monkeypatch):

@@ -7,7 +7,6 @@ from datetime import tzinfo
 
 import numpy as np
 import pandas as pd
-from nltk.tokenize import TweetTokenizer
 from nltk.tokenize.casual import EMOTICON_RE
 from numpy.typing import NDArray
 
@@ -35,8 +34,6 @@ _MIN_COUNT = 5
 
 _MAX_TURNS = 20_000
 """Maximum turns read of a person, evenly spaced."""
-
-_tweets = TweetTokenizer(strip_handles=True, reduce_len=True, match_phone_numbers=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,7 @@ def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habit
     words, emoji = {}, {}
     for name, own in turns.items():
         texts = [text for pair in own for text in pair.target]
-        words[name] = Counter(word for text in texts for word in split_words(text))
+        words[name] = Counter(word for text in texts for word in split_shown_words(text))
         emoji[name] = Counter(found for text in texts for found in find_emoji(text))
         for word in hidden & words[name].keys():
             del words[name][word]
@@ -176,14 +173,6 @@ def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habit
         for name, own in turns.items()
         if name in agreed
     }
-
-
-def split_words(text: str) -> list[str]:
-    """Split a text with `nltk.TweetTokenizer` and keep its words, as people write them.
-
-    Numbers, links, @names and punctuation are left out.
-    """
-    return [word for token in _tweets.tokenize(text) for word in split_shown_words(token)]
 
 
 def find_emoji(text: str) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from model.chat.names import clean_name
 from model.chat.permissions import Facts
 from model.chat.person import Decision
+from model.chat.words import split_shown_words
 from model.errors import ArtifactError
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import load_dataset
@@ -26,7 +27,6 @@ from pipeline.report.figures import (
     compute_figures,
     find_emoji,
     find_visible,
-    split_words,
 )
 from pipeline.report.page import VersionReport, render_report
 from pipeline.report.version import Sample, hide_lines, read_scorecard
@@ -344,8 +344,8 @@ def test_lines_of_people_who_did_not_agree_are_hidden_together():
 
 
 def test_words_have_no_handles_links_or_numbers():
-    assert split_words("Olá @rui, see https://x.org/secret 1234 don't sooooo") == [
-        "olá", "see", "don't", "sooo",
+    assert split_shown_words("Olá @rui, see https://x.org/secret 1234 don't sooooo") == [
+        "olá", "see", "don't", "sooooo",
     ]  # fmt: skip
     assert find_emoji("ok :) 😂") == ["😂", ":)"]
 

@@ -48,8 +48,8 @@ _SETTINGS = (
 class Fields:
     """Options of a command: the fields of a dataclass. The parameter gets those that were given.
 
-    `only` these fields, if any are named. Those in `shown` are in the help although they have a
-    panel. `default_text` is shown in place of each default.
+    If `only` names fields, the other fields are not options. Those in `shown` are in the help
+    although they have a panel. `default_text` is shown in place of each default.
     """
 
     source: type
@@ -65,10 +65,6 @@ class Fields:
                 panel = "" if one.field in self.shown else one.panel
                 text = self.default_text or one.default_text
                 yield replace(one, panel=panel, default_text=text)
-
-
-class UsageError(click.UsageError):
-    """Wrong usage; the message says what to give."""
 
 
 class Group(click.RichGroup):
@@ -127,7 +123,7 @@ class Command(click.RichCommand):
             flags = {flag: flag for one in self.params for flag in one.opts}
             known = {f"--{name}": f"--set {name}=VALUE" for name in self.settings} | flags
             hint = _did_you_mean(error.option_name, known) or f"see {ctx.command_path} --help"
-            raise UsageError(f"there is no option {error.option_name}: {hint}") from None
+            raise click.UsageError(f"there is no option {error.option_name}: {hint}") from None
 
     def _call(self, **values: Any) -> None:  # noqa: ANN401  an option's value
         given = {name: value for name, value in values.items() if value not in (None, ())}
@@ -135,13 +131,13 @@ class Command(click.RichCommand):
         named = self._read_settings("--set", map(_split_setting, words), Option.parse)
         if twice := named.keys() & given.keys():
             (name, *_) = (one.name for one in self.options if one.field in twice)
-            raise UsageError(f"--{name} and --set {name}=… are both given: give one of them")
+            raise click.UsageError(f"--{name} and --set {name}=… are both given: give one of them")
         given |= named
         if file:
             given = self._read_settings(str(file), _read_toml(file), Option.read) | given
         for one in self.options:
             if one.is_required and one.field not in given:
-                raise UsageError(f"--{one.name} {one.metavar} is missing: {one.help.lower()}")
+                raise click.UsageError(f"--{one.name} {one.metavar} is missing: {one.help.lower()}")
         groups = {
             name: {one.field: given.pop(one.field) for one in group.options if one.field in given}
             for name, group in self.groups.items()
@@ -164,14 +160,14 @@ class Command(click.RichCommand):
             one = self.settings.get(name.replace("_", "-"))
             if one is None:
                 hint = _did_you_mean(name, {name: name for name in self.settings})
-                raise UsageError(
+                raise click.UsageError(
                     f"{place}: there is no setting {name}: "
                     f"{hint or f'`understudy settings {self.name}` lists them'}"
                 )
             try:
                 new = convert(one, value)
             except ValueError as error:
-                raise UsageError(f"{place}: {name}: {error}") from error
+                raise click.UsageError(f"{place}: {name}: {error}") from error
             if one.is_repeated:
                 new = (*found.get(one.field, ()), *(new if isinstance(new, tuple) else (new,)))
             found[one.field] = new
@@ -333,7 +329,7 @@ def _make_parameter(one: Option) -> click.Parameter:
 def _split_setting(word: str) -> tuple[str, str]:
     name, equals, text = word.partition("=")
     if not equals:
-        raise UsageError(f"--set {word}: write NAME=VALUE")
+        raise click.UsageError(f"--set {word}: write NAME=VALUE")
     return name, text
 
 
@@ -341,7 +337,7 @@ def _read_toml(file: Path) -> Iterable[tuple[str, Any]]:
     try:
         return tomllib.loads(file.read_text("utf-8")).items()
     except (OSError, ValueError) as error:
-        raise UsageError(f"--config {file}: {describe_error(error)}") from error
+        raise click.UsageError(f"--config {file}: {describe_error(error)}") from error
 
 
 def _did_you_mean(name: str, known: Mapping[str, str]) -> str:

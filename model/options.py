@@ -58,7 +58,7 @@ class Option:
     default: Any = None
 
     def of(self, field: str, annotation: Any, default: Any) -> "Option":  # noqa: ANN401  a type
-        """Return it for a field or a parameter with this annotation and default."""
+        """Return this option for a field or parameter with this annotation and default."""
         kinds = [one for one in get_args(annotation) if one not in {type(None), ...}]
         is_repeated = get_origin(annotation) in {list, tuple}
         is_optional = not is_repeated and len(kinds) < len(get_args(annotation))

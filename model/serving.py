@@ -1,4 +1,4 @@
-"""Serve many versions on a Ray cluster, by the protocol of completions servers.
+"""Serve many versions on a Ray cluster, with the API of a completions server.
 
 Run it with `serve run model.serving:app models=artifacts --route-prefix /v1`; needs the extra
 `cluster`. Each worker loads a version at its first request and unloads the least recently used one.
@@ -32,7 +32,7 @@ from model.speaking.speaker import load_engine
 _BATCH_WAIT = 0.01  # seconds that the first request of a batch waits for others
 _MAX_TEXTS = 256  # of one request
 _MAX_TOKENS = 8_192  # of one text, before a version's own limit is known
-_LONGER = 256  # tokens that a text may have more than a prompt: labels, a reply or its beginning
+_LONGER = 256  # tokens by which a text may exceed a prompt: a label, a reply or its beginning
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=_MAX_TOKENS)]
 TokenLists = Annotated[list[TokenIds], Field(min_length=1, max_length=_MAX_TEXTS)]

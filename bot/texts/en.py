@@ -1,4 +1,4 @@
-"""The bot's texts in English, of which each other language has its own."""
+"""The bot's texts in English, which every other language overrides."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

@@ -131,9 +131,9 @@ def store_people(connection: sqlite3.Connection, people: Iterable[Person]) -> No
 
 
 def keep_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple[Person, ...]:
-    """Return people with those who refused earlier, as far as their accounts are not listed.
+    """Add the people who refused earlier, with those of their accounts that `people` does not list.
 
-    Only the entry that lists an account in a roster can change its "no".
+    Only a roster entry that lists an account can change its "no".
     """
     people = list(people)
     ids = {number for person in people for number in person.ids}

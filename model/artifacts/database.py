@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,16 +15,16 @@ DATABASE = "models.db"
 """The database's file in a folder of models."""
 
 DAMAGED = f"{DATABASE}.damaged"
-"""How the names of damaged databases begin that `models rebuild` kept."""
+"""Prefix of the names under which `models rebuild` keeps damaged databases."""
 
-_FORMAT = 1
+_FORMAT = 2
 _LAST_FORMAT = 999  # a higher number means damage
-_PASSING = {
+_TRANSIENT = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT,
     sqlite3.SQLITE_NOMEM,
 }  # fmt: skip
-"""SQLite's results that say nothing about what is in the file."""
+"""SQLite's errors that do not mean that the file is damaged."""
 _BUSY = 30.0  # seconds to wait for another process's transaction
 _SCHEMA = f"""
 PRAGMA user_version = {_FORMAT};
@@ -154,7 +155,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise
     if _FORMAT < number <= _LAST_FORMAT:
         connection.close()
-        raise ArtifactError(f"{path} is of a newer version of Understudy: update this one")
+        raise ArtifactError(f"{path} was written by a newer version of Understudy: update this one")
     if number != _FORMAT:
         connection.close()
         raise sqlite3.DatabaseError(f"its format is {number}, not {_FORMAT}")
@@ -184,9 +185,10 @@ def _explain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT:
             raise ArtifactError(f"{path} cannot be used ({error}): try again") from error
         raise DamagedDatabaseError(
             f"{path} is damaged ({error}), so nobody's consent is known: restore it from a backup, "
-            "or make it again from the bot's dumps with `understudy models rebuild DUMP...`"
+            "or rebuild it from the bot's dumps with `understudy models rebuild DUMP... "
+            f"--models-dir {shlex.quote(str(path.parent))}`"
         ) from error

@@ -33,12 +33,12 @@ GROUPS = "groups"
 DEFAULT_MODELS = Path("artifacts")
 """The folder of trained models unless --models-dir names another."""
 LOCK = "lock"
-"""The file, in a folder of models, that a training or retraining locks."""
+"""The file, in a folder of models, that a training, retraining, purge or rebuild locks."""
 NEW_PREFIX = ".new-"
 """Prefix of a temporary folder in which a training makes a version."""
 
 Origin = Literal["trained", "imported", "rebuilt", "copied"]
-"""How a version came into a folder; of a rebuilt database's versions it is not known."""
+"""How a version came into a folder; "rebuilt" means that this is unknown."""
 
 _REMOVED = ".gone-"  # before the name of a version that is being deleted
 _MAX_DIGITS = 10
@@ -292,7 +292,7 @@ class Registry:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder for a training, retraining or purge; delete what killed ones left.
+        """Lock the folder for a training, retraining or purge; clean up after killed ones.
 
         Raises:
             TrainingError: Another of them is running.
@@ -333,6 +333,7 @@ class Registry:
         name = self.find(version)
         self._check_may_be_current(name)
         with write_database(self.root) as database:
+            database.execute("DELETE FROM promotions WHERE NOT is_done")  # a killed command's
             if receipt is not None:
                 store_receipt(database, name, receipt)
             if not self.is_current(name):

@@ -17,8 +17,8 @@ class Facts:
     `sources` holds decisions by source, such as a dump or the bot's database. Each source lists
     them in the order in which they arrived there, whatever their times: a clock may have been
     wrong. `not_learned` and `not_imitated` are ids with a "no" in the roster of a models folder.
-    `linked` holds all accounts of a person by each of them, as far as other rosters know several:
-    their `/optout`s count, their `/optin`s do not.
+    `linked` maps each account to all accounts of the same person, where rosters list several: their
+    `/optout`s count, their `/optin`s do not.
     """
 
     sources: Mapping[str, Sequence[Decision]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def permissions(people: Iterable[Person], facts: Facts) -> list[tuple[Person, Pe
 def apply_facts(roster: Roster, facts: Facts) -> Roster:
     """Return a version's roster in which only those are voices who may be imitated.
 
-    People get the accounts that other rosters know to be theirs.
+    Also add the accounts that other rosters list for each person.
     """
     people, others = [], list(roster.optouts)
     taken = {number for person in roster.people for number in person.ids}

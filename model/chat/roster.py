@@ -159,7 +159,7 @@ def remove_decisions(roster: Roster) -> Roster:
 
 def merge_stricter(existing: Roster, newer: Roster) -> Roster:
     """Return the newer roster of a version with each "no" of the existing one."""
-    people = []
+    people, others = [], [*existing.optouts, *newer.optouts]
     for person in newer.people:
         merged = person
         if before := existing.find_by_name(person.name):
@@ -168,12 +168,13 @@ def merge_stricter(existing: Roster, newer: Roster) -> Roster:
             has_no = any(one.imitate == "no" and not one.opted_out for one in same)
             told = dict.fromkeys((*before.opted_out, *person.opted_out))
             optouts = tuple(one for one in told if one.user_id in person.ids and not has_no)
+            others += (one for one in told if one not in optouts)
             imitate: Imitate = "no" if has_no or told else person.imitate
             merged = replace(person, learn=learn, imitate=imitate, opted_out=optouts)
             merged = merged.with_names(before.names)
         people.append(merged)
     missing = (person for person in existing.people if not newer.find_by_name(person.name))
-    return replace(newer, people=(*people, *missing))
+    return replace(newer, people=(*people, *missing), optouts=tuple(dict.fromkeys(others)))
 
 
 def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:

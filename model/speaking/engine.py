@@ -86,7 +86,8 @@ class Engine(Protocol):
     def scores(self, prompt: Ids, forced: Ids, replies: Sequence[Ids]) -> list[list[float]]:
         """Return the log-probability of each token of each reply to a prompt.
 
-        The replies begin with `forced`, which is not scored. Scored labels say who speaks next.
+        The replies begin with `forced`, which is not scored. `Speaker` scores labels as replies to
+        choose who speaks next.
         """
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.console import Console
+from rich_click import UsageError
 
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
-from model.command_line import Fields, UsageError, add_commands, make_app, run_app
+from model.command_line import Fields, add_commands, make_app, run_app
 from model.errors import TrainingError
 from model.options import Given, Option
 from pipeline.cli import (

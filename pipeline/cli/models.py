@@ -248,22 +248,21 @@ def rebuild(
     ] = None,
     models_dir: ModelsDir = MODELS,
 ) -> None:
-    """Make a lost or damaged models.db again from the versions and the bot's dumps.
+    """Rebuild a lost or damaged models.db from dumps of the bot.
 
-    Pass a dump of each group, so that everyone's /optout is known again.
+    Pass a dump of each group, so that no /optout is lost.
     """
     require_training()
     from pipeline.export.files import find_exports
     from pipeline.retrain.rebuild import rebuild_database
 
-    found = rebuild_database(Registry(models_dir), find_exports(dumps or ()))
+    found = rebuild_database(Registry(models_dir), find_exports(dumps or (), _progress()))
     print(f"Rebuilt models.db. Versions: {found.versions}; decisions: {found.decisions}.")
     if found.refusals:
         print(f"Not imitated or not learned from: {', '.join(found.refusals)}.")
     print(
-        "Not known any more: decisions that are in no dump given here; how the versions were made; "
-        "which were current before; what earlier exports contained. Give all exports and dumps to "
-        "the next `understudy retrain`."
+        "Lost: decisions that are in none of these dumps, receipts, earlier promotions and the "
+        "merged history. Pass all exports and dumps to the next `understudy retrain`."
     )
     if found.kept:
         print(

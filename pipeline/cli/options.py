@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import rich_click as click
+from rich_click import UsageError
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import DEFAULT_MODELS, Registry
-from model.command_line import Fields, UsageError
+from model.command_line import Fields
 from model.errors import ArtifactError, TrainingError
 from model.options import Given, Option
 

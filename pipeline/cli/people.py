@@ -12,10 +12,10 @@ _IMITATED = {"yes": "yes", "ask": "if they agree", "no": "no"}
 
 
 def people(models_dir: ModelsDir = MODELS) -> None:
-    """List everybody, with what may be done with their messages and why.
+    """Show who is learned from, who is imitated, and why.
 
-    It shows the roster as the last retraining, training or import read it, and what people told the
-    bot, as far as dumps and imported models have it.
+    Uses the roster as the last retraining, training or import read it, and the decisions in dumps
+    and imported models.
     """
     found = list_statuses(Registry(models_dir))
     if not found:

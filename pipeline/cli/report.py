@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
+from rich_click import UsageError
 
 from model.artifacts.artifact import CARD
 from model.artifacts.consent import read_facts
 from model.artifacts.registry import Registry
-from model.command_line import UsageError
 from model.errors import DatasetError
 from model.files import write_text
 from model.options import Option

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
+from rich_click import UsageError
 
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable
-from model.command_line import INTERRUPTED, Fields, UsageError
+from model.command_line import INTERRUPTED, Fields
 from model.errors import ArtifactError
 from model.options import Given, Option
 from pipeline.cli import options
@@ -61,11 +62,12 @@ def retrain(
     from pipeline.retrain.intake import find_models_folder
     from pipeline.retrain.request import RetrainDependencies, RetrainRequest
     from pipeline.retrain.run import retrain as run
-    from pipeline.terminal import Watch
+    from pipeline.terminal import Progress, Watch
 
     console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
-    exports = find_exports(files)
-    folder = models_dir or find_models_folder(options.MODELS, exports, chosen.get("chat"))
+    progress = Progress(console)
+    exports = find_exports(files, progress)
+    folder = models_dir or find_models_folder(options.MODELS, exports, chosen.get("chat"), progress)
     if folder != (models_dir or options.MODELS):
         console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
     request = RetrainRequest(

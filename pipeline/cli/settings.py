@@ -6,8 +6,9 @@ from click import get_current_context
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
+from rich_click import UsageError
 
-from model.command_line import Command, Group, UsageError
+from model.command_line import Command, Group
 from model.options import Option
 from pipeline.terminal import table
 
@@ -19,8 +20,8 @@ def settings(
 ) -> None:
     """List the settings of commands: names, defaults and values.
 
-    Set them with `--set NAME=VALUE`, or in a TOML file with `--config FILE`, one `NAME = VALUE` in
-    a line. The options of `--help` can stand in that file, too.
+    Set them with `--set NAME=VALUE`, or in a TOML file with `--config FILE`, one `NAME = VALUE` per
+    line. The file can also contain the options that `--help` lists.
     """
     app = get_current_context().find_root().command
     found = app.commands.values() if isinstance(app, Group) else ()

@@ -512,7 +512,7 @@ def _notes_on(card: Scorecard) -> Iterator[str]:
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"
     if card["attribution"]["judge_sessions"] == "seen":
-        yield "The model has learned the judges' conversations: train with --reserve-half"
+        yield "The model has learned the judges' conversations: train with --set reserve-half=true"
     canaries = card["canaries"]
     if canaries["planted"]:
         yield (

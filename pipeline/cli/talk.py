@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
+from rich_click import UsageError
 
 from model.artifacts.registry import Registry
 from model.chat.eligibility import VOICE_EMOJI
@@ -27,7 +28,6 @@ from model.chat.names import (
 from model.chat.person import Person
 from model.chat.prompt import LINE_BREAK, format_line, parse_conversations, split_line
 from model.chat.voice_names import find_voice
-from model.command_line import UsageError
 from model.errors import DatasetError, VoiceError, describe_error
 from model.options import Given, Option
 from model.speaking.speaker import Speaker, open_speaker

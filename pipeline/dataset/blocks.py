@@ -140,7 +140,7 @@ def _map_in_processes(
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise DatasetError(
-            "a process that read messages was ended, perhaps for lack of memory: pass "
+            "a process that replaced private data was killed, perhaps for lack of memory: pass "
             "--set processes=1"
         ) from error
     finally:

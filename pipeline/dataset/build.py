@@ -138,7 +138,7 @@ def build_chat(
             for block in blocks:
                 writer.add(block.rows, len(totals.spans))
                 totals.add(block.counts)
-                advance(len(block.rows))
+                advance(block.counts.messages)
         _check_authors(messages, totals)
         splits = split(
             totals.spans, choices.window.lookback, choices.test_share, choices.validation_share

@@ -345,7 +345,7 @@ class BuildOptions:
     )
     skip_damaged: bool = option(False, options.SKIP_DAMAGED)
     processes: int = option(
-        1, "Processes that read messages", least=0, default_text="by cores and messages",
+        1, "Processes that replace private data", least=0, default_text="by cores and messages",
         panel="Conversations",
     )  # fmt: skip
 

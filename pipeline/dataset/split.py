@@ -96,7 +96,7 @@ def split(
         if index not in splits:
             raise DatasetError(
                 f"every conversation of the {SPLITS[index]} split goes on during the next split: "
-                "export more of the chat, or give a smaller --set session-minutes=N"
+                "export more of the chat, or use shorter sessions (--set session-minutes=N)"
             )
     return splits
 
@@ -132,7 +132,7 @@ class _Borders:
             raise DatasetError(
                 f"{count} conversation{'s are' if count != 1 else ' is'} too few to split by time, "
                 f"with {self.gap} messages between the parts: export more of the chat, or give a "
-                "smaller --set session-minutes=N"
+                "shorter sessions (--set session-minutes=N)"
             )
         train = self._nearest(firsts, first)
         end = self._nearest(range(self.after(train) + 1, latest + 1), second)

@@ -1,4 +1,4 @@
-"""Find the files of exports, and what they hold, in one pass over each."""
+"""Find the files of exports, and index each in one pass."""
 
 import hashlib
 import re
@@ -85,7 +85,7 @@ class ExportFile:
                 is_dump = is_dump or _DUMP_KEY.search(text) is not None
                 rest = text[-_OVERLAP:]
 
-            with progress.count(f"Looking through {self}", self.size) as on_bytes:
+            with progress.count(f"Indexing {self}", self.size) as on_bytes:
                 headings, late_keys = read_headings(self.path, scan)
             self._sha256 = digest.hexdigest()
             self._index = ExportIndex(tuple(headings), latest, is_dump, late_keys)
@@ -109,7 +109,7 @@ class ExportFile:
 
     @property
     def sha256(self) -> str:
-        """Its hash, in hex, of when it was read last.
+        """The SHA-256 of the file, in hex, as it was last read.
 
         Raises:
             ExportError: It was not read before, and cannot be read.

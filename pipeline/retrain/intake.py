@@ -28,7 +28,7 @@ from pipeline.retrain.merge import (
 )
 from pipeline.retrain.people import People, read_dump_notes, update_people
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest
-from pipeline.terminal import print_indented
+from pipeline.terminal import SILENT, Progress, print_indented
 from pipeline.versions.erasure import contains_words_of, delete_dataset, list_datasets
 from pipeline.versions.ledger import DumpNotes
 from pipeline.versions.lineage import (
@@ -83,12 +83,14 @@ class Intake:
     withdrawn_words: str | None = None
 
 
-def load_sources(files: Sequence[ExportFile]) -> Sources:
+def load_sources(files: Sequence[ExportFile], progress: Progress = SILENT) -> Sources:
     """Separate exports from dumps, and read the dumps' decisions.
 
     Raises:
         ExportError: A file cannot be read, or a dump is damaged.
     """
+    for file in files:
+        file.index(progress)
     dumps = tuple(notes for file in files if (notes := read_dump_notes(file)))
     return Sources(tuple(file for file in files if not file.index().is_dump), dumps)
 
@@ -116,7 +118,12 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     return CurrentVersion(found, record, chat, name=name)
 
 
-def find_models_folder(root: Path, files: Sequence[ExportFile], wanted: str | None = None) -> Path:
+def find_models_folder(
+    root: Path,
+    files: Sequence[ExportFile],
+    wanted: str | None = None,
+    progress: Progress = SILENT,
+) -> Path:
     """Return the folder of models for the chat in these files: that of a group, or `root`.
 
     A folder is known by the chat of its current version or history. If several are of the same
@@ -129,7 +136,7 @@ def find_models_folder(root: Path, files: Sequence[ExportFile], wanted: str | No
     groups = [one.root for one in Registry(root).group_folders().values()]
     if not groups:
         return root
-    given = list_exported_chats(files, wanted)
+    given = list_exported_chats(files, wanted, progress)
     if not given:
         return root  # merging says what is wrong with the files
     ids = {chat.chat_id for chat in given}

@@ -1,4 +1,4 @@
-"""Make `models.db` again, from the folders of versions and the bot's dumps."""
+"""Rebuild `models.db` from the folders of versions and the bot's dumps."""
 
 import os
 import secrets
@@ -49,9 +49,9 @@ class Rebuilt:
 
 
 def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt:
-    """Replace a missing or damaged database by one made from what is left.
+    """Replace a missing or damaged database with one made from what is left.
 
-    Known again are the versions, the decisions in the dumps and in imported versions, and each "no"
+    It has the versions, the decisions in the dumps and in imported versions, and each "no"
     in roster.toml or in a version's roster: it may stand for an `/optout` that no dump has.
 
     Raises:
@@ -144,5 +144,5 @@ def _check_is_damaged(root: Path) -> None:
 
 def _read_dump(file: ExportFile) -> DumpNotes:
     if (notes := read_dump_notes(file)) is None:
-        raise ExportError(f"{file} is not a dump of `understudy-bot dump`")
+        raise ExportError(f"{file} was not written by `understudy-bot dump`")
     return notes

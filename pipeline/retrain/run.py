@@ -72,7 +72,7 @@ def retrain(request: RetrainRequest, dependencies: RetrainDependencies) -> Retra
 
 
 def _retrain(request: RetrainRequest, dependencies: RetrainDependencies) -> RetrainResult:
-    registry, sources = Registry(request.root), load_sources(request.files)
+    registry, sources = Registry(request.root), load_sources(request.files, dependencies.watch)
     current, started = load_current_version(registry), time.time()
     check_dump_given(sources, current, request)
     if current.problem:

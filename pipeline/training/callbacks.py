@@ -135,7 +135,8 @@ class RunCallback(transformers.TrainerCallback):
         self._loss = (logs or {}).get("loss", self._loss)
         if self._loss is not None and not math.isfinite(self._loss):
             raise TrainingError(
-                "training has diverged: try again with a lower --set learning-rate=N"
+                "training has diverged: try again with a lower learning rate "
+                "(--set learning-rate=N)"
             )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

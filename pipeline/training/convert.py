@@ -47,7 +47,9 @@ def convert(
     on_share(0)
     truth = log_probabilities(base, held_out)
     if not all(math.isfinite(value) for row in truth for value in row):
-        raise TrainingError("training has diverged: try again with a lower --set learning-rate=N")
+        raise TrainingError(
+            "training has diverged: try again with a lower learning rate (--set learning-rate=N)"
+        )
     on_share(1 / 3)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         exact = max(_convert(base, Path(temporary) / "float32", "float32", held_out, truth))

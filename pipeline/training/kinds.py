@@ -100,8 +100,8 @@ def check_length(name: str, config: Any, tokens: int) -> None:
     limit = max_tokens(config)
     if limit is not None and tokens > limit:
         raise BaseError(
-            f"{name} reads at most {limit} tokens: max-prompt-tokens and max-reply-tokens, which "
-            f"--set sets, add up to {tokens}"
+            f"{name} reads at most {limit} tokens, but max-prompt-tokens and max-reply-tokens "
+            f"add up to {tokens}: lower one of them with --set"
         )
 
 

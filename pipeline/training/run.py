@@ -161,9 +161,7 @@ def make_version(
     from pipeline.training.trainer import PRECISION
 
     if settings.lora and processes.shards:
-        raise TrainingError(
-            "--set shard=true divides a model whose weights are all trained: omit --lora"
-        )
+        raise TrainingError("--set shard=true needs a training of all weights: omit --lora")
     processes.wait()  # until the main process has locked the registry
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()

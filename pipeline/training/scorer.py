@@ -125,10 +125,12 @@ def log_probabilities(
 def compute_log_probabilities(base: Base, examples: Sequence[Example]) -> list[Any]:
     """Return for each example a tensor of its reply's log-probabilities, in one forward pass.
 
-    Gradients can flow back. Replies to the same prompt share it.
+    Gradients can flow back. Replies to the same prompt share one reading of it, except with BLOOM.
     """
     import torch
 
+    if base.weights.config.model_type == "bloom" and len(examples) > 1:  # see `_split`
+        return [row for one in examples for row in compute_log_probabilities(base, [one])]
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, example in enumerate(examples):
         groups[example.prompt].append(number)

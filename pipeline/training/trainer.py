@@ -145,7 +145,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
             if is_lost and should_reduce_batch_size(error):
                 raise TrainingError(
                     f"out of memory after {trainer.state.global_step} steps: train again with a "
-                    "lower --set batch-size=N"
+                    "smaller batch (--set batch-size=N)"
                 ) from error
             raise
         return trainer.state, loss
@@ -198,7 +198,8 @@ def _round_batch_size(
     if not may_enlarge:
         raise TrainingError(
             f"steps of {size} examples cannot be divided among {count} processes: choose another "
-            "number of processes, or another --set batch-size=N for a new training"
+            "number of processes, or another batch size (--set batch-size=N) for a "
+            "new training"
         )
     return replace(settings, batch_size=math.ceil(size / count) * count)
 
@@ -211,13 +212,13 @@ def _next_batch_size(sizes: Iterator[int], longest: int, processes: Processes) -
     if processes.count > 1:
         raise TrainingError(
             f"out of memory in one of {processes.count} processes: try --lora, a smaller --base, "
-            "or a lower --set batch-size=N or --set max-prompt-tokens=N"
+            "or a smaller batch (--set batch-size=N) or shorter prompts (--set max-prompt-tokens=N)"
         )
     for size in sizes:
         return size
     raise TrainingError(
         f"out of memory with one pair of {longest} tokens at a time: try --lora, a smaller "
-        "--base or a lower --set max-prompt-tokens=N"
+        "--base or shorter prompts (--set max-prompt-tokens=N)"
     )
 
 

@@ -150,7 +150,7 @@ def public_card(card: Card) -> Card:
     return replace(
         card,
         base=card.base if HUB_ID.fullmatch(card.base) else Path(card.base).name,
-        roster=replace(card.roster, people=people),
+        roster=replace(card.roster, people=people, optouts=()),
         chats=tuple(LearnedChat(chat.chat_id, "a group") for chat in card.chats),
         scores={},
         provenance={

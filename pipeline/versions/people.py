@@ -62,5 +62,5 @@ def _list_reasons(person: Person, found: Permission, facts: Facts) -> Iterator[s
 
 def _describe(decision: Decision, facts: Facts) -> str:
     names = (name for name, told in facts.sources.items() if decision in told)
-    source = next(names, "an imported model").rpartition("#")[0]
+    source = next((name.rpartition("#")[0] for name in names), "the version's roster")
     return f"/{decision.kind} on {decision.at:%Y-%m-%d}, from {source}"

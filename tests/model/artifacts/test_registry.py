@@ -277,6 +277,25 @@ def test_a_killed_promotion_happened_or_did_not(three, kill, moment):
     assert three.rollback() == happened[-2]
 
 
+def test_a_promotion_after_a_killed_one_is_the_one_that_counts(three, kill):
+    three.promote("1")
+    kill("promote", "before", "3")
+
+    three.promote("1")
+
+    assert three.current == three.names[0]
+    with three.locked():
+        assert three.current == three.names[0]
+
+
+def test_a_training_finishes_a_killed_promotion(three, kill):
+    three.promote("1")
+    kill("promote", "before", "3")
+
+    with three.locked():
+        assert three.current == three.names[2]
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_killed_rollback_happened_or_did_not(three, kill, moment):
     first, second, third = three.names

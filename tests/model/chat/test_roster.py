@@ -1,10 +1,11 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from model.chat.names import clean_name
-from model.chat.person import Person
+from model.chat.person import Decision, Person
 from model.chat.roster import (
     Roster,
     apply_new_roster,
@@ -255,3 +256,13 @@ def test_names_that_telegram_showed_for_an_id_stay_in_a_newer_roster():
     for roster in (apply_new_roster(trained, file, ()), merge_stricter(trained, file)):
         assert roster.people[0].names == ("D.", "Dora", "Dorinha")
         assert roster.is_withheld_name("dorinha")
+
+
+def test_a_merged_roster_keeps_every_optout():
+    first, second = (Decision(7, "optout", datetime(2024, 1, day, tzinfo=UTC)) for day in (1, 2))
+    excluded = Person("Zé", (7,), imitate="no")
+    silent = replace(excluded, opted_out=(first,))
+
+    merged = merge_stricter(Roster((silent,), optouts=(second,)), Roster((excluded,)))
+
+    assert (merged.people, merged.optouts) == ((excluded,), (second, first))

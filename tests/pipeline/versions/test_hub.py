@@ -4,13 +4,14 @@ import json
 import socket
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from huggingface_hub import HfApi, constants
 
 from model.artifacts.archive import MANIFEST
 from model.artifacts.artifact import LearnedChat, load_artifact
-from model.chat.person import Person
+from model.chat.person import Decision, Person
 from model.errors import ArtifactError
 from pipeline.versions import hub
 from tests.leftovers import leave
@@ -129,6 +130,12 @@ def test_in_public_nothing_beside_the_weights_names_who_did_not_agree(api, serve
     hub.pull(api, REPOSITORY, place)
     assert load_artifact(place).card.roster.voices == (JOAO,)
     assert load_artifact(place).card.learned == ("João",)
+
+
+def test_in_public_no_optout_names_an_account():
+    told = Decision(8, "optout", datetime(2024, 1, 1, tzinfo=UTC))
+
+    assert hub.public_card(card(roster=replace(ROSTER, optouts=(told,)))).roster.optouts == ()
 
 
 def test_a_chat_that_is_nobody_s_secret_is_pushed_as_it_is():

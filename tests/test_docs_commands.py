@@ -55,6 +55,7 @@ ELSEWHERE = {
     "pip *": "needs PyPI; tests/test_packaging.py builds the wheel, and as a soak test installs it",
     "python3 -m venv .venv": "tests/test_packaging.py makes an environment, as a soak test",
     ". .venv/bin/activate": "tests/test_packaging.py runs its programs, as a soak test",
+    "understudy models rebuild *": "needs a damaged database; test_rebuild.py runs it",
     "sudo *": "needs root; tests/bot/test_setup.py checks the units",
     "rm -r /srv/understudy": "deletes the bot's folder",
     "cp .env.example .env": "tests/bot/test_setup.py compares it with the file of `setup`",

@@ -146,7 +146,7 @@ def test_a_program_error_is_reported_without_its_text(run, monkeypatch):
     def fail(*_args, **_options):
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(main.app, "main", fail)
 
     printed = run("inspect")
 

@@ -35,10 +35,12 @@ SMALL = Size(replies=6, lines=60, cold=6, swapped=3, scored=5, refits=1, quick=T
 
 
 @pytest.fixture(scope="module")
-def judged(trained, habits_dataset):
-    """The trained model's registry and its scorecard."""
+def judged(trained, habits_dataset, tmp_path_factory):
+    """A registry with the trained model, and its scorecard."""
+    folder = tmp_path_factory.mktemp("judged") / "artifacts"
+    own = Registry(shutil.copytree(trained.root, folder, symlinks=True))
     dataset = load_dataset(habits_dataset)
-    return trained, evaluate(trained.open(), dataset, trained.root / "bases", SMALL, 0, SILENT)
+    return own, evaluate(own.open(), dataset, own.root / "bases", SMALL, 0, SILENT)
 
 
 def test_a_model_that_learned_its_voices_scores_high(judged):

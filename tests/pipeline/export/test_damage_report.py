@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from model.chat.conversation import Window
 from model.errors import ExportError
-from pipeline.cli.options import WINDOW
 from pipeline.cli.tables import to_json
 from pipeline.dataset import build as building
 from pipeline.dataset.inspection import inspect
@@ -63,7 +63,7 @@ def test_inspect_says_how_much_could_not_be_read(tmp_path, layout):
     file = write(tmp_path, damaged)
 
     result = understudy("inspect", file)
-    (figures,) = inspect([file], None, None, WINDOW, roster_path=None, min_messages=1)
+    (figures,) = inspect([file], None, None, Window(), roster_path=None, min_messages=1)
 
     said = " ".join(result.stdout.split())
     (unread,) = json.loads(to_json([figures]))["chats"][0]["unread"]

@@ -101,6 +101,7 @@ RESULTS = {
     "understudy models import": ("contents sha256", "artifacts/versions/*/model.json"),
     "understudy models list": (r"\* +0008-", None),
     "understudy models promote": ("is the current version now", "artifacts/current"),
+    "understudy people": ("learned from", None),
     "understudy models purge": ("0005-.* deleted", "artifacts/models.db"),
     "understudy models remove": ("is deleted", "artifacts/models.db"),
     "understudy models roster": ("Nothing changed", None),

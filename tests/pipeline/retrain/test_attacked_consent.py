@@ -206,7 +206,7 @@ def test_a_locked_database_is_not_rebuilt(running, monkeypatch):
 
 def test_a_newer_database_is_not_rebuilt(running):
     with closing(sqlite3.connect(running.root / DATABASE)) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute("PRAGMA user_version = 3")
 
     with pytest.raises(ArtifactError, match="newer version of Understudy"):
         rebuild_database(running.registry, ())

@@ -16,7 +16,7 @@ TURNS, NAMES = 12, 4
 
 _MAX_REPLY_TOKENS = 32
 _DRAWN = 3 * TURNS
-"""Turns drawn for a step; of these, neighbours in length are used, so that little is padded."""
+"""Turns drawn for a step; of these, `TURNS` neighbours in length are used."""
 
 
 class SpeakerLoss:

@@ -67,7 +67,7 @@ class Fields:
                 yield replace(one, panel=panel, default_text=text)
 
 
-class Group(click.RichGroup):
+class CommandGroup(click.RichGroup):
     """A group of commands, listed in the order in which they were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
@@ -201,7 +201,7 @@ def make_app(
     help: str,  # noqa: A002  click's word
     program: str | None = None,
     check: Callable[[str], None] = lambda _: None,
-) -> Group:
+) -> CommandGroup:
     """Return an empty command line; that of a whole program has --version and completion.
 
     `check` is called with the name of a program's command before it runs, and may raise.
@@ -210,7 +210,7 @@ def make_app(
     def start() -> None:
         check(get_current_context().invoked_subcommand or "")
 
-    app = Group(
+    app = CommandGroup(
         help=help,
         no_args_is_help=True,
         callback=start,
@@ -226,7 +226,7 @@ def make_app(
 
 
 def add_commands(
-    app: Group,
+    app: CommandGroup,
     commands: Iterable[tuple[Callable[..., None], str]],
     panel: str | None = None,
     **names: str,
@@ -241,7 +241,7 @@ def add_commands(
         app.add_command(Command(function, names.get(name, name), example, panel))
 
 
-def run_app(app: Group, program: str, *, exit_at_signals: bool) -> None:
+def run_app(app: CommandGroup, program: str, *, exit_at_signals: bool) -> None:
     """Run a command line. An error that a person can fix is one line, with exit status 1.
 
     The exit status of wrong usage is 2.

@@ -137,7 +137,7 @@ class Option:
         """Convert and check a word of the command line.
 
         Raises:
-            ValueError: It does not stand for a right value; the message says what to give.
+            ValueError: The value is not allowed; the message says which ones are.
         """
         try:
             return self.check(self._convert(text))

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 from rich_click import UsageError
 
-from model.command_line import Command, Group
+from model.command_line import Command, CommandGroup
 from model.options import Option
 from pipeline.terminal import table
 
@@ -24,7 +24,7 @@ def settings(
     line. The file can also contain the options that `--help` lists.
     """
     app = get_current_context().find_root().command
-    found = app.commands.values() if isinstance(app, Group) else ()
+    found = app.commands.values() if isinstance(app, CommandGroup) else ()
     commands = {one.name or "": one for one in found if isinstance(one, Command) and one.settings}
     if command is not None and command not in commands:
         raise UsageError(f"{command} has no settings; these commands have: {', '.join(commands)}")

@@ -170,7 +170,7 @@ def read_sessions(
 
     Raises:
         KeyError, OSError, TypeError, ValueError: It cannot be read.
-        _RosterChangedError: A line is not of the person whom the roster, if given, names now.
+        _RosterChangedError: The roster, if given, names another author for a line.
     """
     with pq.ParquetFile(file) as table:
         batches = table.iter_batches(_BATCH)
@@ -314,7 +314,7 @@ def _read_checked(folder: Path, roster: Roster, only: SplitName | None = None) -
 
 
 class _RosterChangedError(Exception):
-    """A line is not of the person whom the roster names now."""
+    """The roster names another author for a line than the dataset does."""
 
 
 def _read_rows(
@@ -346,7 +346,7 @@ def _read_rows(
 
 
 def _check_roster(table: pa.Table, roster: Roster) -> None:
-    """Check that each line is of the person whom the roster names, and may still be learned.
+    """Check that the roster names the same author for each line, and allows learning from them.
 
     Raises:
         _RosterChangedError: One is not.

@@ -293,7 +293,7 @@ class _Parts:
 
     @contextmanager
     def show(self, title: str, total: int) -> Iterator[OnStep]:
-        """Show a part of so many steps while it runs; yield a function to call after each."""
+        """Show the progress of a part; yield a function to call after each of its steps."""
         shares = (done / total for done in range(1, total))
         if total:
             with self._progress.count(f"{title}: {total:,}", total) as advance:

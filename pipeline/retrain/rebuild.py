@@ -27,15 +27,13 @@ from model.artifacts.database import (
     write_database,
 )
 from model.artifacts.registry import LOCK, NEW_PREFIX, Registry
-from model.chat.person import Person
 from model.chat.roster import remove_decisions
 from model.errors import ArtifactError, ExportError, TrainingError
 from model.files import PRIVATE_FILE, locked
-from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.export.files import ExportFile
 from pipeline.retrain.people import read_dump_notes
 from pipeline.versions.ledger import DumpNotes, Ledger, load_ledger
-from pipeline.versions.lineage import load_usable_versions
+from pipeline.versions.lineage import load_usable_versions, read_folder_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,8 @@ def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt
         versions = sorted(load_usable_versions(registry), key=lambda one: one.path.name)
         if not versions:
             raise ArtifactError(f"there is no version in {registry.root} to rebuild from")
-        facts, people = Ledger().add_dumps(map(_read_dump, dumps)).facts, _read_people(registry)
+        facts = Ledger().add_dumps(map(_read_dump, dumps)).facts
+        people = read_folder_people(registry)
         for version in versions:
             roster, told = version.card.roster, list_optouts(version.card.roster)
             facts = facts.with_source(name_source(f"version {version.path.name}", told), told)
@@ -84,12 +83,6 @@ def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt
         tuple(person.name for person in people if person.has_no),
         kept,
     )
-
-
-def _read_people(registry: Registry) -> tuple[Person, ...]:
-    """Return the people in roster.toml of a models folder, if there is one."""
-    file = registry.root / ROSTER_FILE
-    return read_roster(file).people if file.is_file() else ()
 
 
 def _store_versions(database: Connection, registry: Registry) -> None:

@@ -114,11 +114,20 @@ def apply_roster_file(registry: Registry) -> None:
     Raises:
         RosterError: The roster cannot be read.
     """
-    file = registry.root / ROSTER_FILE
-    refusals = [one for one in read_roster(file).people if one.has_no] if file.is_file() else []
-    if refusals:
+    people = read_folder_people(registry)
+    if any(one.has_no for one in people):
         with write_database(registry.root) as connection:
-            store_people(connection, add_refusals(load_people(connection), refusals))
+            store_people(connection, add_refusals(load_people(connection), people))
+
+
+def read_folder_people(registry: Registry) -> tuple[Person, ...]:
+    """Return the people in roster.toml in the models folder, none if the file does not exist.
+
+    Raises:
+        RosterError: The roster cannot be read.
+    """
+    file = registry.root / ROSTER_FILE
+    return read_roster(file).people if file.is_file() else ()
 
 
 def find_dataset(artifact: Artifact) -> str | None:

@@ -24,8 +24,8 @@ full: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli demo-chat full/export
 	$(PYTHON) -m pipeline.cli build full/export/result.json --public-chat --out full/dataset
 	$(PYTHON) -m pipeline.cli train full/dataset --models-dir full/artifacts --base smollm2 --minutes 70 \
-		--epochs 1.6 --set reserve-half=true --set evaluations=2 --set patience=0
-	$(PYTHON) -m pipeline.cli evaluate --models-dir full/artifacts
+		--epochs 1.6 --set evaluations=2 --set patience=0
+	$(PYTHON) -m pipeline.cli evaluate --models-dir full/artifacts --judge full/export/judge.jsonl
 
 # Three at a time, each on one thread: tests wait a quarter of their time. Threads of several processes
 # that wait for each other would waste both cores.

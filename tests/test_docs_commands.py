@@ -372,8 +372,7 @@ def _small(monkeypatch):
 
     size = evaluate.GATE.with_replies(2)
     for name in ("GATE", "QUICK", "FULL"):
-        monkeypatch.setattr(evaluate, name, replace(size, lines=12))
-    monkeypatch.setattr(evaluate, "MIN_LINES", 12)
+        monkeypatch.setattr(evaluate, name, size)
     monkeypatch.setattr(resample_sessions, "__defaults__", (100,))
     monkeypatch.setattr(
         "pipeline.dataset.sample.write_sample",

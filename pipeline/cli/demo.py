@@ -12,9 +12,9 @@ from pipeline.cli.tables import print_headline, print_losses, print_summary
 from pipeline.cli.talk import choose_opening
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions
-from pipeline.dataset.sample import write_sample
+from pipeline.dataset.sample import JUDGE_FILE, write_sample
 from pipeline.dataset.storage import Dataset, load_dataset
-from pipeline.evaluation.evaluate import QUICK, evaluate
+from pipeline.evaluation.evaluate import QUICK, evaluate, write_scorecard
 from pipeline.terminal import Progress, clock, print_paragraph
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start, checkpoint_of, train
@@ -57,7 +57,7 @@ def run_demo(
     console.rule(f"3 · Training {base} for {clock(60 * minutes)}", align="left")
     dataset = load_dataset(folder / "dataset")
     resume = should_resume(checkpoint_of(dataset, Start(base), registry))
-    settings = Hyperparameters(minutes=minutes, reserve_judge_sessions=True)
+    settings = Hyperparameters(minutes=minutes)
     size = QUICK.for_minutes(minutes)
     progress.evaluation_tokens = size.count_tokens(len(dataset.roster.voices))
     trained = train(dataset, base, registry, settings, Decoding(), progress, resume=resume)
@@ -70,7 +70,11 @@ def run_demo(
     console.print(f"  {trained.name} is the current version now", highlight=False)
     console.rule("4 · Its scorecard: does it sound like them?", align="left")
     version = registry.open()
-    card = evaluate(version, dataset, registry.root / "bases", size, 0, progress)
+    card = evaluate(
+        version, dataset, registry.root / "bases", size, 0, progress,
+        judge=export.with_name(JUDGE_FILE),
+    ).card  # fmt: skip
+    write_scorecard(card, version.path / SCORECARD)
     print_headline(card, console, verbose=verbose)
     print_paragraph(summarize_result(trained.loss, card), console)
     console.print(

@@ -106,6 +106,10 @@ def evaluate(
     split: Annotated[
         HeldOutSplit, Option("Held-out split: test, or validation to tune settings")
     ] = HeldOutSplit.TEST,
+    judge: Annotated[
+        Path | None,
+        Option("JSON lines of what the same people wrote elsewhere, for the judge to learn from"),
+    ] = None,
     quick: Annotated[bool, Option("Evaluate fewer replies; the intervals are wider")] = False,
     replies: Annotated[int | None, Option("Replies per voice", least=1)] = None,
     out: Annotated[Path | None, Option("Write the scorecard to this file")] = None,
@@ -142,13 +146,12 @@ def evaluate(
     size = evaluation.QUICK if quick else evaluation.FULL
     if replies:
         size = size.with_replies(replies)
-    elif not quick:
-        size = size.with_spoken_lines(evaluation.MIN_LINES, len(version.card.learned))
     file = out or version.path / SCORECARD
     card = evaluation.evaluate(
         version, dataset, models_dir / "bases", size, seed or 0, Progress(console),
-        split=split, file=file,
-    )  # fmt: skip
+        split=split, judge=judge,
+    ).card  # fmt: skip
+    evaluation.write_scorecard(card, file)
     tables.print_scorecard(card, console)
     print(f"\nWrote {file}")
 

@@ -21,6 +21,7 @@ from model.redaction import addresses
 from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.language import name_languages
 from pipeline.dataset.summary import Summary
+from pipeline.evaluation.view import list_notes, list_scores, list_voices
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
 from pipeline.terminal import (
@@ -32,7 +33,7 @@ from pipeline.terminal import (
     table,
 )
 from pipeline.training.bases import WHEEL, warn_about_language
-from pipeline.training.verdict import MIN_BAGS, TOO_FEW_LINES, loss_sentence, voice_sentence
+from pipeline.training.verdict import loss_sentence, voice_sentence
 
 if TYPE_CHECKING:  # it needs the training extra
     from pipeline.training.losses import HeldOutLoss
@@ -341,11 +342,10 @@ def print_outcome(trained: "Trained", models_dir: Path, progress: Progress) -> N
 _ARMS = {
     "real": "real replies",
     "generated": "tuned",
-    "unchosen": "tuned, random candidate",
     "cold": "tuned, cold",
-    "swapped": "tuned, as somebody else",
     "markov": "Markov chain",
     "nearest": "nearest turn",
+    "shuffled": "tuned, names shuffled",
 }
 _QUICK = "Quick evaluation: `understudy evaluate` without --quick gives narrower intervals"
 _COMPARED = ("real", "generated", "markov", "nearest")
@@ -354,10 +354,9 @@ _COMPARED = ("real", "generated", "markov", "nearest")
 def print_scorecard(card: Scorecard, console: Console) -> None:
     """Print the headline, then all sections, with 95 % intervals in brackets."""
     print_headline(card, console, verbose=True)
-    judges = f"judges of {card['attribution']['judge_sessions']} conversations"
     for title, lines in (
-        (f"Whose lines are these? Macro-F1, {judges}", _attribution),
-        ("Bags of 10 lines: the voice (rows), and the judges' answer (columns)", _confusion),
+        ("Whose lines are these? Share of bags named right", _attribution),
+        ("Bags of 10 lines: the voice (rows), and the judge's answer (columns)", _confusion),
         ("Style of the replies", _style),
         ("Likeness of the replies", _likeness),
         ("Nats per character of real turns (lower is better), and right voice", _nats),
@@ -375,20 +374,19 @@ def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
 
     `verbose` adds the right-voice and real-or-generated figures.
     """
-    found = card["headline"]
-    rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
-    has_bags = found["bags"] >= MIN_BAGS
-    for key, title in (
-        ("attribution", "sounds like the friend"),
-        ("attribution_cold", "the same, cold: own lines removed"),
-        ("fit", "fits the conversation (first of ten)"),
-    ):
-        own = found.get(key)
-        if own is None or (key != "fit" and not has_bags):
-            continue
-        baselines = (_shown(found.get(f"{key}_{arm}")) for arm in ("markov", "nearest"))
-        interval = f"{own['low']:.2f} {own['high']:.2f}"
-        rows.add_row(title, f"{own['value']:.2f}", interval, *baselines, "1.00")
+    if voices := list_voices(card):
+        is_cold = any(row.cold is not None for row in voices)
+        named = table("ten lines named right", "real", "tuned", *(["cold"] if is_cold else []))
+        for row in voices:
+            shares = [row.real, row.generated, *([row.cold] if row.cold is not None else [])]
+            named.add_row(Text(row.voice), *(f"{share:.0%}" for share in shares))
+        console.print(Padding.indent(named, 2))
+    rows = table("relative to real replies", "tuned", "95 %", "Markov", "nearest", "real")
+    for score in list_scores(card):
+        interval = f"{score.low:.2f} {score.high:.2f}"
+        baselines = (_shown(value) for value in score.baselines.values())
+        cells = [f"{score.value:.2f}", interval, *(baselines if score.baselines else ("", ""))]
+        rows.add_row(score.title, *cells, "1.00")
     styles, copied = card["style"], card["copied"]
     for title, figures in (
         ("messages per turn", [styles[arm]["messages_per_turn"] for arm in _COMPARED]),
@@ -397,13 +395,8 @@ def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
         real, *others = (f"{figure:.2f}" if figure >= 1 else f"{figure:.1%}" for figure in figures)
         rows.add_row(title, others[0], "", *others[1:], real)
     console.print(Padding.indent(rows, 2))
-    if has_bags:
-        note = (
-            f"Rows with intervals: relative to real replies; {found['bags']} bags of ten per voice"
-        )
-    else:
-        note = TOO_FEW_LINES
-    print_indented(note, console, "dim")
+    for note in list_notes(card):
+        print_indented(note, console, "dim")
     if verbose:
         right = card["right_voice"]
         for key, what in (
@@ -412,7 +405,7 @@ def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
         ):
             share, chance = right[key]["share"], right[key]["chance"]
             print_indented(f"Right voice, {what}: {share:.0%} (chance {chance:.0%})", console)
-        if (auc := found.get("auc_with_context")) is not None:
+        if (auc := card["headline"].get("auc_with_context")) is not None:
             print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
     lines = card["personal_data_lines"]
     print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
@@ -421,20 +414,15 @@ def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
 
 
 def _list_arms(card: Scorecard) -> list[str]:
-    """Return the arms of a scorecard; a quick one has no cold and no swapped replies."""
+    """Return the arms of a scorecard; a quick one has no cold replies."""
     return [arm for arm in _ARMS if arm in card["style"]]
 
 
 def _attribution(card: Scorecard) -> Any:  # noqa: ANN401  a table of rich's
-    rows = table("who speaks", "bags of 1", "bags of 10", "characters", "words")
-    for arm in _list_arms(card):
-        rows.add_row(
-            _ARMS[arm],
-            _with_interval(card, f"attribution.bags_of_1.{arm}"),
-            _with_interval(card, f"attribution.bags_of_10.{arm}"),
-            _shown(card["attribution"]["characters"][arm]),
-            _shown(card["attribution"]["words_and_habits"][arm]),
-        )
+    rows = table("who speaks", "1 line", "5 lines", "10 lines")
+    for arm in (*_list_arms(card), "shuffled"):
+        names = (f"attribution.bags_of_{size}.{arm}" for size in (1, 5, 10))
+        rows.add_row(_ARMS[arm], *(_with_interval(card, name) for name in names))
     return rows
 
 
@@ -479,9 +467,9 @@ def _likeness(card: Scorecard) -> Any:  # noqa: ANN401
 
 
 def _nats(card: Scorecard) -> Any:  # noqa: ANN401
-    rows = table("voice", "tuned", "base", "no context", "absent", "no context ")
+    rows = table("voice", "tuned", "no context", "absent", "no context ")
     nats, right = card["nats_per_char"], card["right_voice"]
-    arms, ways = ("tuned", "base", "no_context"), ("absent", "no_context")
+    arms, ways = ("tuned", "no_context"), ("absent", "no_context")
     for voice, own in nats["voices"].items():
         shares = (right[way]["voices"].get(voice) for way in ways)
         rows.add_row(
@@ -511,8 +499,8 @@ def _notes_on(card: Scorecard) -> Iterator[str]:
     yield voice_sentence(card)
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"
-    if card["attribution"]["judge_sessions"] == "seen":
-        yield "The model has learned the judges' conversations: train with --set reserve-half=true"
+    if own := card["fit"]["relative_by_itself"]:
+        yield f"Fit under the version itself, as it chooses replies: {own['generated']:.2f}"
     canaries = card["canaries"]
     if canaries["planted"]:
         yield (

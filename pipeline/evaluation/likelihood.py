@@ -35,14 +35,13 @@ class Measured:
 class Likelihood:
     """Nats per character of the words of held-out turns (lower is better).
 
-    `unseen` are the turns that are not in the training set. `base` is None if it was not measured.
+    `unseen` are the turns that are not in the training set.
     """
 
     tuned: Estimate
     no_context: Estimate
     unseen: Mapping[str, Estimate]
     voices: Mapping[str, Mapping[str, Estimate]]
-    base: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +76,12 @@ def measure_turns(
     )
 
 
-def measure_likelihood(
-    measured: Sequence[Measured], base: Sequence[Score], seed: int
-) -> Likelihood:
-    """Compare the loss under the tuned model, without context, and under the untuned base.
-
-    `base` may be empty.
-    """
+def measure_likelihood(measured: Sequence[Measured], seed: int) -> Likelihood:
+    """Compare the loss under the tuned model with and without context."""
     scores = {
         "tuned": [result.own for result in measured],
-        "base": list(base),
         "no_context": [result.alone[0] for result in measured],
     }
-    scores = {arm: own for arm, own in scores.items() if own}
     sessions = [result.turn.session for result in measured]
 
     def per_character(kept: Sequence[int]) -> dict[str, Estimate]:

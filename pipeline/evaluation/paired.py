@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from pipeline.evaluation.attribution import BOTH, Table, macro_f1
+from pipeline.evaluation.attribution import share_named_right
 from pipeline.evaluation.heldout import list_lines
 from pipeline.evaluation.intervals import Estimate, Numbers, resample_sessions
+from pipeline.evaluation.judge import Table
 from pipeline.evaluation.memorization import index_runs, is_copy
 from pipeline.evaluation.scorecard import GENERATED, Evidence, Figures
 
@@ -59,14 +60,14 @@ class Evaluation:
 
 def collect_outcomes(evidence: Evidence) -> Outcomes:
     """Return the outcome of each turn."""
-    runs, judges = index_runs(evidence.training), evidence.judges
+    runs, judge = index_runs(evidence.training), evidence.judge
     answers = []
     for answer in evidence.arms[GENERATED]:
-        scores = judges.score(list_lines([answer]))[BOTH][0]
+        scores = judge.score(list_lines([answer]))
         answers.append(
             EvaluatedAnswer(
                 answer.asked.session,
-                judges.voices.index(answer.asked.voice),
+                judge.voices.index(answer.asked.voice),
                 tuple(tuple(map(float, row)) for row in scores),
                 any(is_copy(runs, text) for text in answer.messages),
             )
@@ -80,23 +81,23 @@ def collect_outcomes(evidence: Evidence) -> Outcomes:
         )
         for result in evidence.measured
     )
-    return Outcomes(len(judges.voices), tuple(answers), tuple(turns))
+    return Outcomes(len(judge.voices), tuple(answers), tuple(turns))
 
 
 def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: int) -> Estimate:
-    """Return the difference in macro-F1 over bags of `size` lines, new minus current."""
+    """Return the difference in the share of bags of `size` lines named right, new minus current."""
     rng = np.random.default_rng(seed)
 
-    def compute_f1(found: Outcomes, numbers: Numbers) -> float:
+    def compute_share(found: Outcomes, numbers: Numbers) -> float:
         own: list[list[tuple[float, ...]]] = [[] for _ in range(found.voices)]
         for number in numbers:
             answer = found.answers[number]
             own[answer.voice].extend(answer.lines)
         tables: list[Table] = [np.asarray(rows).reshape(-1, found.voices) for rows in own]
-        return macro_f1(tables, size, rng)
+        return share_named_right(tables, size, rng)
 
     def difference(numbers: Numbers) -> float:
-        return compute_f1(new, numbers) - compute_f1(current, numbers)
+        return compute_share(new, numbers) - compute_share(current, numbers)
 
     return resample_sessions([answer.session for answer in new.answers], difference, seed)
 

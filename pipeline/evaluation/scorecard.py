@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.evaluation import memorization
 from pipeline.evaluation.attribution import (
-    BOTH,
-    CHARACTERS,
     SIZES,
-    WORDS,
     Attribution,
-    Judges,
     judge_lines,
     measure_attribution,
+    shuffle_names,
 )
 from pipeline.evaluation.fit import Fit, Ranked, measure_fit
 from pipeline.evaluation.habits import find_bland_lines, measure_habit_distance, measure_style
@@ -26,30 +23,32 @@ from pipeline.evaluation.heldout import (
     take_turns,
 )
 from pipeline.evaluation.intervals import Estimate
+from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.likelihood import Measured, measure_likelihood, measure_right_voice
 from pipeline.evaluation.realism import measure_realism
 from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap, split_words
 
-GENERATED, COLD, SWAPPED = "generated", "cold", "swapped"
-UNCHOSEN = "unchosen"
-"""One random candidate for each turn.
-
-The classifier that chooses replies resembles the judges, which would favour its choice.
-"""
+GENERATED, COLD = "generated", "cold"
 REAL, MARKOV, NEAREST = "real", "markov", "nearest"
-TUNED = (GENERATED, COLD, SWAPPED)
+SHUFFLED = "shuffled"
+"""The generated lines under the name of the next voice: a judge must not recognise them."""
+TUNED = (GENERATED, COLD)
 """The arms of replies that the bot would send."""
 COMPARED = (REAL, GENERATED, MARKOV, NEAREST)
 """The arms that answer the same turns."""
 LARGEST = SIZES[-1]
 HEADLINE = (
-    "attribution", "attribution_cold", "fit", "attribution_markov", "attribution_nearest",
-    "fit_markov", "fit_nearest", "right_voice_absent", "right_voice_no_context",
-    "auc_with_context", "messages_per_turn", "messages_per_turn_real", "copied", "copied_real",
-    "personal_data", "bags",
+    "named_right", "judge_accuracy_real", "attribution", "worst", "voices", "attribution_cold",
+    "fit",
+    "attribution_markov", "attribution_nearest", "attribution_shuffled", "fit_markov",
+    "fit_nearest", "right_voice_absent", "right_voice_no_context", "auc_with_context",
+    "messages_per_turn", "messages_per_turn_real", "copied", "copied_real", "personal_data",
+    "bags", "judge_source", "fit_scorer", "base",
 )  # fmt: skip
 """The main scores, in their order in scorecard.json."""
 
+JudgeSource = Literal["elsewhere", "reserved", "training"]
+"""Where the judge's lines come from: other chats, the reserved half, or what the model learned."""
 Figures = Mapping[str, Any]
 """Estimates, dataclasses and plain values, keyed by their names in scorecard.json."""
 
@@ -58,10 +57,11 @@ Figures = Mapping[str, Any]
 class Evidence:
     """What the scores are computed from.
 
-    `arms` has the answers of each arm. `measured` are real turns under the tuned model, `ranked`
-    the replies of `COMPARED` to the same turns. `training` are the turns that the model learned,
-    `judges_saw` says whether these include the judges' sessions. `exposures` are the exposures of
-    planted canaries in bits; empty without canaries. `ranked` is empty if fit is not measured.
+    `arms` has the answers of each arm. `measured` are real turns under the tuned model. `ranked`
+    are the replies of `COMPARED` to the same turns under `fit_scorer`, an untuned base, and
+    `ranked_by_itself` the same under the tuned model; both are empty if fit is not measured.
+    `training` are the turns that the model learned. `exposures` are the exposures of planted
+    canaries in bits; empty without canaries.
     """
 
     voices: tuple[str, ...]
@@ -69,8 +69,11 @@ class Evidence:
     arms: Mapping[str, tuple[Answer, ...]]
     measured: tuple[Measured, ...]
     ranked: Mapping[str, tuple[Ranked, ...]]
-    judges: Judges
-    judge_sessions: str
+    ranked_by_itself: Mapping[str, tuple[Ranked, ...]]
+    fit_scorer: str
+    base: str
+    judge: Judge
+    judge_source: JudgeSource
     canaries: tuple[str, ...] = ()
     exposures: tuple[float, ...] = ()
 
@@ -78,13 +81,14 @@ class Evidence:
 def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     """Return the scores as JSON values.
 
-    `intervals` maps a score's dotted name to its interval. In `headline`, values with an interval
+    `intervals` maps a score's dotted name to its interval. In `headline`, `attribution` and `fit`
     are divided by those of the real replies.
     """
     arms, ranked = evidence.arms, evidence.ranked
     lines = {arm: list_lines(answers) for arm, answers in arms.items()}
-    attributed = _attribute(evidence.judges, lines, seed)
+    attributed = _attribute(evidence.judge, lines, seed)
     fits = measure_fit(ranked, REAL, seed) if ranked else {}
+    own_fits = measure_fit(evidence.ranked_by_itself, REAL, seed) if ranked else {}
     right_voice = measure_right_voice(evidence.measured, seed)
     realism = {
         arm: measure_realism(ranked[REAL], own, seed) for arm, own in ranked.items() if arm != REAL
@@ -95,13 +99,11 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     copied = {arm: memorization.measure_copies(runs, own, seed) for arm, own in lines.items()}
     spoken = [line.text for arm in TUNED for line in lines.get(arm, ())]
     private = memorization.count_private_lines(spoken)
-    attribution = attributed[BOTH][LARGEST]
+    attribution = attributed[LARGEST]
     texts = {arm: [line.text for line in lines[arm]] for arm in COMPARED}
     words = min(sum(len(split_words(text)) for text in own) for own in texts.values())
     headline = {
-        "attribution": _with_interval(attribution[GENERATED].relative),
-        "attribution_markov": attribution[MARKOV].relative.value,
-        "attribution_nearest": attribution[NEAREST].relative.value,
+        **_headline_of_voices(attribution),
         "right_voice_absent": right_voice["absent"].share.value,
         "right_voice_no_context": right_voice["no_context"].share.value,
         "messages_per_turn": style[GENERATED].messages_per_turn.value,
@@ -109,45 +111,43 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
         "copied": copied[GENERATED].value,
         "copied_real": copied[REAL].value,
         "personal_data": private,
-        "bags": attribution[GENERATED].bags,
-        **(_headline_of_fit(fits, realism[GENERATED]) if ranked else {}),
+        "judge_source": evidence.judge_source,
+        "base": evidence.base,
     }
-    if COLD in attribution:
-        headline["attribution_cold"] = _with_interval(attribution[COLD].relative)
+    if ranked:
+        headline |= _headline_of_fit(fits, realism[GENERATED])
+        headline["fit_scorer"] = evidence.fit_scorer
     scores = {
         "headline": {key: headline[key] for key in HEADLINE if key in headline},
         "replies": _count_replies(arms),
         "attribution": {
-            "judge_sessions": evidence.judge_sessions,
-            "judge_lines": evidence.judges.lines,
-            "chance": 1 / len(evidence.judges.voices),
+            "judge_source": evidence.judge_source,
+            "judge_lines": evidence.judge.lines,
+            "chance": 1 / len(evidence.judge.voices),
             **{
-                f"bags_of_{size}": {arm: one.f1 for arm, one in found.items()}
-                for size, found in attributed[BOTH].items()
+                f"bags_of_{size}": {arm: one.named for arm, one in found.items()}
+                for size, found in attributed.items()
             },
-            "relative": {arm: one.relative for arm, one in attribution.items()},
-            "relative_of_1": {arm: one.relative for arm, one in attributed[BOTH][1].items()},
-            **{
-                judge: {arm: one.f1 for arm, one in attributed[judge][LARGEST].items()}
-                for judge in (CHARACTERS, WORDS)
+            "relative": {
+                f"bags_of_{size}": {arm: one.relative for arm, one in found.items()}
+                for size, found in attributed.items()
             },
             "bags_of_a_voice": {
                 f"bags_of_{size}": {arm: one.bags for arm, one in found.items()}
-                for size, found in attributed[BOTH].items()
+                for size, found in attributed.items()
             },
-            "voices": list(evidence.judges.voices),
+            "voices": list(evidence.judge.voices),
+            "named_right": {arm: one.voices for arm, one in attribution.items()},
             "confusion": {arm: one.confusion for arm, one in attribution.items()},
-            "recall": {arm: _mean_recall(one) for arm, one in attributed[BOTH][1].items()},
         },
         "fit": {
             "turns": len(ranked.get(REAL, ())),
             "recall": {arm: one.recall for arm, one in fits.items()},
             "relative": {arm: one.relative for arm, one in fits.items()},
+            "relative_by_itself": {arm: one.relative for arm, one in own_fits.items()},
         },
         "right_voice": right_voice,
-        "nats_per_char": measure_likelihood(
-            evidence.measured, [one.score for one in ranked.get(REAL, ())], seed
-        ),
+        "nats_per_char": measure_likelihood(evidence.measured, seed),
         "auc_with_context": realism,
         "style": style,
         "copied": copied,
@@ -162,8 +162,34 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     return {**_to_json(scores, "", intervals), "intervals": intervals}
 
 
+def _headline_of_voices(attribution: Mapping[str, Attribution]) -> dict[str, Any]:
+    """Return how many bags of ten lines are named right, by voice, and beside the baselines."""
+    generated, real = attribution[GENERATED], attribution[REAL]
+    shown = {arm: attribution[arm] for arm in (REAL, *TUNED) if arm in attribution}
+    voices = {
+        voice: {arm: round(one.voices[voice].value, 4) for arm, one in shown.items()}
+        for voice in generated.voices
+    }
+    worst = min(voices, key=lambda voice: generated.relative_voices[voice].value)
+    found = {
+        "named_right": _with_interval(generated.named),
+        "judge_accuracy_real": _with_interval(real.named),
+        "attribution": _with_interval(generated.relative),
+        "worst": {"voice": worst, **_with_interval(generated.relative_voices[worst])},
+        "voices": voices,
+        "bags": generated.bags,
+        **{
+            f"attribution_{arm}": attribution[arm].relative.value
+            for arm in (MARKOV, NEAREST, SHUFFLED)
+        },
+    }
+    if COLD in attribution:
+        found["attribution_cold"] = _with_interval(attribution[COLD].relative)
+    return found
+
+
 def _headline_of_fit(fits: Mapping[str, Fit], realism: Estimate) -> Figures:
-    """Return the headline's scores that need the untuned base."""
+    """Return the headline's scores that need an untuned base."""
     return {
         "fit": _with_interval(fits[GENERATED].relative),
         "fit_markov": fits[MARKOV].relative.value,
@@ -177,20 +203,12 @@ def _with_interval(found: Estimate) -> dict[str, float]:
 
 
 def _attribute(
-    judges: Judges, lines: Mapping[str, Sequence[HeldOutLine]], seed: int
-) -> dict[str, dict[int, dict[str, Attribution]]]:
-    """Return the attribution by judge, bag size and arm."""
-    judged = {arm: judge_lines(judges, own) for arm, own in lines.items()}
-    sizes = {BOTH: SIZES, CHARACTERS: (LARGEST,), WORDS: (LARGEST,)}
-    return {
-        judge: {size: measure_attribution(judged, REAL, judge, size, seed) for size in own}
-        for judge, own in sizes.items()
-    }
-
-
-def _mean_recall(found: Attribution) -> float:
-    shares = found.confusion
-    return sum(row[index] for index, row in enumerate(shares)) / len(shares)
+    judge: Judge, lines: Mapping[str, Sequence[HeldOutLine]], seed: int
+) -> dict[int, dict[str, Attribution]]:
+    """Return the attribution by bag size and arm."""
+    judged = {arm: judge_lines(judge, own) for arm, own in lines.items()}
+    judged[SHUFFLED] = shuffle_names(judged[GENERATED])
+    return {size: measure_attribution(judged, judge.voices, REAL, size, seed) for size in SIZES}
 
 
 def _to_json(value: Any, name: str, intervals: dict[str, list[float]]) -> Any:  # noqa: ANN401  JSON's border

@@ -16,6 +16,8 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from pipeline.evaluation.view import ScoreRow
+
 COLOURS = (
     "#2f6fb2", "#d1603d", "#3a8f63", "#8f5aa8", "#b8860b", "#4a9aa5", "#c0508a", "#6b7280",
     "#7a8b2f", "#a0522d",
@@ -175,24 +177,22 @@ def draw_training_curve(
     return _render(draw, 2.8)
 
 
-def draw_scores(
-    rows: Sequence[tuple[str, float, tuple[float, float] | None, Mapping[str, float]]],
-) -> str:
-    """Draw scores relative to real replies: title, value, interval, and the baselines' values."""
+def draw_scores(rows: Sequence[ScoreRow]) -> str:
+    """Draw scores relative to real replies, with their intervals and baselines."""
     marks = {"Markov chain": ("s", COLOURS[4]), "nearest turn": ("D", COLOURS[3])}
 
     def draw(axes: Axes) -> None:
         axes.axvline(1, color=_INK, linestyle="--", linewidth=1)
-        for row, (_, value, interval, baselines) in enumerate(rows):
-            if interval:
-                axes.plot(interval, [row, row], color=COLOURS[0], linewidth=3, alpha=0.6)
-            label = "this version, 95 %" if not row else None
-            axes.plot(value, row, "o", color=COLOURS[0], markersize=9, label=label)
-            for name, own in baselines.items():
+        for at, row in enumerate(rows):
+            if row.interval:
+                axes.plot(row.interval, [at, at], color=COLOURS[0], linewidth=3, alpha=0.6)
+            label = "this version, 95 %" if not at else None
+            axes.plot(row.value, at, "o", color=COLOURS[0], markersize=9, label=label)
+            for name, own in row.baselines.items():
                 shape, colour = marks[name]
-                label = name if not row else None
-                axes.plot(own, row, shape, color=colour, markersize=6, label=label)
-        axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
+                label = name if not at else None
+                axes.plot(own, at, shape, color=colour, markersize=6, label=label)
+        axes.set_yticks(range(len(rows)), [row.short for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel("real replies = 1")
@@ -207,7 +207,7 @@ def draw_scores(
 def draw_confusion(
     voices: Sequence[str], answers: Sequence[str], shares: Sequence[Sequence[float]]
 ) -> str:
-    """Draw to whom the judges attribute generated lines: rows are voices, columns answers."""
+    """Draw to whom the judge attributes generated lines: rows are voices, columns answers."""
     cells = np.asarray(shares, float)
 
     def draw(axes: Axes) -> None:

@@ -13,11 +13,11 @@ import pandas as pd
 from model.artifacts.artifact import Artifact, Scorecard
 from model.chat.names import make_printable, make_printable_lines, make_printable_name
 from pipeline.dataset.storage import Dataset
+from pipeline.evaluation.view import has_bags, list_notes, list_scores, list_voices
 from pipeline.report import charts
 from pipeline.report.figures import OTHERS, ChatFigures, PersonFigures
 from pipeline.report.version import Sample, TrainingCurve
 from pipeline.terminal import clock
-from pipeline.training.verdict import MIN_BAGS, TOO_FEW_LINES
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _HABITS = {
@@ -171,36 +171,15 @@ def _list_losses(artifact: Artifact, agreed: Collection[str]) -> Iterator[tuple[
 
 
 def _describe_scores(card: Scorecard, agreed: Collection[str]) -> Mapping[str, Any]:
-    headline = card["headline"]
-    has_bags = headline["bags"] >= MIN_BAGS
-    rows = []
-    for key, title, short in (
-        ("attribution", "sounds like the friend", "voice"),
-        ("attribution_cold", "the same, without the friend's own lines in view", "voice, cold"),
-        ("fit", "fits the conversation", "fit"),
-    ):
-        own = headline.get(key)  # a retraining does not measure the fit
-        if own is None or (key != "fit" and not has_bags):
-            continue
-        low, high = own["low"], own["high"]
-        interval = (low, high) if low <= own["value"] <= high else None  # too few lines for one
-        baselines = {
-            name: headline[f"{key}_{arm}"]
-            for arm, name in (("markov", "Markov chain"), ("nearest", "nearest turn"))
-            if f"{key}_{arm}" in headline
-        }
-        rows.append((title, short, own["value"], interval, baselines))
+    rows = list_scores(card)
     right = card["right_voice"]
     return {
         "card": card,
         "rows": rows,
-        "picture": charts.draw_scores(
-            [(short, value, interval, own) for _, short, value, interval, own in rows]
-        )
-        if rows
-        else None,
-        "missing": "" if has_bags else TOO_FEW_LINES,
-        "confusion": _draw_confusion(card, agreed) if has_bags else None,
+        "voices": [row for row in list_voices(card) if row.voice in agreed],
+        "picture": charts.draw_scores(rows) if rows else None,
+        "notes": list_notes(card, agreed),
+        "confusion": _draw_confusion(card, agreed) if has_bags(card) else None,
         "right_voice": right["absent"],
         "habits": _list_habits(card, agreed),
     }

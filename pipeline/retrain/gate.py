@@ -179,7 +179,7 @@ def _print_comparisons(
         rows.add_row(*cells)
     console.print(Padding.indent(rows, 2))
     console.print(
-        "  Attribution: macro-F1 of classifiers trained on real lines. Right voice: share of\n"
+        "  Attribution: share of bags of lines that a judge names right. Right voice: share of\n"
         "  real turns likeliest under the right absent name. For both, higher is better.\n"
         "  All other metrics: lower is better.",
         style="dim",

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.dataset.inspection import ChatReport
-from pipeline.evaluation.evaluate import GATE, evaluate_turns
+from pipeline.evaluation.evaluate import GATE, evaluate
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.files import ExportFile
@@ -43,7 +43,7 @@ class RetrainDependencies:
     print_findings: Callable[[Sequence[ChatReport], Console], None]
     print_summary: Callable[..., None]
     train: Callable[..., tuple[str, HeldOutLoss]] = make_version
-    evaluate: Callable[..., Evaluation] = evaluate_turns
+    evaluate: Callable[..., Evaluation] = evaluate
 
 
 @dataclass(frozen=True, slots=True)

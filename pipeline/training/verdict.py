@@ -50,46 +50,49 @@ def loss_sentence(loss: "HeldOutLoss") -> str:
 
 
 def voice_sentence(card: Scorecard) -> str:
-    """Return a sentence on how many lines judges attribute to the right voice, and the verdict."""
-    found, lines = card["attribution"], card["replies"]["unchosen"]["lines"]
-    if not lines:
+    """Return a sentence on how many bags of lines are named right, and the verdict."""
+    found, size = card["attribution"], choose_bags(card)
+    if not card["replies"]["generated"]["lines"]:
         return "It said nothing that could be evaluated."
-    share, real = (found["recall"][arm] for arm in ("unchosen", "real"))
+    share, real = (round(100 * found[size][arm]) for arm in ("generated", "real"))
+    lines = {"bags_of_10": "ten", "bags_of_1": "one"}[size]
     verdict = _SENTENCES[judge_likeness(card)].format(passes=max(0.01, card["passes"] or 0.0))
     return (
-        f"Classifiers of the friends' real lines recognise the voice in {share:.0%} of {lines:,} "
-        f"lines that it wrote (higher is better, chance {found['chance']:.0%}, real lines "
-        f"{real:.0%}), {verdict}"
+        f"Given {lines} of its lines, a classifier names the right friend in {share} of 100 cases; "
+        f"for the friends' own lines, in {real} (by chance, in {100 * found['chance']:.0f}), "
+        f"{verdict}"
     )
+
+
+def choose_bags(card: Scorecard) -> str:
+    """Return the largest bags of which there are enough: "bags_of_10" or "bags_of_1"."""
+    return "bags_of_10" if card["headline"]["bags"] >= MIN_BAGS else "bags_of_1"
 
 
 def judge_likeness(card: Scorecard) -> Likeness:
     """Return how much a version sounds like the friends; the first rule that applies counts.
 
     - untrained: it learned from less than half of the training messages (`MIN_PASSES`).
-    - unlike: no more lines are recognised than by chance, or the model itself finds the right name
-      no likelier than others for real turns, by the lower end of the interval.
-    - uncertain: the interval of the macro-F1 reaches down to chance.
-    - beginning: fewer are recognised than real lines, by the upper end of the ratio's interval.
-    - alike: about as many are (by the lower end, `MIN_RATIO`), and there are enough lines.
+    - unlike: no more of its lines are named right than by chance, or the model itself finds the
+      right name no likelier than others for real turns, by the lower end of the interval.
+    - uncertain: the interval of the share named right reaches down to chance.
+    - beginning: fewer are named right than of the real lines, by the upper end of the ratio's
+      interval.
+    - alike: about as many are (by the lower end, `MIN_RATIO`), in bags of ten lines.
     - uncertain: otherwise.
-
-    The lines are not those that the bot would send but candidates drawn at random. A classifier
-    akin to the judges chooses the former, so the judges recognise more of them than people would.
     """
-    found, intervals = card["attribution"], card["intervals"]
+    found, intervals, size = card["attribution"], card["intervals"], choose_bags(card)
     if card["passes"] is not None and card["passes"] < MIN_PASSES:
         return "untrained"
-    if found["recall"]["unchosen"] <= found["chance"] or not _knows_names(card):
+    if found[size]["generated"] <= found["chance"] or not _knows_names(card):
         return "unlike"
-    low, _ = intervals["attribution.bags_of_1.unchosen"]
+    low, _ = intervals[f"attribution.{size}.generated"]
     if low <= found["chance"]:
         return "uncertain"
-    low, high = intervals["attribution.relative_of_1.unchosen"]
+    low, high = intervals[f"attribution.relative.{size}.generated"]
     if high < 1:
         return "beginning"
-    is_enough = card["headline"]["bags"] >= MIN_BAGS
-    return "alike" if low >= MIN_RATIO and is_enough else "uncertain"
+    return "alike" if low >= MIN_RATIO and size == "bags_of_10" else "uncertain"
 
 
 def _knows_names(card: Scorecard) -> bool:

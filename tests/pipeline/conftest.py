@@ -36,3 +36,9 @@ def talk(tmp_path, put):
             return said(whole)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _own_base_scores_fit(monkeypatch):
+    """Score the fit with the tiny base of the tests: unpacking another one takes a minute."""
+    monkeypatch.setattr("pipeline.evaluation.evaluate.choose_fit_scorer", lambda base, _: base)

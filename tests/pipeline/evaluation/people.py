@@ -3,7 +3,6 @@
 import random
 from dataclasses import replace
 
-from pipeline.evaluation.attribution import train_judges
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
 from pipeline.evaluation.fit import make_questions, rank_candidates
 from pipeline.evaluation.heldout import (
@@ -13,6 +12,7 @@ from pipeline.evaluation.heldout import (
     make_real_answers,
     silence_voice,
 )
+from pipeline.evaluation.judge import train_judge
 from pipeline.evaluation.likelihood import measure_turns
 from pipeline.evaluation.scorecard import Evidence
 from pipeline.training.scorer import Score
@@ -87,22 +87,24 @@ def evidence(spoken=answers, **changes):
     cold = tuple(filter(None, map(silence_voice, asked)))
     arms = {
         "generated": spoken(asked, 4),
-        "unchosen": spoken(asked, 8),
         "cold": spoken(cold, 5),
-        "swapped": answers(asked[:30], 6),
         "real": tuple(make_real_answers(asked)),
         "markov": tuple(answer_by_markov_chain(training, asked, 0)),
         "nearest": tuple(answer_by_nearest_context(training, asked)),
         **changes.pop("arms", {}),
     }
     compared = {arm: arms[arm][:90] for arm in ("real", "generated", "markov", "nearest")}
+    ranked = rank_candidates(make_questions(compared, turns(30, 9), 0), score_by_words)
     options = {
         "voices": VOICES,
         "training": training,
         "arms": arms,
         "measured": measure_turns(asked[:90], VOICES, score_by_ways),
-        "ranked": rank_candidates(make_questions(compared, turns(30, 9), 0), score_by_words),
-        "judges": train_judges(list_lines(make_real_answers(turns(60, 7, sessions=20))), 2, 0),
-        "judge_sessions": "unseen",
+        "ranked": ranked,
+        "ranked_by_itself": ranked,
+        "fit_scorer": "another base",
+        "base": "a base",
+        "judge": train_judge(list_lines(make_real_answers(turns(60, 7, sessions=20)))),
+        "judge_source": "reserved",
     }
     return Evidence(**{**options, **changes})

@@ -1,104 +1,94 @@
-"""The judges know their people's lines, and give nothing to those of others."""
+"""The judge knows its people's lines, and gives nothing to those of others."""
 
 import random
 
 import pytest
 
-from pipeline.evaluation.attribution import (
-    BOTH,
-    CHARACTERS,
-    WORDS,
-    judge_lines,
-    measure_attribution,
-    train_judges,
-)
+from model.errors import DatasetError
+from pipeline.evaluation.attribution import judge_lines, measure_attribution, shuffle_names
 from pipeline.evaluation.heldout import HeldOutLine, list_lines, make_real_answers
+from pipeline.evaluation.judge import read_judge_turns, train_judge
 from tests.pipeline.evaluation.people import VOICES, answers, next_voice, turns
-
-JUDGES = pytest.mark.parametrize("judge", [BOTH, CHARACTERS, WORDS])
 
 
 @pytest.fixture(scope="module")
-def judges():
-    return train_judges(real(60, 1), 3, 0)
+def judge():
+    return train_judge(real(60, 1))
 
 
 def real(count, seed):
     return list_lines(make_real_answers(turns(count, seed, sessions=12)))
 
 
-def attribute(judges, judge=BOTH, size=10, **arms):
+def attribute(judge, size=10, **arms):
     """Attribute the arms' lines; `real` are real lines unless given."""
     lines = {"real": real(40, 2), **arms}
-    judged = {name: judge_lines(judges, own) for name, own in lines.items()}
-    return measure_attribution(judged, "real", judge, size, seed=0)
+    judged = {name: judge_lines(judge, own) for name, own in lines.items()}
+    return measure_attribution(judged, judge.voices, "real", size, seed=0)
 
 
-@JUDGES
-def test_real_lines_of_people_unlike_each_other_are_told_apart(judges, judge):
-    assert attribute(judges, judge, 1)["real"].f1.value > 0.9
-    found = attribute(judges, judge)["real"]
-    assert found.f1.value == found.relative.value == found.relative.low == 1.0
+def test_real_lines_of_people_unlike_each_other_are_told_apart(judge):
+    assert attribute(judge, 1)["real"].named.value > 0.9
+    found = attribute(judge)["real"]
+    assert found.named.value == found.relative.value == found.relative.low == 1.0
     assert found.confusion == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
-@JUDGES
-def test_lines_in_somebody_elses_way_are_attributed_to_them(judges, judge):
+def test_lines_in_somebody_elses_way_are_attributed_to_them(judge):
     swapped = list_lines(answers(turns(20, 2), 3, next_voice))
 
-    assert attribute(judges, judge, 1, other=swapped)["other"].f1.value < 0.1
-    assert attribute(judges, judge, other=swapped)["other"].relative.value == 0.0
+    assert attribute(judge, 1, other=swapped)["other"].named.value < 0.1
+    assert attribute(judge, other=swapped)["other"].relative.value == 0.0
 
 
-@JUDGES
-def test_lines_that_are_alike_whoever_says_them_are_no_better_than_chance(judges, judge):
+def test_lines_that_are_alike_whoever_says_them_are_no_better_than_chance(judge):
     chance = random.Random(0)
     anybody = [
         HeldOutLine(voice, f"yes {chance.randrange(9)}") for voice in VOICES for _ in range(60)
     ]
 
-    assert attribute(judges, judge, other=anybody)["other"].f1.value < 0.5
+    assert attribute(judge, other=anybody)["other"].named.value < 0.5
 
 
-def test_nothing_is_compared_with_real_lines_that_the_judges_never_recognise(judges):
+def test_nothing_is_compared_with_real_lines_that_the_judge_never_recognises(judge):
     swapped = list_lines(answers(turns(20, 2), 3, next_voice))
 
-    found = attribute(judges, real=swapped, other=real(40, 3))["other"]
+    found = attribute(judge, real=swapped, other=real(40, 3))["other"]
 
-    assert found.f1.value == 1.0
+    assert found.named.value == 1.0
     assert (found.relative.value, found.relative.low, found.relative.high) == (0.0, 0.0, 0.0)
 
 
-def test_more_lines_in_a_bag_tell_more(judges):
+def test_more_lines_in_a_bag_tell_more(judge):
     hard = [
         HeldOutLine(line.voice, line.text if number % 3 == 0 else "okay then", line.session)
         for number, line in enumerate(real(60, 2))
     ]
-    f1 = [attribute(judges, size=size, hard=hard)["hard"].f1.value for size in (1, 5, 10)]
+    shares = [attribute(judge, size=size, hard=hard)["hard"].named.value for size in (1, 5, 10)]
 
-    assert f1[0] < f1[1] <= f1[2]
+    assert shares[0] < shares[1] <= shares[2]
 
 
-def test_every_voice_gets_as_many_bags_however_much_it_says(judges):
+def test_the_bags_of_the_voice_that_says_least_are_counted(judge):
     much = [line for line in real(40, 2) if line.voice == VOICES[0]]
     little = [line for line in real(20, 3) if line.voice != VOICES[0]]
 
-    found = attribute(judges, size=5, uneven=[*much, *little])["uneven"]
+    found = attribute(judge, size=5, uneven=[*much, *little])["uneven"]
 
     assert found.bags == min(sum(one.voice == v for one in little) for v in VOICES[1:]) // 5
 
 
-def test_a_voice_without_lines_counts_as_never_recognised(judges):
+def test_a_voice_without_lines_counts_as_never_recognised(judge):
     two = [line for line in real(20, 2) if line.voice != VOICES[0]]
 
-    found = attribute(judges, size=1, two=two, none=[])
+    found = attribute(judge, size=1, two=two, none=[])
 
-    assert found["two"].f1.value == pytest.approx(2 / 3, abs=0.1)
-    assert found["none"].f1.value == 0.0
+    assert found["two"].named.value == pytest.approx(2 / 3, abs=0.1)
+    assert found["none"].named.value == 0.0
 
 
 def test_the_same_seed_gives_the_same_figures():
-    once, again = (attribute(train_judges(real(20, 1), 2, 3)) for _ in range(2))
+    once, again = (attribute(train_judge(real(20, 1))) for _ in range(2))
 
     assert once == again
 
@@ -111,19 +101,75 @@ def mixed(count, sessions=12):
     return [HeldOutLine(v, line.text, line.session) for v, line in zip(voices, own, strict=True)]
 
 
-def test_fewer_lines_give_wider_intervals(judges):
-    few, many = (attribute(judges, size=1, mixed=mixed(count))["mixed"].f1 for count in (12, 120))
+def test_fewer_lines_give_wider_intervals(judge):
+    few, many = (attribute(judge, size=1, mixed=mixed(count))["mixed"].named for count in (12, 120))
 
     assert few.high - few.low > many.high - many.low > 0
     assert many.low <= many.value <= many.high
 
 
-def test_the_judges_own_variance_widens_the_interval():
-    few = mixed(8)
-    sure, unsure = (
-        attribute(train_judges(few, refits, 0), CHARACTERS, 1, mixed=mixed(60))["mixed"].f1
-        for refits in (0, 8)
-    )
+def test_each_voice_has_its_own_share(judge):
+    own = [
+        HeldOutLine(line.voice, "woof" if line.voice == "Tiago" else line.text, line.session)
+        for line in real(40, 2)
+    ]
 
-    assert unsure.value == sure.value
-    assert unsure.high - unsure.low > sure.high - sure.low
+    found = attribute(judge, own=own)["own"]
+
+    assert found.voices["Tiago"].value == found.relative_voices["Tiago"].high == 0
+    assert found.voices["Hugo"].value == found.relative_voices["Hugo"].value == 1
+    assert found.named.value == pytest.approx(2 / 3)
+
+
+def test_shuffled_names_are_not_recognised(judge):
+    judged = {"real": judge_lines(judge, real(40, 2))}
+    judged["shuffled"] = shuffle_names(judged["real"])
+
+    found = measure_attribution(judged, judge.voices, "real", 10, seed=0)
+
+    assert found["shuffled"].named.value == 0
+
+
+def test_a_voice_with_ten_times_as_many_lines_attracts_no_others(judge):
+    few = [line for line in real(60, 1) if line.voice != VOICES[0]][:40]
+    uneven = train_judge([*(line for line in real(60, 1) if line.voice == VOICES[0]), *few])
+
+    assert attribute(uneven, 1)["real"].named.value > 0.9
+
+
+@pytest.mark.parametrize("lines", [[], ["hi"], ["hi", "ho"]])
+def test_one_voice_alone_is_named_whatever_it_says(lines):
+    judge = train_judge([HeldOutLine("Hugo", "hello")])
+
+    judged = {"real": judge_lines(judge, [HeldOutLine("Hugo", text) for text in lines])}
+
+    share = measure_attribution(judged, judge.voices, "real", 1, seed=0)["real"].named.value
+    assert share == bool(lines)
+
+
+ROW = '{"name": "Hugo", "messages": ["a", "b"], "conversation": 3}'
+
+
+def test_a_judges_turns_are_read_from_a_file(tmp_path):
+    file = tmp_path / "judge.jsonl"
+    file.write_text(f"{ROW}\n{ROW.replace('Hugo', 'Tiago')}\n", "utf-8")
+
+    (turn,) = read_judge_turns(file, {"Hugo"})
+
+    assert (turn.voice, turn.messages, turn.session) == ("Hugo", ("a", "b"), 3)
+    with pytest.raises(DatasetError, match="has no turn of Andre"):
+        read_judge_turns(file, {"Hugo", "Andre"})
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_judge_turns(tmp_path, {"Hugo"})
+
+
+@pytest.mark.parametrize(
+    "row", ["", "[" * 10**5, "7", "{}", ROW.replace('"b"', "7"), ROW.replace('["a", "b"]', "[]"),
+            ROW.replace("3", '"3"'), ROW.replace('"Hugo"', "null")],
+)  # fmt: skip
+def test_a_damaged_line_is_named(tmp_path, row):
+    file = tmp_path / "judge.jsonl"
+    file.write_text(f"{ROW}\n{row}\n", "utf-8")
+
+    with pytest.raises(DatasetError, match="line 2: expected"):
+        read_judge_turns(file, {"Hugo"})

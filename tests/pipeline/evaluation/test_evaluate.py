@@ -18,20 +18,20 @@ from pipeline.cli.tables import print_scorecard
 from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import (
     FULL,
-    MIN_LINES,
     QUICK,
     evaluate,
-    evaluate_turns,
-    has_unseen_judges,
+    has_unseen_judge,
     load_evaluation_dataset,
+    write_scorecard,
 )
 from pipeline.evaluation.generation import Size
+from pipeline.evaluation.scorecard import HEADLINE
 from pipeline.terminal import SILENT, Progress
 from tests.habits import HABITS
 from tests.model.fake_artifacts import make
 
 one_family = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
-SMALL = Size(replies=6, lines=60, cold=6, swapped=3, scored=5, refits=1, quick=True)
+SMALL = Size(replies=6, cold=6, scored=5, quick=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,10 @@ def judged(trained, habits_dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("judged") / "artifacts"
     own = Registry(shutil.copytree(trained.root, folder, symlinks=True))
     dataset = load_dataset(habits_dataset)
-    return own, evaluate(own.open(), dataset, own.root / "bases", SMALL, 0, SILENT)
+    version = own.open()
+    card = evaluate(version, dataset, own.root / "bases", SMALL, 0, SILENT).card
+    write_scorecard(card, version.path / "scorecard.json")
+    return own, card
 
 
 def test_a_model_that_learned_its_voices_scores_high(judged):
@@ -49,11 +52,10 @@ def test_a_model_that_learned_its_voices_scores_high(judged):
 
     assert bags["real"] == 1.0
     assert bags["generated"] > 0.7
-    assert card["attribution"]["recall"]["unchosen"] > 0.5
+    assert card["attribution"]["bags_of_1"]["generated"] > 0.5
     assert card["passes"] > 1
     assert card["right_voice"]["absent"]["share"] > 0.7
     assert card["right_voice"]["no_context"]["share"] > 0.7
-    assert card["nats_per_char"]["tuned"] < 0.5 * card["nats_per_char"]["base"]
     assert card["personal_data"] == 0
     assert card["canaries"]["planted"] == 0
 
@@ -62,12 +64,7 @@ def test_the_headline_comes_first_with_its_intervals(judged):
     headline = judged[1]["headline"]
 
     assert list(judged[1]).index("headline") < list(judged[1]).index("attribution")
-    assert list(headline) == [
-        "attribution", "attribution_cold", "fit", "attribution_markov", "attribution_nearest",
-        "fit_markov", "fit_nearest", "right_voice_absent", "right_voice_no_context",
-        "auc_with_context", "messages_per_turn", "messages_per_turn_real", "copied",
-        "copied_real", "personal_data", "bags",
-    ]  # fmt: skip
+    assert list(headline) == list(HEADLINE)
     for name in ("attribution", "attribution_cold", "fit"):
         own = headline[name]
         assert list(own) == ["value", "low", "high"]
@@ -94,7 +91,7 @@ def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dat
     registry, card = judged
     dataset = load_dataset(habits_dataset)
 
-    again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, SILENT)
+    again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, SILENT).card
 
     assert again == card
 
@@ -106,7 +103,7 @@ def test_without_fit_the_other_scores_are_the_same(judged, habits_dataset, monke
     size = replace(SMALL, with_fit=False)
     monkeypatch.setattr("pipeline.evaluation.evaluate.open_base", None)
 
-    found = evaluate_turns(registry.open(), dataset, registry.root / "bases", size, 0, SILENT).card
+    found = evaluate(registry.open(), dataset, registry.root / "bases", size, 0, SILENT).card
 
     assert "fit" not in found["headline"]
     assert found["auc_with_context"] == {}
@@ -122,9 +119,7 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     progress = Progress(Console(quiet=True))
     progress.share = shares.append
 
-    evaluate_turns(
-        registry.open(), dataset, registry.root / "bases", SMALL.with_replies(1), 0, progress
-    )
+    evaluate(registry.open(), dataset, registry.root / "bases", SMALL.with_replies(1), 0, progress)
 
     assert shares == sorted(shares)
     assert len(shares) > 7
@@ -140,7 +135,7 @@ def test_the_table_fits_80_columns_and_says_what_matters(judged):
 
     text = shown.getvalue()
     assert all(len(line) <= 80 for line in text.splitlines())
-    for words in ("as somebody else", "real replies", "Right voice", "Private data: in 0 of"):
+    for words in ("names shuffled", "real replies", "Right voice", "Private data: in 0 of"):
         assert words in text
 
 
@@ -267,12 +262,12 @@ def test_a_version_without_weights_is_refused_before_any_reply(trained, habits_d
     ],
     ids=["nothing known", "all sessions", "reserved", "continued from a version"],
 )
-def test_the_judges_sessions_are_unseen_only_if_training_from_the_base_reserved_them(
+def test_the_judges_half_is_unseen_only_if_training_from_the_base_reserved_them(
     tmp_path, provenance, unseen
 ):
     path = make(tmp_path / "made", base="smollm2", provenance=provenance)
 
-    assert has_unseen_judges(load_artifact(path)) is unseen
+    assert has_unseen_judge(load_artifact(path)) is unseen
 
 
 def test_replies_scale_every_arm():
@@ -292,19 +287,10 @@ def test_a_short_training_is_evaluated_on_fewer_replies(minutes, replies):
     assert FULL.for_minutes(minutes) == FULL
 
 
-@pytest.mark.parametrize("voices", [1, 2, 5, 40])
-def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
-    size = FULL.with_spoken_lines(MIN_LINES, voices)
-
-    assert voices * (size.lines + size.cold + size.swapped) >= MIN_LINES > 2_000
-    assert replace(size, cold=FULL.cold) == FULL
-    assert size.cold >= FULL.cold
-
-
 def test_every_line_that_the_tuned_model_says_is_checked_for_private_data(judged):
     card = judged[1]
 
-    arms = ("generated", "cold", "swapped")
+    arms = ("generated", "cold")
     assert card["personal_data_lines"] == sum(card["replies"][arm]["lines"] for arm in arms)
 
 

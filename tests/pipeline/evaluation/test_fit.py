@@ -7,15 +7,10 @@ import pytest
 
 from model.chat.prompt import split_line
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import BuildOptions, sample_evenly, select_half
-from pipeline.dataset.sample import write_sample
+from pipeline.dataset.pairs import BuildOptions, sample_evenly
+from pipeline.dataset.sample import JUDGE_FILE, NAMES, write_sample
 from pipeline.dataset.storage import load_dataset
-from pipeline.evaluation.attribution import (
-    BOTH,
-    judge_lines,
-    measure_attribution,
-    train_judges,
-)
+from pipeline.evaluation.attribution import judge_lines, measure_attribution, shuffle_names
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
 from pipeline.evaluation.fit import CANDIDATES, make_questions, measure_fit, rank_candidates
 from pipeline.evaluation.heldout import (
@@ -26,6 +21,7 @@ from pipeline.evaluation.heldout import (
     make_turns,
     take_turns,
 )
+from pipeline.evaluation.judge import read_judge_turns, train_judge
 from pipeline.evaluation.text_metrics import split_words
 from pipeline.training.bases import open_base
 from pipeline.training.scorer import Score, score_replies
@@ -65,13 +61,14 @@ class WordScorer:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The demo chat: validation turns, the model's and the judges' training turns."""
+    """The demo chat: validation turns, training turns, and what the judge learns from."""
     folder = tmp_path_factory.mktemp("demo")
     write_sample(folder / "export")
     build([folder / "export"], folder / "dataset", BuildOptions(public=True))
     dataset = load_dataset(folder / "dataset")
-    halves = (make_turns(select_half(dataset.train, judges=one)) for one in (False, True))
-    return make_turns(sample_evenly(dataset.validation, ASKED, 0)), *halves
+    elsewhere = read_judge_turns(folder / "export" / JUDGE_FILE, NAMES)
+    asked = make_turns(sample_evenly(dataset.validation, ASKED, 0))
+    return asked, make_turns(dataset.train), elsewhere
 
 
 def measure_arms(demo, score):
@@ -83,15 +80,11 @@ def measure_arms(demo, score):
         "nearest": answer_by_nearest_context(training, asked),
     }
     pool = [turn for turn in judged if turn.session % 5 == 0]
-    rest = take_turns((turn for turn in judged if turn.session % 5), 250)
-    judges = train_judges(list_lines(make_real_answers(rest)), 1, 0)
-    whose = measure_attribution(
-        {arm: judge_lines(judges, list_lines(own)) for arm, own in arms.items()},
-        "real",
-        BOTH,
-        10,
-        0,
-    )
+    rest = take_turns((turn for turn in judged if turn.session % 5), 1_500)
+    judge = train_judge(list_lines(make_real_answers(rest)))
+    lines = {arm: judge_lines(judge, list_lines(own)) for arm, own in arms.items()}
+    lines["shuffled"] = shuffle_names(lines["real"])
+    whose = measure_attribution(lines, judge.voices, "real", 10, 0)
     return whose, measure_fit(rank_candidates(make_questions(arms, pool, 0), score), "real", 0)
 
 
@@ -101,7 +94,8 @@ def passes(arm, whose, fits):
 
 
 def check_pair(whose, fits):
-    assert whose["real"].f1.value > 0.4  # chance is 0.2
+    assert whose["real"].named.value > 0.75  # chance is 0.2
+    assert whose["shuffled"].relative.value < 0.2
     assert fits["real"].recall.value > 0.25  # chance is 0.1
     assert passes("real", whose, fits)
     assert whose["markov"].relative.value > 0.7  # its words are the friend's own

@@ -15,15 +15,15 @@ from tests.pipeline.evaluation.people import VOICES, answers, evidence, next_voi
 
 KEYS = (
     *(f"attribution.bags_of_{n}.{arm}" for n in (1, 5, 10)
-      for arm in ("generated", "real", "cold", "markov", "nearest", "swapped")),
-    *(f"attribution.{kind}.{arm}" for kind in ("characters", "words_and_habits", "relative")
+      for arm in ("generated", "real", "cold", "markov", "nearest", "shuffled")),
+    *(f"attribution.relative.bags_of_{n}.{arm}" for n in (1, 5, 10)
       for arm in ("generated", "cold")),
-    "attribution.relative_of_1.unchosen",
+    *(f"attribution.named_right.generated.{v}" for v in VOICES),
     *(f"fit.{kind}.{arm}" for kind in ("recall", "relative")
       for arm in ("generated", "real", "markov", "nearest")),
     "right_voice.absent.share", "right_voice.no_context.share",
-    *(f"nats_per_char.{arm}" for arm in ("tuned", "base", "no_context")),
-    *(f"nats_per_char.voices.{v}.{arm}" for v in VOICES for arm in ("tuned", "base", "no_context")),
+    *(f"nats_per_char.{arm}" for arm in ("tuned", "no_context")),
+    *(f"nats_per_char.voices.{v}.{arm}" for v in VOICES for arm in ("tuned", "no_context")),
     *(f"style.{arm}.{name}" for arm in ("generated", "real")
       for name in ("messages_per_turn", "one_message", "questions", "characters", "bland")),
     "copied.generated", "copied.real", "auc_with_context.generated", "overlap.generated.chrf",
@@ -67,7 +67,11 @@ def test_a_perfect_model_scores_as_the_real_replies_do(good):
     )
     assert good["copied"]["generated"] < 0.3 < good["copied"]["nearest"]
     assert good["habits"]["distance"]["generated"] < good["habits"]["distance"]["others"]
-    assert good["attribution"]["judge_sessions"] == "unseen"
+    assert headline["judge_source"] == "reserved"
+    assert headline["attribution_shuffled"] < 0.1
+    assert headline["judge_accuracy_real"]["value"] > 0.95
+    assert set(headline["voices"]) == set(VOICES)
+    assert headline["worst"]["value"] > 0.9
 
 
 def test_only_a_model_that_writes_as_its_people_do_sounds_like_them(good):
@@ -76,7 +80,9 @@ def test_only_a_model_that_writes_as_its_people_do_sounds_like_them(good):
             pairs = zip(answers(asked, seed), answers(asked, seed, next_voice), strict=True)
             return tuple(pair[n % 10 < share] for n, pair in enumerate(pairs))
 
-        return compute_scorecard(evidence(arms={"unchosen": speak(turns(40, 2), 4)}), seed=0)
+        return compute_scorecard(
+            evidence(arms={"generated": speak(turns(40, 2, sessions=10), 4)}), seed=0
+        )
 
     found = [judge_likeness(card | {"passes": 1.0}) for card in (good, stray(4), stray(10))]
 
@@ -109,8 +115,8 @@ def test_speaking_as_somebody_else_is_not_attributed_to_the_voice():
 
 def test_canaries_are_told_where_they_were_planted(good):
     planted = ("the code word of Ambrose is acorn amber lemon",)
-    said = evidence().arms["swapped"]
-    arms = {"swapped": (Answer(said[0].asked, planted), *said[1:])}
+    said = evidence().arms["cold"]
+    arms = {"cold": (Answer(said[0].asked, planted), *said[1:])}
 
     told = compute_scorecard(evidence(arms=arms, canaries=planted, exposures=(6.0,)), seed=0)
 
@@ -127,9 +133,9 @@ def test_the_same_evidence_gives_the_same_card_and_no_words_of_anybody(good):
     assert not any(word in written for word in ("woof", "friday", "language model"))
 
 
-def test_a_quick_card_has_no_cold_and_no_swapped_replies():
+def test_a_quick_card_has_no_cold_replies():
     made = evidence()
-    arms = {arm: own for arm, own in made.arms.items() if arm not in {"cold", "swapped"}}
+    arms = {arm: own for arm, own in made.arms.items() if arm != "cold"}
 
     card = compute_scorecard(replace(made, arms=arms), seed=0)
     card |= {"quick": True, "held_out": "test", "passes": 1.0}

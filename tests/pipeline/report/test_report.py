@@ -197,10 +197,13 @@ def make_scorecard(*voices):
     """Return what the report reads of a scorecard; the first score has no interval."""
     shares = [[1 / len(voices)] * len(voices) for _ in voices]
     return {
-        "format": 2,
+        "format": 3,
         "quick": True,
         "headline": {
             "bags": 12,
+            "judge_source": "elsewhere",
+            "voices": {name: {"real": 0.75, "generated": 0.5} for name in voices},
+            "worst": {"voice": voices[-1], "value": 0.67, "low": 0.4, "high": 0.9},
             "attribution": {"value": 0.58, "low": 0.0, "high": -2111108.1},
             "attribution_cold": {"value": 1.0, "low": 0.5, "high": 1.5},
             "fit": {"value": 0.81, "low": 0.71, "high": 0.92},

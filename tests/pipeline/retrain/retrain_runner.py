@@ -57,16 +57,20 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
         place[last] = figure
     sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
     value["attribution"]["bags_of_a_voice"] = sizes
-    value["attribution"]["recall"] = {"unchosen": attribution, "real": 1.0}
+    for size in sizes:
+        value["attribution"][size]["real"] = 1.0
     value["intervals"] = {
-        "attribution.bags_of_1.unchosen": [attribution - 0.05, attribution + 0.05],
-        "attribution.relative_of_1.unchosen": [attribution - 0.1, attribution + 0.1],
+        **{f"attribution.{n}.generated": [attribution - 0.05, attribution + 0.05] for n in sizes},
+        **{
+            f"attribution.relative.{n}.generated": [attribution - 0.1, attribution + 0.1]
+            for n in sizes
+        },
         "right_voice.absent.share": [right_voice - 0.1, right_voice + 0.1],
     }
     value["right_voice"]["absent"]["turns"] = 48
     value["attribution"]["chance"] = value["right_voice"]["absent"]["chance"] = 0.5
     value["personal_data"] = private
-    value["replies"] = {"unchosen": {"lines": lines}}
+    value["replies"] = {"generated": {"lines": lines}}
     value["headline"], value["passes"] = {"bags": bags}, 1.0
     value["right_voice"]["absent"]["voices"] = {"Friend 1": right_voice, "Friend 2": right_voice}
     return value

@@ -12,7 +12,7 @@ from pipeline.cli.main import app
 from pipeline.cli.talk import Talk, run_chat, run_simulation
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.storage import load_dataset
-from pipeline.evaluation.evaluate import QUICK, evaluate_turns
+from pipeline.evaluation.evaluate import QUICK, evaluate
 from pipeline.versions import hub
 from pipeline.versions.lineage import find_dataset
 from tests.pipeline.chats import chat as chat_of
@@ -75,7 +75,7 @@ def test_evaluate_refuses_voices_that_opted_out(running, tmp_path):
     running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
 
     with pytest.raises(DatasetError, match="may be imitated: see `understudy models show 0001`"):
-        evaluate_turns(running.registry.open(), dataset, tmp_path, QUICK, 0, None)
+        evaluate(running.registry.open(), dataset, tmp_path, QUICK, 0, None)
 
 
 def test_list_and_show_name_no_voice_that_opted_out(out):

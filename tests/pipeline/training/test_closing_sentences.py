@@ -24,11 +24,15 @@ def scorecard(share=0.43, low=0.37, ratio=(0.9, 1.1), names=0.4, passes=1.0, bag
             "absent": {"turns": 25, "chance": 0.25},
             "no_context": {"turns": 25, "chance": 0.2},
         },
-        "attribution": {"chance": 0.2, "recall": {"unchosen": share, "real": 0.51}},
-        "replies": {"unchosen": {"lines": lines}},
+        "attribution": {
+            "chance": 0.2,
+            "bags_of_1": {"generated": share, "real": 0.51},
+            "bags_of_10": {"generated": share, "real": 0.51},
+        },
+        "replies": {"generated": {"lines": lines}},
         "intervals": {
-            "attribution.bags_of_1.unchosen": [low, 1.0],
-            "attribution.relative_of_1.unchosen": ratio,
+            **{f"attribution.bags_of_{n}.generated": [low, 1.0] for n in (1, 10)},
+            **{f"attribution.relative.bags_of_{n}.generated": ratio for n in (1, 10)},
             "right_voice.absent.share": [names, 1.0],
             "right_voice.no_context.share": [names, 1.0],
         },
@@ -39,9 +43,9 @@ def test_the_sentences_name_direction_and_chance_of_each_figure():
     assert summarize_result(losses(1.053, 0.899), scorecard(0.25, 0.14)) == (
         "Its surprise at 200 real replies that it never saw fell from 1.05 to 0.90 per character "
         "(lower is better). "
-        "Classifiers of the friends' real lines recognise the voice in 25% of 143 lines that it "
-        "wrote (higher is better, chance 20%, real lines 51%), so it may or may not sound like "
-        "them: these lines are too few to tell."
+        "Given ten of its lines, a classifier names the right friend in 25 of 100 cases; for the "
+        "friends' own lines, in 51 (by chance, in 20), so it may or may not sound like them: these "
+        "lines are too few to tell."
     )
 
 
@@ -95,3 +99,7 @@ def test_after_less_than_half_a_pass_the_sentence_says_what_such_a_model_can_do(
 
 def test_the_verdict_of_a_version_without_lines():
     assert "said nothing" in voice_sentence(scorecard(lines=0))
+
+
+def test_with_few_lines_the_sentence_is_about_single_lines():
+    assert voice_sentence(scorecard(bags=4)).startswith("Given one of its lines, a classifier")

@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Codec:
         If there are more than `limit`, the oldest lines are dropped, and then the beginning of the
         newest line's text.
         """
-        before, after = self._special_ids()
+        before, after = self.special_ids()
         for part in TEMPLATE.split("\n")[:-1]:
             before += [*self._encode(part), self.newline_id] if part else [self.newline_id]
         room = limit - len(before) - len(after)
@@ -142,7 +143,7 @@ class Codec:
         value["understudy"] = {"end_id": self.end_id, "pad_id": self.pad_id}
         path.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
 
-    def _special_ids(self) -> tuple[list[int], list[int]]:
+    def special_ids(self) -> tuple[list[int], list[int]]:
         """Return the ids that the base expects before and after a prompt."""
         bare = self.tokenizer.encode("a", add_special_tokens=False).ids
         ids = self.tokenizer.encode("a", add_special_tokens=True).ids
@@ -261,6 +262,63 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
     value["added_tokens"] = [token for token in value["added_tokens"] if token["special"]]
     value["model"]["byte_fallback"] = True
     return Tokenizer.from_str(json.dumps({**value, **_LOSSLESS}))
+
+
+def cut_bpe(codec: Codec, texts: Iterable[str], frequent: int) -> tuple[Codec, list[int]]:
+    """Return a codec with fewer pieces, and for each of them its id in the original vocabulary.
+
+    Kept are the pieces of these texts (names, messages and rendered lines), bytes, special tokens
+    in use, the `frequent` most frequent pieces of the texts' characters, and the pieces that all
+    these are merged from. The ids of a BPE vocabulary are in the order of its merges, the most
+    frequent first. So these texts have the same pieces as before, and others are spelled in shorter
+    pieces or bytes.
+
+    Raises:
+        BaseError: The vocabulary is not a BPE vocabulary with byte pieces.
+    """
+    value = json.loads(codec.tokenizer.to_str())
+    model = value["model"]
+    ids: dict[str, int] = codec.tokenizer.get_vocab()
+    if model["type"] != "BPE" or not set(_BYTES) <= ids.keys():
+        raise BaseError("only a BPE vocabulary with byte pieces can be cut: choose another base")
+    ranks = {(left, right): rank for rank, (left, right) in enumerate(model["merges"])}
+    pieces = {number: piece for piece, number in ids.items()}
+    before, after = codec.special_ids()
+    kept = {codec.end_id, codec.pad_id, codec.newline_id, *before, *after}
+    kept |= {ids[piece] for piece in (*_BYTES, LINE_BREAK, model["unk_token"]) if piece in ids}
+    characters = {_SPACE}
+    for text in (*TEMPLATE.split("\n"), *texts):
+        line = replace_breaks(text)
+        characters.update(line)
+        for part in (line, f" {line}", speaker_label(line)):
+            kept.update(codec.tokenizer.encode(part, add_special_tokens=False).ids)
+    merged = sorted({ids[left + right] for left, right in ranks})
+    kept.update([number for number in merged if characters.issuperset(pieces[number])][:frequent])
+    parts = {part for number in kept for part in _list_parts(pieces[number], ranks)}
+    originals = sorted(kept | {ids[part] for part in parts if part in ids})
+    new = {original: number for number, original in enumerate(originals)}
+    model["vocab"] = {pieces[original]: number for original, number in new.items()}
+    model["merges"] = [
+        pair for pair in model["merges"] if {*pair, "".join(pair)} <= model["vocab"].keys()
+    ]
+    value["added_tokens"] = [
+        {**token, "id": new[token["id"]]} for token in value["added_tokens"] if token["id"] in new
+    ]
+    for token in (value["post_processor"] or {}).get("special_tokens", {}).values():
+        token["ids"] = [new[number] for number in token["ids"]]
+    tokenizer = Tokenizer.from_str(json.dumps(value))
+    return make_codec(tokenizer, new[codec.end_id], new[codec.pad_id]), originals
+
+
+def _list_parts(piece: str, ranks: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """Yield the characters of a piece, and the pieces that BPE merges them into, in its order."""
+    parts = list(piece)
+    yield from parts
+    while pairs := [pair for pair in pairwise(parts) if pair in ranks]:
+        best = min(pairs, key=ranks.__getitem__)
+        at = next(n for n, pair in enumerate(pairwise(parts)) if pair == best)
+        parts[at : at + 2] = ["".join(best)]
+        yield parts[at]
 
 
 def _fill_rows(rows: int, added: Iterable[Mapping[str, Any]], score: float) -> list[list[Any]]:

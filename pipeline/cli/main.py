@@ -42,6 +42,7 @@ def train(
     *,
     training: Annotated[Given, Fields(Hyperparameters)],
     models_dir: options.ModelsDir = options.MODELS,
+    accept_terms: options.AcceptTerms = False,
     resume: options.Resume = False,
     restart: options.Restart = False,
     verbose: options.Verbose = False,
@@ -76,6 +77,7 @@ def train(
         pairs = load_dataset(dataset)
 
         def ask() -> bool:  # before training, while somebody is there
+            options.confirm_terms(base, models_dir, accepted=accept_terms)
             checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
             resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
             if push_to_hub:
@@ -161,6 +163,7 @@ def demo(
     base: options.Base = "smollm2",
     minutes: Annotated[float, Option("Training time", "MINUTES", least=0)] = 5,
     models_dir: options.ModelsDir = options.MODELS,
+    accept_terms: options.AcceptTerms = False,
     resume: options.Resume = False,
     restart: options.Restart = False,
     verbose: options.Verbose = False,
@@ -174,6 +177,7 @@ def demo(
     def should_resume(checkpoint: Path | None) -> bool:
         return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
 
+    options.confirm_terms(base, models_dir, accepted=accept_terms)
     progress = Progress(Console(), verbose=verbose)
     run_demo(folder, base, minutes, Registry(models_dir), progress, should_resume)
 

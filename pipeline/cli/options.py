@@ -50,7 +50,10 @@ Verbose = Annotated[bool, Option("Also print losses, speeds and the settings cho
 Resume = Annotated[bool, Option("Continue a stopped training")]
 Restart = Annotated[bool, Option("Discard the checkpoint of a stopped training")]
 Data = Annotated[str | None, Option("Dataset, if it has moved since training", "PATH")]
-Base = Annotated[str, Option("Base model: a hub id, a folder or smollm2 (no download)")]
+Base = Annotated[
+    str, Option("Base model: a hub id, a folder, smollm2 or gemma3-270m (no download)")
+]
+AcceptTerms = Annotated[bool, Option("Accept the terms of the base, such as Gemma's")]
 Seed = Annotated[int | None, Option("Random seed", least=0, most=2**32 - 1)]
 Json = Annotated[bool, Option("Print JSON", name="json")]
 ModelDecoding = Annotated[Given, Fields(Decoding, default_text="the model's")]
@@ -82,6 +85,16 @@ def require_training() -> None:
 def ask(question: str) -> bool:
     """Ask a yes-or-no question; without a terminal return False."""
     return sys.stdin.isatty() and click.confirm(question)
+
+
+def confirm_terms(base: str | None, models_dir: Path, *, accepted: bool) -> None:
+    """Ask a user at a terminal to accept the terms of a base, once; record the acceptance."""
+    from pipeline.training.wheels import accept_terms, find_open_terms
+
+    cache = models_dir / "bases"
+    terms = find_open_terms(base or "", cache)
+    if terms and (accepted or ask(f"{base} may only be used under {terms}. Do you accept them?")):
+        accept_terms(base or "", cache)
 
 
 def check_resume(*, resume: bool, restart: bool) -> None:

@@ -40,7 +40,8 @@ def retrain(
         Path | None,
         Option("Folder of trained models", default_text=f"{options.MODELS}, or the group's"),
     ] = None,
-    yes: Annotated[bool, Option("Answer yes to every question")] = False,
+    accept_terms: options.AcceptTerms = False,
+    yes: Annotated[bool, Option("Answer yes to every other question")] = False,
     quiet: Annotated[bool, Option("Print only the result")] = False,
     verbose: options.Verbose = False,
     full_evaluation: Annotated[
@@ -70,6 +71,7 @@ def retrain(
     folder = models_dir or find_models_folder(options.MODELS, exports, chosen.get("chat"), progress)
     if folder != (models_dir or options.MODELS):
         console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
+    options.confirm_terms(chosen.get("base"), folder, accepted=accept_terms)
     request = RetrainRequest(
         files=tuple(exports),
         root=folder,

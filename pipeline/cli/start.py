@@ -44,6 +44,7 @@ def start(
     asked: Annotated[Given, Fields(Hyperparameters, ("minutes",), default_text="asked for")],
     training: Annotated[Given, Fields(Hyperparameters, ("epochs", "max_reply_tokens"))],
     models_dir: options.ModelsDir = options.MODELS,
+    accept_terms: options.AcceptTerms = False,
     yes: Annotated[bool, Option("Ask nothing and use the defaults")] = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -61,6 +62,7 @@ def start(
     console = Console(highlight=False, markup=False)
     request = StartRequest(
         root=models_dir,
+        accepts_terms=accept_terms,
         consent=NamedConsent(**consent),
         hyperparameters=dict(training),
         **chosen,

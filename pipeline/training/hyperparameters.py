@@ -7,6 +7,7 @@ from typing import Any, Literal
 from model.artifacts.artifact import Family
 from model.errors import TrainingError
 from model.options import Given, check_options, format_value, option
+from pipeline.training.wheels import WHEELS
 
 _PAIRS_PER_STEP = 8
 _PIECES_PER_STEP = 4
@@ -57,9 +58,7 @@ class Hyperparameters:
     precision: Literal["auto", "float32", "bf16"] = _option(
         "auto", "Precision of training; auto = bf16 if supported", "float32"
     )
-    learning_rate: float = _option(
-        0.0, "Peak learning rate; 0 = by model family", 5e-5, least=0, most=1
-    )
+    learning_rate: float = _option(0.0, "Peak learning rate; 0 = by base", 5e-5, least=0, most=1)
     schedule: Literal["cosine", "linear"] = _option("cosine", "Learning rate decay", "linear")
     warmup: float = _option(0.03, "Share of the steps used for warm-up", 0.0, least=0, most=0.99)
     weight_decay: float = _option(0.0, "Weight decay of AdamW", 0.0, least=0)
@@ -90,8 +89,8 @@ class Hyperparameters:
         except ValueError as error:
             raise TrainingError(str(error)) from error
 
-    def resolve(self, family: Family) -> "Hyperparameters":
-        """Return them with the choices that depend on a base's family.
+    def resolve(self, family: Family, base: str) -> "Hyperparameters":
+        """Return them with the choices that depend on a base, and on its family.
 
         Raises:
             TrainingError: Encoder-decoder models cannot learn whole sessions.
@@ -106,12 +105,13 @@ class Hyperparameters:
             example_type="sessions" if are_sessions else "pairs",
             speaker_loss=self.speaker_loss if are_sessions else 0.0,
             batch_size=self.batch_size or (_PIECES_PER_STEP if are_sessions else _PAIRS_PER_STEP),
-            learning_rate=self.rate(family),
+            learning_rate=self.rate(family, base),
         )
 
-    def rate(self, family: Family) -> float:
-        """Return the peak learning rate for a model family."""
-        return self.learning_rate or (_LORA_RATE if self.lora else _RATES[family])
+    def rate(self, family: Family, base: str) -> float:
+        """Return the peak learning rate for a base of this family."""
+        own = WHEELS[base].learning_rate if base in WHEELS else None
+        return self.learning_rate or (_LORA_RATE if self.lora else own or _RATES[family])
 
 
 def by_recipe(recipe: Literal["understudy", "notebook"], given: Given) -> Hyperparameters:

@@ -1,31 +1,18 @@
 """Kinds of base models that can be trained, and their conversion to CTranslate2's format."""
 
 import copy
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ctranslate2
 import numpy as np
-from tokenizers import Tokenizer, models
 
 from model.artifacts.artifact import Family
-from model.artifacts.tokenizer import Codec, make_codec
+from model.artifacts.tokenizer import Codec
 from model.chat.names import make_printable
 from model.errors import BaseError
 from pipeline.training.machine import little_garbage_collection
-
-_PROBE_TOKENS = 480  # the longest prompt and reply by default
-_PROBE_ROWS = 64
-_PROBE_HEADS, _PROBE_HIDDEN = 4, 64
-_SETTINGS_ERRORS = (
-    AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
-"""What transformers and CTranslate2 raise for settings that they do not know."""
-_MAX_DIFFERENCE = 5e-3
-"""Nats per token. Equal computations differed by up to 4e-4, different ones by 9e-3 or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +48,7 @@ def check_config(name: str, raw: Mapping[str, Any]) -> ModelKind:
     """Return the kind of a base from its config.json, without its weights.
 
     Raises:
-        BaseError: This kind cannot be trained, or CTranslate2 would compute something else with
-            these settings than transformers does.
+        BaseError: This kind cannot be trained.
     """
     kind = KINDS.get(str(raw.get("model_type")))
     if kind is None:
@@ -72,11 +58,6 @@ def check_config(name: str, raw: Mapping[str, Any]) -> ModelKind:
         )
     if "quantization_config" in raw:
         raise BaseError(f"{name} is quantized and cannot be trained: name the original checkpoint")
-    if kind.family == "decoder-only" and not _is_converted_exactly(raw):
-        raise BaseError(
-            f"{name} is a {kind.name} with settings that CTranslate2 does not support: choose "
-            "another base"
-        )
     return kind
 
 
@@ -156,79 +137,3 @@ class _Pieces:
     def get_vocab(self) -> dict[str, int]:
         """Return a piece for every row of the weights."""
         return {piece: row for row, piece in enumerate(self._pieces)}
-
-
-def _is_converted_exactly(raw: Mapping[str, Any]) -> bool:
-    """Return whether CTranslate2 computes what transformers does, for a small model of this config.
-
-    The model has few heads, two layers or one of each type, and random weights. It shows what a
-    kind's name does not: scaled rotary embeddings, soft-capping, activations and more. A soft cap
-    would also make `label_logits` wrong, which applies the output layer itself.
-    """
-    import torch
-    import transformers
-
-    try:
-        config = _shrink(transformers.AutoConfig.for_model(**raw))
-        weights = transformers.AutoModelForCausalLM.from_config(config).float().eval()  # type: ignore[no-untyped-call]  # transformers' own
-        generator = torch.Generator().manual_seed(0)
-        length = min(_PROBE_TOKENS, max_tokens(config) or _PROBE_TOKENS)
-        ids = torch.randint(3, _PROBE_ROWS, (1, length), generator=generator)
-        with torch.no_grad():
-            for tensor in weights.parameters():
-                mean, deviation = (
-                    (0.0, 2 / tensor.shape[-1] ** 0.5) if tensor.ndim > 1 else (0.5, 0.3)
-                )
-                tensor.normal_(mean, deviation, generator=generator)
-            truth = weights(ids).logits.log_softmax(-1)
-            states = weights.base_model(ids).last_hidden_state
-            ours = weights.get_output_embeddings()(states).log_softmax(-1)
-        codec = make_codec(
-            Tokenizer(models.WordLevel({str(n or "\n"): n for n in range(_PROBE_ROWS)})), 2, 0
-        )
-        with tempfile.TemporaryDirectory() as temporary:
-            write_engine(weights, codec, Path(temporary), "float32")
-            engine = ctranslate2.Generator(temporary, device="cpu")
-            theirs = np.asarray(engine.forward_batch(ids.tolist(), return_log_probs=True))
-    except _SETTINGS_ERRORS:
-        return False
-    differences = [np.abs(values - truth.numpy()).max() for values in (theirs, ours.numpy())]
-    return bool(max(differences) < _MAX_DIFFERENCE)
-
-
-def _shrink(config: Any) -> Any:
-    """Return a config with fewer and smaller layers; what distinguishes its kind stays."""
-    config = copy.deepcopy(config)
-    heads = config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    is_derived = width * heads == config.hidden_size
-    shared = {
-        heads: _PROBE_HEADS,
-        1: 1,
-    }  # heads of keys: one for each query's, one for all, or some
-    layers = list(dict.fromkeys(getattr(config, "layer_types", None) or ())) or [None, None]
-    hidden = _PROBE_HEADS * width if is_derived else _PROBE_HIDDEN
-    smaller = {
-        "hidden_size": hidden,
-        "word_embed_proj_dim": hidden
-        if getattr(config, "word_embed_proj_dim", None) == config.hidden_size
-        else _PROBE_HIDDEN // 2,
-        "intermediate_size": 2 * hidden,
-        "ffn_dim": 2 * hidden,
-        "n_inner": 2 * hidden,
-        "num_attention_heads": _PROBE_HEADS,
-        **{
-            name: shared.get(getattr(config, name, None), 2)
-            for name in ("num_key_value_heads", "num_kv_heads")
-        },
-        "num_hidden_layers": len(layers),
-        "layer_types": layers,
-        "vocab_size": _PROBE_ROWS,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    }
-    for name, value in smaller.items():
-        if getattr(config, name, None) is not None:
-            setattr(config, name, value)
-    return config

@@ -11,6 +11,7 @@ from model.artifacts.tokenizer import make_codec
 from pipeline.training.bases import Base
 from pipeline.training.kinds import KINDS
 from pipeline.training.machine import reuse_freed_memory
+from pipeline.training.wheels import GEMMA
 
 TOKENS = 480  # the longest prompt and reply by default
 _QWEN3 = {
@@ -35,9 +36,9 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
         "rope_theta": 1e5, "max_position_embeddings": 8192,
     },
-    "google/gemma-3-270m": {
-        **_GEMMA3, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 18,
-        "num_attention_heads": 4, "num_key_value_heads": 1,
+    GEMMA: {
+        **_GEMMA3, "vocab_size": 67_000, "hidden_size": 640, "intermediate_size": 2048,
+        "num_hidden_layers": 18, "num_attention_heads": 4, "num_key_value_heads": 1,
     },
     "HuggingFaceTB/SmolLM2-360M": {
         **_LLAMA, "vocab_size": 49152, "hidden_size": 960, "intermediate_size": 2560,

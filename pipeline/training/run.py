@@ -157,6 +157,7 @@ def make_version(
         TrainingError: Ctrl-C stopped it and left a checkpoint, LoRA is asked for with a divided
             model, or `pipeline.training.trainer.train` failed.
     """
+    from pipeline.training.convert import check_conversion
     from pipeline.training.device import choose_precision
     from pipeline.training.trainer import PRECISION
 
@@ -168,6 +169,8 @@ def make_version(
     _print_warnings(dataset, start, console)
     with progress.step(f"Loading {start.name}"), processes.main_process_first():
         run = _prepare(dataset, start, registry, settings, processes)
+        if processes.is_main and isinstance(start.base, str) and not resume:
+            check_conversion(run.base, run.encode_checked(), registry.root)
     _divide_model(run, console)
     precision = processes.broadcast_from_main(
         lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
@@ -291,6 +294,10 @@ class _TrainingRun:
         per_voice = max(1, limit // max(1, len(self.dataset.roster.voices)))
         return self.encode(sample_evenly(pairs, per_voice, self.settings.seed))
 
+    def encode_checked(self) -> list[Example]:
+        """Encode the held-out pairs on which a conversion is checked."""
+        return self.encode_sample(self.dataset.validation or self.dataset.test, _CHECKED_PAIRS)
+
 
 def _print_warnings(dataset: Dataset, start: Start, console: Console) -> None:
     """Print what the version will lack because of its base."""
@@ -311,7 +318,7 @@ def _prepare(
     work = work_folder(dataset, start, registry)
     dataset, canaries = _choose_training_pairs(dataset, requested)
     base = start.open(registry.root / "bases", dataset.texts())
-    settings = requested.resolve(base.family)
+    settings = requested.resolve(base.family, base.name)
     draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.speaker_dropout else 1
     learned = learn_pairs_once(dataset.train if start.only is None else start.only)
     rows = _encode_examples(dataset, start, settings, base, learned, canaries, draws)
@@ -561,10 +568,9 @@ def _add_version(
     from pipeline.training.convert import convert
 
     base, dataset = run.base, run.dataset
-    checked = run.encode_sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
     with tempfile.TemporaryDirectory(dir=registry.root, prefix=NEW_PREFIX) as temporary:
         folder = make_folder(Path(temporary) / "artifact")
-        drift = convert(base, folder / "engine", checked, on_share)
+        drift = convert(base, folder / "engine", run.encode_checked(), on_share)
         base.codec.save(folder / "tokenizer.json")
         base.weights.to(torch.bfloat16).save_pretrained(folder / "weights")
         nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}

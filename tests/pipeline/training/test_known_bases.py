@@ -13,7 +13,7 @@ GB = 10**9
 SMALL = Needs("small", "decoder-only", 100, train=8 * GB, lora=4 * GB, convert=6 * GB, operations=6)
 
 
-@pytest.mark.parametrize("name", ["google/flan-t5-small", "smollm2", "google/gemma-3-270m"])
+@pytest.mark.parametrize("name", ["google/flan-t5-small", "smollm2", "gemma3-270m"])
 def test_the_needs_are_those_that_the_docs_show(name):
     page = PAGE.read_text("utf-8")
     row = re.search(

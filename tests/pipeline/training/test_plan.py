@@ -151,7 +151,7 @@ def test_a_training_with_a_time_limit_follows_its_plan(base, tmp_path, monkeypat
 
     outcome, [made] = train_planned(base, tmp_path, minutes=1)
 
-    smallest = Hyperparameters().resolve(base.family).batch_size
+    smallest = Hyperparameters().resolve(base.family, base.name).batch_size
     assert made.batch_size == outcome.batch_size == 16  # of 24 rows
     assert made.batch_size > smallest
     assert made.steps == outcome.steps == 4
@@ -162,7 +162,7 @@ def test_a_given_batch_size_and_no_time_limit_change_no_plan(base, tmp_path):
     free, none = train_planned(base, tmp_path / "free")
 
     assert given.batch_size == made.batch_size == 3
-    assert free.batch_size == Hyperparameters().resolve(base.family).batch_size
+    assert free.batch_size == Hyperparameters().resolve(base.family, base.name).batch_size
     assert none == []
 
 

@@ -15,7 +15,7 @@ from bot.services.replies import BusyError, ReplyRequest
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import Turn
-from bot.store.quizzes import Quiz
+from bot.store.quizzes import Quiz, QuizScore
 from bot.texts.en import Wording
 from bot.transport.incoming import after_command, place_of
 from bot.transport.outgoing import QuizQuestion, typing
@@ -172,11 +172,14 @@ async def _describe_score(chat_id: int, context: Context) -> str:
         texts.score_line.format(name=person.name, right=person.right, total=person.total)
         for person in score.people
     )
-    text = texts.score.format(people=people)
+    return texts.score.format(people=people) + describe_machine(score, texts)
+
+
+def describe_machine(score: QuizScore, texts: Wording) -> str:
+    """Return a paragraph on how often the machine was taken for a friend; "" without answers."""
     if not score.machine:
-        return text
-    machine = texts.score_machine.format(fooled=score.fooled, total=score.machine)
-    return f"{text}\n\n{machine}"
+        return ""
+    return f"\n\n{texts.score_machine.format(fooled=score.fooled, total=score.machine)}"
 
 
 def _first_fitting(

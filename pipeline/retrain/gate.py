@@ -14,8 +14,9 @@ from pipeline.evaluation import paired
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
-from pipeline.terminal import Progress, print_indented, shown, table
+from pipeline.terminal import Progress, print_indented
 from pipeline.training.verdict import MIN_PASSES
+from pipeline.versions.comparison import Comparison, tabulate_comparisons
 
 _MAX_P_VALUE = 0.025
 """Copied lines prevent promotion if chance explains their rise with a lower probability."""
@@ -27,25 +28,6 @@ _BAG_SIZES = ("bags_of_10", "bags_of_5", "bags_of_1")
 _MIN_BAGS = 4
 """Minimum bags per voice: with two, the score changes in steps of a quarter."""
 _SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A metric of the new version and of the current one.
-
-    `low` and `high` are the 95 % interval of the difference, new minus current. `chance` is the
-    expected value of a random guess. `fault` says why the metric prevents promotion, if it does;
-    `is_uncertain` says that chance may explain the fault.
-    """
-
-    metric: str
-    new: float
-    current: float | None = None
-    low: float | None = None
-    high: float | None = None
-    chance: float | None = None
-    fault: str | None = None
-    is_uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +145,7 @@ def _print_comparisons(
     console.print(
         f"  {new} and {current} answered the same {turns}" if current else f"  {new}, on {turns}"
     )
-    columns = [current.split("-")[0], "difference (95 %)"] if current else []
-    is_worse = any(comparison.fault for comparison in decision.comparisons)
-    rows = table("", new.split("-", maxsplit=1)[0], *columns, "chance", *([""] if is_worse else []))
-    for one in decision.comparisons:
-        cells = [one.metric, shown(one.new)]
-        if current:
-            difference = ""
-            if one.current is not None and one.low is not None and one.high is not None:
-                difference = f"{one.new - one.current:+.2f} ({one.low:+.2f} {one.high:+.2f})"
-            cells += [shown(one.current), difference]
-        cells.append(shown(one.chance))
-        if is_worse:
-            cells.append("worse" if one.fault else "")
-        rows.add_row(*cells)
+    rows = tabulate_comparisons(decision.comparisons, new, current)
     console.print(Padding.indent(rows, 2))
     console.print(
         "  Attribution: share of bags of lines that a judge names right. Right voice: share of\n"

@@ -1,5 +1,6 @@
 """Store, read and show receipts, which record how `understudy retrain` made a version."""
 
+import io
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -8,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from model.artifacts.database import write_database
 from model.artifacts.registry import Registry, read_receipt_json, store_receipt
 from model.chat.names import make_printable, make_printable_name
 from model.errors import ArtifactError
 from pipeline.dataset.roster_file import MIN_MESSAGES
-from pipeline.terminal import shown
+from pipeline.versions.comparison import Comparison, tabulate_comparisons
 
 FORMAT = 1
 _WIDTH = 78
@@ -172,12 +175,17 @@ def _format_scores(receipt: Receipt) -> Iterator[str]:
     if not receipt["scores"]:
         yield "none"
         return
-    other = receipt["compared_with"]
-    yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}{'chance':>10}"
-    voices = ({**one, "metric": f"right voice of {one['name']}"} for one in receipt["voices"])
-    for one in (*receipt["scores"], *voices):
-        values = (f"{shown(one[key]):>10}" for key in ("new", "current", "chance"))
-        yield f"{one['metric']:28}{''.join(values)}".rstrip()
+    comparisons = [Comparison(**one) for one in receipt["scores"]]
+    for voice in receipt["voices"]:
+        metric = f"right voice of {voice['name']}"
+        comparisons.append(
+            Comparison(metric, voice["new"], voice["current"], chance=voice["chance"])
+        )
+    rows = tabulate_comparisons(comparisons, "new", receipt["compared_with"])
+    console = Console(file=io.StringIO(), width=_WIDTH)
+    with console.capture() as text:
+        console.print(rows)
+    yield from map(str.rstrip, text.get().splitlines())
 
 
 def _describe_decision(receipt: Receipt) -> Iterator[str]:

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from bot.handlers import stats
 from bot.handlers.guess import GuessGame, QuizMessage, is_guessable, make_question
 from bot.store.outbox import Turn
 from bot.texts import EN, LANGUAGES
@@ -63,6 +64,16 @@ async def kept(app, sent):
         while (turn := await outbox.find_turn(FRIENDS, sent["message_id"])) is None:  # noqa: ASYNC110  another's
             await asyncio.sleep(0.01)
     return turn
+
+
+async def counted(app, votes, chat_id=FRIENDS):
+    """Wait for votes: a poll's answers belong to no chat, so they are in no order."""
+
+    async def are_counted():
+        score = await app.bot_data["state"].store.quizzes.score(chat_id)
+        return sum(person.total for person in score.people) == votes
+
+    await until(are_counted)
 
 
 def options(sent):
@@ -224,9 +235,11 @@ async def test_a_quiz_sent_during_an_optout_is_deleted(stage, group, joao, zoe, 
 
 
 async def test_the_score_counts_right_guesses_and_fooled_people(
-    stage, group, hugo, joao, zoe, coin
+    stage, group, hugo, joao, zoe, coin, monkeypatch
 ):
     coin(1, 0)
+    monkeypatch.setattr(stats, "MIN_MESSAGES", 1)
+    monkeypatch.setattr(stats, "can_draw", lambda: False)
     stage.speaker.replies.append((MADE_UP,))
     async with stage.running() as app:
         await stage.telegram.say(group, joao, REAL)
@@ -239,13 +252,16 @@ async def test_the_score_counts_right_guesses_and_fooled_people(
         await kept(app, made_up)
         await stage.telegram.vote(made_up, hugo, 4)
         await stage.telegram.vote(made_up, joao, 2)
+        await counted(app, 4)
         answer = await stage.answer(group, zoe, "/guess score")
+        statistics = await stage.answer(group, zoe, "/stats")
 
     assert (right(real), right(made_up)) == ("João", MACHINE)
     assert answer["text"] == (
         "Correct guesses:\nHugo Silva: 2 of 2\nJoão: 0 of 1\nZoe Martin: 0 of 1\n\n"
         "Times the machine passed for a friend: 1 of 2"
     )
+    assert statistics["text"].endswith("\n\nTimes the machine passed for a friend: 1 of 2")
 
 
 async def test_guesses_are_not_stored_once_the_bot_is_silent(stage, group, joao, zoe, coin):
@@ -283,10 +299,7 @@ async def test_the_score_of_an_allowed_group_has_no_names_from_the_roster(stage,
         for user in (joao, rui):
             await stage.telegram.vote(sent, user, 0)
 
-        async def are_counted():  # a poll's answers belong to no chat, so they are in no order
-            return len((await state.store.quizzes.score(-1009999)).people) == 2
-
-        await until(are_counted)
+        await counted(app, 2, chat_id=-1009999)
         answer = await stage.answer(strangers, zoe, "/guess score")
 
     assert "R.: " in answer["text"]

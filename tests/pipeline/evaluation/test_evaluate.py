@@ -19,6 +19,7 @@ from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import (
     FULL,
     QUICK,
+    choose_fit_scorer,
     evaluate,
     has_unseen_judge,
     load_evaluation_dataset,
@@ -27,6 +28,7 @@ from pipeline.evaluation.evaluate import (
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.scorecard import HEADLINE
 from pipeline.terminal import SILENT, Progress
+from pipeline.training.wheels import GEMMA, accept_terms
 from tests.habits import HABITS
 from tests.model.fake_artifacts import make
 
@@ -268,6 +270,17 @@ def test_the_judges_half_is_unseen_only_if_training_from_the_base_reserved_them(
     path = make(tmp_path / "made", base="smollm2", provenance=provenance)
 
     assert has_unseen_judge(load_artifact(path)) is unseen
+
+
+def test_fit_is_scored_by_another_base_if_one_is_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.evaluation.evaluate.is_installed", lambda name: True)
+
+    before = choose_fit_scorer("smollm2", tmp_path)
+    accept_terms(GEMMA, tmp_path)
+
+    assert (before, choose_fit_scorer("smollm2", tmp_path)) == ("smollm2", GEMMA)
+    assert choose_fit_scorer(GEMMA, tmp_path) == "smollm2"
+    assert choose_fit_scorer("google/flan-t5-small", tmp_path) == "smollm2"
 
 
 def test_replies_scale_every_arm():

@@ -272,7 +272,7 @@ def test_the_scorecard_has_its_intervals_and_only_voices_that_agreed(
     page = Page(render_report(dataset, figures, version, agreed))
 
     assert "sounds like the friend 0.58 too few lines" in page.text
-    assert "fits the conversation 0.81 0.71 to 0.92" in page.text
+    assert "fits the conversation (first of ten) 0.81 0.71 to 0.92" in page.text
     assert "0.500" not in page.text  # Eva's loss
     (confusion,) = [
         dict(attributes)["src"]

@@ -50,7 +50,7 @@ def test_looking_through_an_export(benchmark, export):
 def test_building_a_dataset(benchmark, export, tmp_path):
     summary = benchmark(build, [export], tmp_path / "dataset", BuildOptions())
 
-    assert summary.messages == 28_554
+    assert summary.messages == 21_362
 
 
 def crowd(people, messages=30_000):

@@ -36,6 +36,20 @@ def write_export(folder: Path, sessions: int = 40, seed: int = 0) -> Path:
     return folder
 
 
+def write_demo(folder: Path, sessions: int) -> Path:
+    """Write what `demo-chat` writes: an export and lines for the judge; return the export."""
+    chance = random.Random(1)
+    write_export(folder, sessions)
+    turns = (
+        {"name": name, "messages": [f"{chance.choice(TALK)} {habit}"], "conversation": number}
+        for number in range(40)
+        for name, habit in HABITS.items()
+    )
+    lines = "".join(f"{json.dumps(turn, ensure_ascii=False)}\n" for turn in turns)
+    (folder / "judge.jsonl").write_text(lines, "utf-8")
+    return folder / "result.json"
+
+
 def _message(number: int, moment: int, name: str, text: str) -> dict[str, object]:
     return {
         "id": number,

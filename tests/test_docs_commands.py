@@ -376,7 +376,7 @@ def _small(monkeypatch):
     monkeypatch.setattr(resample_sessions, "__defaults__", (100,))
     monkeypatch.setattr(
         "pipeline.dataset.sample.write_sample",
-        lambda folder: habits.write_export(folder, 70) / "result.json",
+        lambda folder: habits.write_demo(folder, 70),
     )
     monkeypatch.setattr(bases.urllib.request, "getproxies", dict)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")

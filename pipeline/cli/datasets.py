@@ -24,7 +24,10 @@ Exports = Annotated[
 def demo_chat(
     folder: Annotated[Path, Option("Folder for the export to write", is_argument=True)],
 ) -> None:
-    """Write the demo's chat in the form of a Telegram Desktop export."""
+    """Write the demo's chat in the form of a Telegram Desktop export.
+
+    What the same people wrote to others goes to judge.jsonl, for `evaluate --judge`.
+    """
     from pipeline.dataset.sample import write_sample
 
     print(f"Wrote {write_sample(folder)}")

@@ -21,7 +21,7 @@ from pipeline.terminal import Progress
 from pipeline.training.checkpoints import STATE
 from pipeline.training.run import Start, work_folder
 from tests.checkpoints import save_llama
-from tests.habits import write_export
+from tests.habits import write_demo, write_export
 from tests.model.fake_artifacts import make
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ def shown(tmp_path_factory):
     registry = Registry(folder / "artifacts")
     said = StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.cli.demo.write_sample", lambda place: write_export(place, 55))
+        patch.setattr("pipeline.cli.demo.write_sample", lambda place: write_demo(place, 55))
         patch.chdir(folder)
         progress = Progress(Console(file=said, width=80))
         run_demo(Path("demo"), str(base), 0.02, registry, progress, bool)
@@ -69,7 +69,7 @@ def test_the_demo_never_takes_the_place_of_one_s_own_version(tmp_path):
 def test_the_demo_keeps_the_checkpoint_of_a_stopped_training_and_names_it(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("pipeline.cli.demo.write_sample", lambda place: write_export(place, 55))
+    monkeypatch.setattr("pipeline.cli.demo.write_sample", lambda place: write_demo(place, 55))
     monkeypatch.chdir(tmp_path)
     build([write_export(tmp_path / "e", 55)], tmp_path / "ds", BuildOptions(public=True))
     base, registry = save_llama(tmp_path / "base"), Registry(tmp_path / "artifacts")

@@ -18,7 +18,7 @@ from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.storage import Dataset
-from pipeline.evaluation.evaluate import check_weights
+from pipeline.evaluation.evaluate import FULL, GATE, check_weights
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.merging import count_messages
@@ -225,7 +225,8 @@ def _train_and_promote(
     if current.artifact and problem and not unfinished:
         _confirm_no_comparison(problem, request, dependencies, must_replace=must_replace)
     watch.begin("train")
-    size, voices = request.evaluation_size, len(plan.dataset.roster.voices)
+    size = FULL if request.full_evaluation else GATE
+    voices = len(plan.dataset.roster.voices)
     if not current.artifact:  # there is nothing to compare it with
         size = size.for_minutes(plan.hyperparameters.minutes)
     watch.evaluation_tokens = size.count_tokens(voices) * (

@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
@@ -18,6 +17,7 @@ from pipeline.dataset.language import find_chat_languages, name_languages
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, open_exports
 from pipeline.export.files import ExportFile
+from pipeline.retrain.request import RetrainRequest, RetrainResult
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, GoBack, join_names, number_lines
 from pipeline.start.bases import ask_base, suggest_minutes
@@ -40,9 +40,6 @@ from pipeline.terminal import (
     short_path,
 )
 from pipeline.versions.lineage import find_versions_trained_on
-
-if TYPE_CHECKING:  # its module imports torch, which takes seconds
-    from pipeline.retrain.request import RetrainRequest, RetrainResult
 
 STEPS = (
     "The export",
@@ -71,7 +68,7 @@ class StartDependencies:
     """
 
     asker: Asker
-    retrain: "Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]"
+    retrain: Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]
     show_samples: Callable[[Artifact, int], None]
     write_env: Callable[[], None]
     run_bot: Callable[[], None]
@@ -396,8 +393,6 @@ class _Steps:
             "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *self._models, *minimum,
             *(f"--set={name.replace('_', '-')}={value}" for name, value in other),
         )  # fmt: skip
-        from pipeline.retrain.request import RetrainRequest
-
         request = RetrainRequest(
             files=(ExportFile(export),),
             root=self._root,

@@ -80,7 +80,11 @@ def train(
             resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
             if push_to_hub:
                 models.confirm_push(
-                    push_to_hub, pairs.roster, is_open=pairs.public, public=public_repo, yes=yes
+                    push_to_hub,
+                    pairs.roster,
+                    public_chat=pairs.public,
+                    public_repo=public_repo,
+                    yes=yes,
                 )
             return resumes
 
@@ -91,7 +95,7 @@ def train(
         )  # fmt: skip
         tables.print_outcome(trained, models_dir, progress)
         if push_to_hub and processes.is_main:
-            models.push_version(registry, trained.name, push_to_hub, public=public_repo)
+            models.push_version(registry, trained.name, push_to_hub, public_repo=public_repo)
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from model.artifacts.artifact import Artifact
+from model.artifacts.commands import models_option
 from model.chat.names import make_printable
 from model.command_line import INTERRUPTED, Fields
 from model.errors import UnderstudyError, VoiceError
@@ -24,7 +25,7 @@ from pipeline.cli.options import require_training
 from pipeline.cli.retrain import run_retraining
 from pipeline.cli.talk import Talk
 from pipeline.start.request import NamedConsent, StartRequest
-from pipeline.terminal import Progress, Watch, models_option, quote
+from pipeline.terminal import Progress, Watch
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
 
@@ -73,7 +74,7 @@ def start(
     try:
         run(request, dependencies)
     except (EOFError, KeyboardInterrupt):
-        again = " ".join(map(quote, ("understudy", "start", *models_option(models_dir))))
+        again = f"understudy start{models_option(models_dir)}"
         print(f"\nunderstudy: stopped; `{again}` continues here", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

@@ -9,6 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard, load_artifact
+from model.artifacts.commands import (
+    models_option,
+    promote_command,
+    purge_command,
+    quote,
+    short_name,
+)
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, BaseError, ExportError, TrainingError, UnderstudyError
@@ -36,13 +43,7 @@ from pipeline.retrain.intake import (
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import RetrainPlan, make_plan
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest, RetrainResult
-from pipeline.terminal import (
-    format_models_option,
-    format_purge,
-    print_indented,
-    print_paragraph,
-    quote,
-)
+from pipeline.terminal import print_indented, print_paragraph
 from pipeline.training.losses import HeldOutLoss, read_loss
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import loss_sentence, summarize_result
@@ -250,8 +251,8 @@ def _train_and_promote(
     achieved = summarize_result(loss, card) if card else loss_sentence(loss)
     print_paragraph(achieved, watch.console)
     is_promoted = not decision.reasons or request.force_promotion is not None
-    number, models = name.split("-", maxsplit=1)[0], format_models_option(request.root)
-    promote = f"understudy models promote {number}{models}"
+    number, models = short_name(name), models_option(request.root)
+    promote = promote_command(request.root, name)
     watch.begin("write")
     receipt = {
         **_describe_plan(plan),
@@ -284,7 +285,7 @@ def _explain_purge(registry: Registry) -> str:
     """Return how to delete versions with words of people who withdrew; "" if there are none."""
     withdrawn = find_withdrawn_by_version(registry).values()
     people = dict.fromkeys(person for names in withdrawn for person in names)
-    purge = "; ".join(format_purge(one, registry.root) for one in people)
+    purge = "; ".join(purge_command(one, registry.root) for one in people)
     learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
     return f"{learned}; to delete them: {purge}" if people else ""
 

@@ -76,8 +76,9 @@ def train(
         pairs = load_dataset(dataset)
 
         def ask() -> bool:  # before training, while somebody is there
-            checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
-            resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+            resumes = run.choose_resume(
+                pairs, run.Start(base), registry, options.ask, resume=resume, restart=restart
+            )
             if push_to_hub:
                 models.confirm_push(
                     push_to_hub,
@@ -170,13 +171,12 @@ def demo(
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.cli.demo import run_demo
-    from pipeline.training.run import may_resume
-
-    def should_resume(checkpoint: Path | None) -> bool:
-        return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
 
     progress = Progress(Console(), verbose=verbose)
-    run_demo(folder, base, minutes, Registry(models_dir), progress, should_resume)
+    run_demo(
+        folder, base, minutes, Registry(models_dir), progress, options.ask,
+        resume=resume, restart=restart,
+    )  # fmt: skip
 
 
 def check_processes(command: str) -> None:

@@ -45,7 +45,7 @@ from pipeline.retrain.plan import RetrainPlan, make_plan
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest, RetrainResult
 from pipeline.terminal import print_indented, print_paragraph
 from pipeline.training.losses import HeldOutLoss, read_loss
-from pipeline.training.run import checkpoint_of, find_commit, may_resume
+from pipeline.training.run import checkpoint_of, choose_resume, find_commit
 from pipeline.training.verdict import loss_sentence, summarize_result
 from pipeline.versions.erasure import (
     delete_killed_versions,
@@ -218,11 +218,12 @@ def _train_and_promote(
     must_replace = withdrawn_words is not None
     compared, problem = _choose_turns(current, plan.dataset)
     with watch.paused():
-        checkpoint = checkpoint_of(plan.dataset, plan.start, registry)
-        resume = may_resume(
-            checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
-        )
-    unfinished = None if checkpoint else _find_unfinished(registry, plan)
+        resume = choose_resume(
+            plan.dataset, plan.start, registry, dependencies.ask,
+            resume=request.resume, restart=request.restart,
+        )  # fmt: skip
+    has_checkpoint = checkpoint_of(plan.dataset, plan.start, registry) is not None
+    unfinished = None if has_checkpoint else _find_unfinished(registry, plan)
     if current.artifact and problem and not unfinished:
         _confirm_no_comparison(problem, request, dependencies, must_replace=must_replace)
     watch.begin("train")

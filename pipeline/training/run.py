@@ -225,15 +225,22 @@ def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | 
     return find_checkpoint(work_folder(dataset, start, registry))
 
 
-def may_resume(
-    checkpoint: Path | None, ask: Callable[[str], bool], *, resume: bool, restart: bool
+def choose_resume(
+    dataset: Dataset,
+    start: Start,
+    registry: Registry,
+    ask: Callable[[str], bool],
+    *,
+    resume: bool,
+    restart: bool,
 ) -> bool:
-    """Return whether to continue from a checkpoint; ask without --resume or --restart.
+    """Return whether to continue an interrupted training; ask without --resume or --restart.
 
     Raises:
-        TrainingError: There is a checkpoint, and no terminal to ask what to do with it; or none,
-            with --resume.
+        TrainingError: It left a checkpoint, and there is no terminal to ask what to do with it; or
+            there is none, with --resume.
     """
+    checkpoint = checkpoint_of(dataset, start, registry)
     if resume and checkpoint is None:
         raise TrainingError("no stopped training left a checkpoint: train without --resume")
     if restart or resume or checkpoint is None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 
 from benchmarks.big_export import write_big_export
-from pipeline.cli.options import WINDOW
+from model.chat.conversation import Window
 from pipeline.dataset.build import build
 from pipeline.dataset.inspection import inspect
 from pipeline.dataset.pairs import BuildOptions
@@ -44,7 +44,7 @@ def test_json_alone(benchmark, export):
 
 
 def test_looking_through_an_export(benchmark, export):
-    benchmark(inspect, [export], None, None, WINDOW, roster_path=None, min_messages=200)
+    benchmark(inspect, [export], None, None, Window(), roster_path=None, min_messages=200)
 
 
 def test_building_a_dataset(benchmark, export, tmp_path):

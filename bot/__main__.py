@@ -15,7 +15,8 @@ from bot.errors import SettingsError
 from bot.settings import check_database_url, load_settings
 from bot.store.backup import back_up
 from bot.store.database import database_name, upgrade_database
-from model.artifacts.registry import DEFAULT_MODELS, Registry
+from model.artifacts.commands import DEFAULT_MODELS
+from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, run_app
 from model.options import Option
 

@@ -1,12 +1,10 @@
 """Show progress bars, tables and the colours of names in an 80-column terminal."""
 
-import shlex
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Thread
 from typing import Protocol
 
@@ -24,7 +22,6 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from model.artifacts.registry import DEFAULT_MODELS
 from model.chat.names import make_printable
 
 _COLOURS = (
@@ -99,38 +96,6 @@ def table(
         justify: JustifyMethod = "left" if plain or heading in words else "right"
         empty.add_column(heading, justify=justify if number else first, overflow="fold")
     return empty
-
-
-def short_path(path: Path) -> str:
-    """Return a path for people: relative to this folder, or to the home folder as ~."""
-    for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
-        if path != folder and path.is_relative_to(folder):
-            return f"{prefix}{path.relative_to(folder)}"
-    return str(path)
-
-
-def quote(word: object) -> str:
-    """Return a word quoted for a shell; a path below home or this folder is shortened."""
-    if isinstance(word, Path):
-        short = short_path(word)
-        plain = short.removeprefix("~/")
-        return short if shlex.quote(plain) == plain else shlex.quote(str(word))
-    return shlex.quote(str(word))
-
-
-def models_option(models_dir: Path) -> list[object]:
-    """Return the option that names the models folder; empty for the default folder."""
-    return [] if models_dir == DEFAULT_MODELS else ["--models-dir", models_dir]
-
-
-def format_models_option(models_dir: Path) -> str:
-    """Return the end of a printed command, ` --models-dir PATH`; "" for the default folder."""
-    return "".join(f" {quote(word)}" for word in models_option(models_dir))
-
-
-def format_purge(person: str, root: Path) -> str:
-    """Return the command that deletes the versions that learned from a person."""
-    return f"understudy models purge --person {quote(person)}{format_models_option(root)}"
 
 
 def nats_note(replies: int) -> str:

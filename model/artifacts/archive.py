@@ -29,13 +29,14 @@ from model.artifacts.registry import Registry
 from model.chat.names import make_json_printable, make_printable
 from model.chat.roster import merge_stricter
 from model.errors import ArtifactError, describe_error
-from model.files import PRIVATE_FILE, make_folder, temporary_folder
+from model.files import PRIVATE_FILE, locked, make_folder, temporary_folder
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights/"
 CHUNK = 1 << 20  # bytes
 MAX_FILES = 200
 
+_LOCK = "import.lock"
 _FORMAT = 1
 _ENGINE = "engine/model.bin"
 _REQUIRED = (CARD, ROSTER, "tokenizer.json", _ENGINE)
@@ -321,12 +322,13 @@ def import_artifact(registry: Registry, source: str, fill: Callable[[Path], None
         except ArtifactError as error:
             raise ArtifactError(str(error).replace(str(folder), source)) from error
         store_imported(registry.root, roster, source)
-        if twin := _find_same_version(registry, folder):
-            existing = load_artifact(registry.root / "versions" / twin).card.roster
-            registry.change_roster(twin, merge_stricter(existing, roster))
-            return ImportResult(twin, is_new=False)
-        save_roster(roster, folder)
-        return ImportResult(registry.add(folder, "imported"))
+        with locked(registry.root / _LOCK, wait=True):  # of two imports of one file, one adds it
+            if twin := _find_same_version(registry, folder):
+                existing = load_artifact(registry.root / "versions" / twin).card.roster
+                registry.change_roster(twin, merge_stricter(existing, roster))
+                return ImportResult(twin, is_new=False)
+            save_roster(roster, folder)
+            return ImportResult(registry.add(folder, "imported"))
 
 
 def _find_same_version(registry: Registry, folder: Path) -> str | None:

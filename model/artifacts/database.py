@@ -2,12 +2,12 @@
 
 import os
 import secrets
-import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from model.artifacts.commands import models_option
 from model.errors import ArtifactError
 from model.files import PRIVATE_FILE, make_folder
 
@@ -189,6 +189,6 @@ def _explain_errors(path: Path) -> Iterator[None]:
             raise ArtifactError(f"{path} cannot be used ({error}): try again") from error
         raise DamagedDatabaseError(
             f"{path} is damaged ({error}), so nobody's consent is known: restore it from a backup, "
-            "or rebuild it from the bot's dumps with `understudy models rebuild DUMP... "
-            f"--models-dir {shlex.quote(str(path.parent))}`"
+            "or rebuild it from the bot's dumps with `understudy models rebuild DUMP..."
+            f"{models_option(path.parent)}`"
         ) from error

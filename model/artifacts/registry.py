@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from model.artifacts.artifact import (
     load_artifact,
     save_roster,
 )
+from model.artifacts.commands import DEFAULT_MODELS, models_option, promote_command
 from model.artifacts.consent import read_facts
 from model.artifacts.database import read_database, stamp_database, write_database
 from model.chat.names import make_printable
@@ -30,8 +30,6 @@ from model.files import locked, make_folder, make_private, write_text
 
 GROUPS = "groups"
 """Folder, inside a folder of models, of the folders of single groups."""
-DEFAULT_MODELS = Path("artifacts")
-"""The folder of trained models unless --models-dir names another."""
 LOCK = "lock"
 """The file, in a folder of models, that a training, retraining, purge or rebuild locks."""
 NEW_PREFIX = ".new-"
@@ -55,15 +53,10 @@ def _number(name: str) -> int:
     return int(name.split("-", maxsplit=1)[0])
 
 
-def _models_option(root: Path) -> str:
-    """Return the end of a printed command, ` --models-dir PATH`; "" for the default folder."""
-    return "" if root == DEFAULT_MODELS else f" --models-dir {shlex.quote(str(root))}"
-
-
 def explain_no_model(root: Path) -> str:
     """Return the message for a folder without a model."""
     demo = " or `make demo`" if root == DEFAULT_MODELS else ""
-    command = f"`understudy start{_models_option(root)}`"
+    command = f"`understudy start{models_option(root)}`"
     return f"there is no model in {root}: make one with {command}{demo}"
 
 
@@ -146,10 +139,6 @@ class Registry:
 
     root: Path
 
-    @property
-    def _promote_command(self) -> str:
-        return f"understudy models promote VERSION{_models_option(self.root)}"
-
     def group_folders(self) -> "dict[str, Registry]":
         """Return the folders of groups with models of their own, by name.
 
@@ -171,7 +160,8 @@ class Registry:
     def explain_no_current(self) -> str:
         """Return the message for a folder in which no version is current."""
         return (
-            f"no version in {self.root} is current yet: choose one with `{self._promote_command}`"
+            f"no version in {self.root} is current yet: choose one with "
+            f"`{promote_command(self.root)}`"
         )
 
     def list_unpromoted_groups(self) -> "list[Registry]":
@@ -217,7 +207,7 @@ class Registry:
         if not is_version_name(name):
             raise ArtifactError(
                 f"{self.root / 'current'} names no version ({name!r}): "
-                f"choose one with `{self._promote_command}`"
+                f"choose one with `{promote_command(self.root)}`"
             )
         return name
 
@@ -373,7 +363,8 @@ class Registry:
         with write_database(self.root) as database:
             if self.is_current(self.find(name)):
                 raise ArtifactError(
-                    f"{name} is current: promote another one first with `{self._promote_command}`"
+                    f"{name} is current: promote another one first with "
+                    f"`{promote_command(self.root)}`"
                 )
             database.execute("DELETE FROM promotions WHERE version = ? AND NOT is_done", (name,))
             database.execute("UPDATE versions SET removed_at = ? WHERE name = ?", (_now(), name))
@@ -417,7 +408,7 @@ class Registry:
         if name not in self.names:
             raise ArtifactError(
                 f"{self.root / 'current'} names {name}, which no longer exists: "
-                f"choose another with `{self._promote_command}`"
+                f"choose another with `{promote_command(self.root)}`"
             )
         return load_artifact(self.root / "versions" / name)
 

@@ -1,5 +1,6 @@
 """Decide what may be done with each person's messages, from what they and the admin said."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -140,11 +141,13 @@ def _find_last(sources: Sequence[Sequence[Decision]]) -> Decision:
     future, the `/optout` counts.
     """
     keys = [[(one.kind, one.at) for one in source] for source in sources]
-
-    def is_outdated(own: Sequence[tuple[str, datetime]]) -> bool:
-        return any(own[-1] in other and other[-1] not in own for other in keys)
-
-    current = [one[-1] for one, own in zip(sources, keys, strict=True) if not is_outdated(own)]
+    ends = defaultdict(set)  # by a decision: the last decisions of the sources that contain it
+    for own in keys:
+        for key in own:
+            ends[key].add(own[-1])
+    current = [
+        one[-1] for one, own in zip(sources, keys, strict=True) if ends[own[-1]].issubset(own)
+    ]
     return max(current or (one[-1] for one in sources), key=_weigh)
 
 

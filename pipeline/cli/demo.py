@@ -17,7 +17,7 @@ from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation.evaluate import QUICK, evaluate, write_scorecard
 from pipeline.terminal import Progress, clock, print_paragraph
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import Start, checkpoint_of, train
+from pipeline.training.run import Start, choose_resume, train
 from pipeline.training.verdict import summarize_result
 
 CONVERSATION = "conversation.txt"
@@ -30,11 +30,14 @@ def run_demo(
     minutes: float,
     registry: Registry,
     progress: Progress,
-    should_resume: Callable[[Path | None], bool],
+    ask: Callable[[str], bool],
+    *,
+    resume: bool = False,
+    restart: bool = False,
 ) -> None:
     """Promote a model in the registry, and write a held-out conversation for the playground.
 
-    `should_resume` gets the checkpoint of a stopped training, if there is one.
+    `ask` is asked whether to continue a stopped training, unless an option says so.
 
     Raises:
         TrainingError: The current version is not the demo's, or it is unclear what to do with a
@@ -56,7 +59,7 @@ def run_demo(
     print_summary(summary, console, verbose=verbose)
     console.rule(f"3 · Training {base} for {clock(60 * minutes)}", align="left")
     dataset = load_dataset(folder / "dataset")
-    resume = should_resume(checkpoint_of(dataset, Start(base), registry))
+    resume = choose_resume(dataset, Start(base), registry, ask, resume=resume, restart=restart)
     settings = Hyperparameters(minutes=minutes)
     size = QUICK.for_minutes(minutes)
     progress.evaluation_tokens = size.count_tokens(len(dataset.roster.voices))

@@ -78,11 +78,16 @@ def train(
 
         def ask() -> bool:  # before training, while somebody is there
             options.confirm_terms(base, models_dir, accepted=accept_terms)
-            checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
-            resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+            resumes = run.choose_resume(
+                pairs, run.Start(base), registry, options.ask, resume=resume, restart=restart
+            )
             if push_to_hub:
                 models.confirm_push(
-                    push_to_hub, pairs.roster, is_open=pairs.public, public=public_repo, yes=yes
+                    push_to_hub,
+                    pairs.roster,
+                    public_chat=pairs.public,
+                    public_repo=public_repo,
+                    yes=yes,
                 )
             return resumes
 
@@ -93,7 +98,7 @@ def train(
         )  # fmt: skip
         tables.print_outcome(trained, models_dir, progress)
         if push_to_hub and processes.is_main:
-            models.push_version(registry, trained.name, push_to_hub, public=public_repo)
+            models.push_version(registry, trained.name, push_to_hub, public_repo=public_repo)
 
 
 def evaluate(
@@ -172,14 +177,13 @@ def demo(
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.cli.demo import run_demo
-    from pipeline.training.run import may_resume
-
-    def should_resume(checkpoint: Path | None) -> bool:
-        return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
 
     options.confirm_terms(base, models_dir, accepted=accept_terms)
     progress = Progress(Console(), verbose=verbose)
-    run_demo(folder, base, minutes, Registry(models_dir), progress, should_resume)
+    run_demo(
+        folder, base, minutes, Registry(models_dir), progress, options.ask,
+        resume=resume, restart=restart,
+    )  # fmt: skip
 
 
 def check_processes(command: str) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from model.artifacts import archive
 from model.artifacts.archive import Manifest, list_file_names
 from model.artifacts.artifact import Card
+from model.artifacts.commands import promote_command, purge_command
 from model.artifacts.registry import (
     Registry,
     describe_group_folder,
@@ -26,7 +27,7 @@ from model.errors import ArtifactError, describe_error
 from model.options import Option
 from pipeline.cli.options import MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
-from pipeline.terminal import Progress, format_models_option, format_purge, nats_note, table
+from pipeline.terminal import Progress, nats_note, table
 from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 from pipeline.versions.receipt import show_receipt
 
@@ -193,8 +194,7 @@ def import_model(
         print("No new version was made; the version's roster was updated.")
     _print_silent(_learned_people(registry.open(name).card))
     if not registry.is_current(name):
-        number, models = name.split("-")[0], format_models_option(models_dir)
-        print(f"To make it the current version: understudy models promote {number}{models}")
+        print(f"To make it the current version: {promote_command(models_dir, name)}")
 
 
 def push(
@@ -212,8 +212,8 @@ def push(
     """
     registry = Registry(models_dir)
     card = registry.open_verified(version).card
-    confirm_push(repository, card.roster, is_open=card.public, public=public_repo, yes=yes)
-    push_version(registry, version, repository, public=public_repo)
+    confirm_push(repository, card.roster, public_chat=card.public, public_repo=public_repo, yes=yes)
+    push_version(registry, version, repository, public_repo=public_repo)
 
 
 def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
@@ -293,11 +293,9 @@ add_commands(
 
 
 def confirm_push(
-    repository: str, roster: Roster, *, is_open: bool, public: bool, yes: bool
+    repository: str, roster: Roster, *, public_chat: bool, public_repo: bool, yes: bool
 ) -> None:
     """Say what a repository will contain and ask whether to push; exit if the answer is no.
-
-    `is_open` says that the chat itself is public.
 
     Raises:
         ArtifactError: Nobody is signed in to the hub, or it cannot be reached.
@@ -305,22 +303,22 @@ def confirm_push(
     from pipeline.versions import hub
 
     hub.require_sign_in(hub.open_hub())
-    readers = "Anyone" if public else "Only you and people you invite"
+    readers = "Anyone" if public_repo else "Only you and people you invite"
     print(f"{readers} will be able to read {repository}. {_LEARNED}")
-    if public and not is_open:
+    if public_repo and not public_chat:
         silent = [p.name for p in roster.people if p.name not in hub.agreed_names(roster)]
         if silent:
             print(
                 f"{', '.join(silent)} did not agree to be imitated: their names and ids are left "
                 "out, but the weights have learned their messages too."
             )
-    elif not public:
+    elif not public_repo:
         print("It will contain everybody's names and Telegram ids.")
     if not yes:
         click.confirm("Push it?", abort=True)
 
 
-def push_version(registry: Registry, version: str, repository: str, *, public: bool) -> None:
+def push_version(registry: Registry, version: str, repository: str, *, public_repo: bool) -> None:
     """Push a version and print its address.
 
     Raises:
@@ -330,7 +328,7 @@ def push_version(registry: Registry, version: str, repository: str, *, public: b
 
     artifact = registry.open(version)
     with _progress().step(f"Uploading {artifact.path.name}"):
-        address = hub.push(hub.open_hub(), artifact, repository, public=public)
+        address = hub.push(hub.open_hub(), artifact, repository, public_repo=public_repo)
     print(f"{artifact.path.name} is at {address}")
 
 
@@ -452,7 +450,7 @@ def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
     ):
         console.print(
             "To delete such versions, once another version is current: "
-            f"{format_purge(person, registry.root)}"
+            f"{purge_command(person, registry.root)}"
         )
 
 

@@ -9,7 +9,8 @@ import rich_click as click
 from rich_click import UsageError
 
 from model.artifacts.artifact import Decoding
-from model.artifacts.registry import DEFAULT_MODELS, Registry
+from model.artifacts.commands import DEFAULT_MODELS
+from model.artifacts.registry import Registry
 from model.command_line import Fields
 from model.errors import ArtifactError, TrainingError
 from model.options import Given, Option

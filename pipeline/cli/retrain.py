@@ -1,6 +1,7 @@
 """The `retrain` command."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,9 @@ from model.options import Given, Option
 from pipeline.cli import options
 from pipeline.cli.options import require_training
 from pipeline.cli.tables import print_findings, print_summary
-from pipeline.retrain.options import CURRENT, RetrainOptions
+from pipeline.export.files import find_exports
+from pipeline.retrain.request import CURRENT, RetrainDependencies, RetrainRequest, RetrainResult
+from pipeline.terminal import Progress, Watch
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.receipt import read_receipt
 
@@ -24,7 +27,7 @@ def retrain(
     files: Annotated[
         list[Path], Option("New exports (result.json) and dumps of the bot", is_argument=True)
     ],
-    chosen: Annotated[Given, Fields(RetrainOptions)],
+    chosen: Annotated[Given, Fields(RetrainRequest)],
     training: Annotated[
         Given,
         Fields(
@@ -44,9 +47,6 @@ def retrain(
     yes: Annotated[bool, Option("Answer yes to every other question")] = False,
     quiet: Annotated[bool, Option("Print only the result")] = False,
     verbose: options.Verbose = False,
-    full_evaluation: Annotated[
-        bool, Option("Evaluate more replies, for narrower intervals", panel="Promotion")
-    ] = False,
 ) -> None:  # fmt: skip
     """Train on new messages and promote the result if it is no worse.
 
@@ -58,12 +58,7 @@ def retrain(
         raise UsageError("--force-promotion needs a reason, which the receipt keeps")
     options.check_resume(resume=chosen.get("resume", False), restart=chosen.get("restart", False))
     require_training()
-    from pipeline.evaluation.evaluate import FULL, GATE
-    from pipeline.export.files import find_exports
     from pipeline.retrain.intake import find_models_folder
-    from pipeline.retrain.request import RetrainDependencies, RetrainRequest
-    from pipeline.retrain.run import retrain as run
-    from pipeline.terminal import Progress, Watch
 
     console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
     progress = Progress(console)
@@ -72,20 +67,14 @@ def retrain(
     if folder != (models_dir or options.MODELS):
         console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
     options.confirm_terms(chosen.get("base"), folder, accepted=accept_terms)
-    request = RetrainRequest(
-        files=tuple(exports),
-        root=folder,
-        evaluation_size=FULL if full_evaluation else GATE,
-        hyperparameters=training,
-        **chosen,
-    )
+    request = RetrainRequest(files=tuple(exports), root=folder, hyperparameters=training, **chosen)
 
     def ask(question: str) -> bool:
         return yes or options.ask(question)
 
     watch = Watch(console, _seconds_of_last_run(folder), verbose=verbose)
     try:
-        result = run(request, RetrainDependencies(watch, ask, print_findings, print_summary))
+        result = run_retraining(request, ask, watch)
     except KeyboardInterrupt:
         print(
             "understudy: stopped; the current version is unchanged. Run the same command to start "
@@ -101,6 +90,24 @@ def retrain(
         print(f"Next: {result.next_command}")
     if is_refused:
         sys.exit(1)
+
+
+def run_retraining(
+    request: RetrainRequest, ask: Callable[[str], bool], watch: Watch
+) -> RetrainResult:
+    """Retrain with the real trainer and evaluator; their modules are imported here.
+
+    Raises:
+        UnderstudyError: See `pipeline.retrain.run.retrain`.
+    """
+    from pipeline.evaluation.evaluate import evaluate
+    from pipeline.retrain import run
+    from pipeline.training.run import make_version
+
+    dependencies = RetrainDependencies(
+        watch, ask, print_findings, print_summary, make_version, evaluate
+    )
+    return run.retrain(request, dependencies)
 
 
 def _seconds_of_last_run(folder: Path) -> dict[str, float]:

@@ -5,16 +5,16 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from model.artifacts.artifact import Artifact
+from model.artifacts.commands import models_option
 from model.chat.names import make_printable
 from model.command_line import INTERRUPTED, Fields
 from model.errors import UnderstudyError, VoiceError
@@ -22,15 +22,12 @@ from model.options import Given, Option
 from model.speaking.speaker import open_speaker
 from pipeline.cli import options
 from pipeline.cli.options import require_training
-from pipeline.cli.tables import print_findings, print_summary
+from pipeline.cli.retrain import run_retraining
 from pipeline.cli.talk import Talk
 from pipeline.start.request import NamedConsent, StartRequest
-from pipeline.terminal import Progress, Watch, models_option, quote
+from pipeline.terminal import Progress, Watch
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
-
-if TYPE_CHECKING:
-    from pipeline.retrain.request import RetrainRequest, RetrainResult
 
 BOT = "understudy-bot"
 _CONTEXT = 4  # lines shown before a sample
@@ -70,7 +67,7 @@ def start(
     )
     dependencies = StartDependencies(
         asker=make_asker(console, takes_defaults=yes),
-        retrain=lambda wanted, ask: retrain(wanted, ask, Watch(console, verbose=verbose)),
+        retrain=lambda wanted, ask: run_retraining(wanted, ask, Watch(console, verbose=verbose)),
         show_samples=lambda artifact, seed: print_samples(artifact, seed, console),
         write_env=write_env,
         run_bot=run_bot,
@@ -79,17 +76,9 @@ def start(
     try:
         run(request, dependencies)
     except (EOFError, KeyboardInterrupt):
-        again = " ".join(map(quote, ("understudy", "start", *models_option(models_dir))))
+        again = f"understudy start{models_option(models_dir)}"
         print(f"\nunderstudy: stopped; `{again}` continues here", file=sys.stderr)
         sys.exit(INTERRUPTED)
-
-
-def retrain(request: "RetrainRequest", ask: Callable[[str], bool], watch: Watch) -> "RetrainResult":
-    """Train a version; its modules are imported here, because that takes seconds."""
-    from pipeline.retrain.request import RetrainDependencies
-    from pipeline.retrain.run import retrain as run_retraining
-
-    return run_retraining(request, RetrainDependencies(watch, ask, print_findings, print_summary))
 
 
 def print_samples(artifact: Artifact, seed: int, console: Console) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model.artifacts.artifact import Scorecard
+from model.artifacts.commands import models_option, promote_command, short_name
 from model.chat.names import (
     escape_control_characters,
     make_printable,
@@ -26,7 +27,6 @@ from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
 from pipeline.terminal import (
     Progress,
-    format_models_option,
     nats_note,
     print_indented,
     print_paragraph,
@@ -328,14 +328,15 @@ def print_outcome(trained: "Trained", models_dir: Path, progress: Progress) -> N
     console = progress.console
     if progress.verbose:
         print_losses(trained.loss, console)
-    number, models = trained.name.split("-")[0], format_models_option(models_dir)
     state = "is the current version now"
     if not trained.promoted:
-        state = f"is ready: understudy models promote {number}{models}"
+        state = f"is ready: {promote_command(models_dir, trained.name)}"
     print_paragraph(loss_sentence(trained.loss), console)
     print_indented(f"{trained.name} {state}", console)
     print_indented(
-        f"Next: understudy evaluate {number} --quick{models} (does it sound like anyone?)", console
+        f"Next: understudy evaluate {short_name(trained.name)} --quick{models_option(models_dir)} "
+        "(does it sound like anyone?)",
+        console,
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from model.artifacts.artifact import LearnedChat
 from model.chat.conversation import Window, window_from_json, window_to_json
@@ -178,8 +177,12 @@ def read_summary(path: Path) -> Summary:
             f"{path} was written by another version, not in format {FORMAT}: "
             "build the dataset again"
         )
+    from pydantic import TypeAdapter  # a tenth of a second, which most commands do not need
+
     try:
-        return _parse_summary(value)
+        return TypeAdapter(Summary).validate_python(
+            {**value, "window": window_from_json(value["window"])}
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{path} is damaged ({describe_error(error)}): build the dataset again"
@@ -193,25 +196,3 @@ def is_summary(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(value, dict) and value.get("kind") == KIND
-
-
-def _parse_summary(value: Mapping[str, Any]) -> Summary:
-    fields = (
-        *("content_hash", "public", "min_messages", "messages", "gap", "dropped", "repeated"),
-        *("removed", "redacted", "repaired", "skipped", "unread_bytes", "export_bytes"),
-    )
-    splits = (
-        {**part, **{key: datetime.fromisoformat(part[key]) for key in ("first", "last")}}
-        for part in value["splits"]
-    )
-    return Summary(
-        **{name: value[name] for name in fields},
-        chats=tuple(LearnedChat(**chat) for chat in value["chats"]),
-        export_sha256=tuple(value["export_sha256"]),
-        quiet=tuple(value["quiet"]),
-        utc_offsets=tuple((day, minutes) for day, minutes in value.get("utc_offsets", ())),
-        window=window_from_json(value["window"]),
-        leaks=Leaks(**value["leaks"]),
-        splits=tuple(SplitFigures(**part) for part in splits),
-        voices=tuple(VoiceFigures(**voice) for voice in value["voices"]),
-    )

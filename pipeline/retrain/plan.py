@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from model.artifacts.artifact import Artifact
+from model.artifacts.commands import models_option, quote
 from model.artifacts.registry import Registry
 from model.chat.conversation import Window
 from model.errors import TrainingError
@@ -20,7 +21,7 @@ from pipeline.dataset.split import TEST, VALIDATION
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.retrain.intake import CurrentVersion, Intake
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest
-from pipeline.terminal import SILENT, format_models_option, print_indented, quote
+from pipeline.terminal import SILENT, print_indented
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start
@@ -197,8 +198,7 @@ def _build_dataset(
     exports = merged.header.exports
     summary = build_chat(messages, authors, building, review, exports, SILENT)
     file = intake.roster_file
-    models = format_models_option(request.root)
-    command = f"understudy models roster current {quote(file)}{models}"
+    command = f"understudy models roster current {quote(file)}{models_option(request.root)}"
     watch = dependencies.watch
     dependencies.print_summary(summary, watch.console, str(file), command, verbose=watch.verbose)
     content = summary.content_hash + (building / ROSTER_FILE).read_text("utf-8")

@@ -9,6 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard, load_artifact
+from model.artifacts.commands import (
+    models_option,
+    promote_command,
+    purge_command,
+    quote,
+    short_name,
+)
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, BaseError, ExportError, TrainingError, UnderstudyError
@@ -18,7 +25,7 @@ from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.storage import Dataset
-from pipeline.evaluation.evaluate import check_weights
+from pipeline.evaluation.evaluate import FULL, GATE, check_weights
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.merging import count_messages
@@ -36,15 +43,9 @@ from pipeline.retrain.intake import (
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import RetrainPlan, make_plan
 from pipeline.retrain.request import RetrainDependencies, RetrainRequest, RetrainResult
-from pipeline.terminal import (
-    format_models_option,
-    format_purge,
-    print_indented,
-    print_paragraph,
-    quote,
-)
+from pipeline.terminal import print_indented, print_paragraph
 from pipeline.training.losses import HeldOutLoss, read_loss
-from pipeline.training.run import checkpoint_of, find_commit, may_resume
+from pipeline.training.run import checkpoint_of, choose_resume, find_commit
 from pipeline.training.verdict import loss_sentence, summarize_result
 from pipeline.versions.erasure import (
     delete_killed_versions,
@@ -217,15 +218,17 @@ def _train_and_promote(
     must_replace = withdrawn_words is not None
     compared, problem = _choose_turns(current, plan.dataset)
     with watch.paused():
-        checkpoint = checkpoint_of(plan.dataset, plan.start, registry)
-        resume = may_resume(
-            checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
-        )
-    unfinished = None if checkpoint else _find_unfinished(registry, plan)
+        resume = choose_resume(
+            plan.dataset, plan.start, registry, dependencies.ask,
+            resume=request.resume, restart=request.restart,
+        )  # fmt: skip
+    has_checkpoint = checkpoint_of(plan.dataset, plan.start, registry) is not None
+    unfinished = None if has_checkpoint else _find_unfinished(registry, plan)
     if current.artifact and problem and not unfinished:
         _confirm_no_comparison(problem, request, dependencies, must_replace=must_replace)
     watch.begin("train")
-    size, voices = request.evaluation_size, len(plan.dataset.roster.voices)
+    size = FULL if request.full_evaluation else GATE
+    voices = len(plan.dataset.roster.voices)
     if not current.artifact:  # there is nothing to compare it with
         size = size.for_minutes(plan.hyperparameters.minutes)
     watch.evaluation_tokens = size.count_tokens(voices) * (
@@ -249,8 +252,8 @@ def _train_and_promote(
     achieved = summarize_result(loss, card) if card else loss_sentence(loss)
     print_paragraph(achieved, watch.console)
     is_promoted = not decision.reasons or request.force_promotion is not None
-    number, models = name.split("-", maxsplit=1)[0], format_models_option(request.root)
-    promote = f"understudy models promote {number}{models}"
+    number, models = short_name(name), models_option(request.root)
+    promote = promote_command(request.root, name)
     watch.begin("write")
     receipt = {
         **_describe_plan(plan),
@@ -283,7 +286,7 @@ def _explain_purge(registry: Registry) -> str:
     """Return how to delete versions with words of people who withdrew; "" if there are none."""
     withdrawn = find_withdrawn_by_version(registry).values()
     people = dict.fromkeys(person for names in withdrawn for person in names)
-    purge = "; ".join(format_purge(one, registry.root) for one in people)
+    purge = "; ".join(purge_command(one, registry.root) for one in people)
     learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
     return f"{learned}; to delete them: {purge}" if people else ""
 

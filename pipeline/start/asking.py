@@ -6,15 +6,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from model.artifacts.commands import DEFAULT_MODELS, models_option, quote
 from model.chat.names import make_printable, make_printable_lines
 from model.errors import UnderstudyError
-from pipeline.terminal import quote
 
 BACK = "back"
 _MARGIN, _ANSWER_WIDTH = 2, 8  # columns: before a question, and for the answer in its last line
@@ -53,9 +54,9 @@ class Asker:
         shown = Text(make_printable_lines(text), style)
         self.console.print(Padding.indent(shown, 2), highlight=False)
 
-    def print_command(self, *words: object) -> None:
-        """Print the command that does the same as this step."""
-        command = make_printable(" ".join(map(quote, words)))
+    def print_command(self, *words: object, models_dir: Path = DEFAULT_MODELS) -> None:
+        """Print the command that does the same as this step, in this folder of models."""
+        command = make_printable(" ".join(map(quote, words)) + models_option(models_dir))
         self.console.print(Text.assemble("  ", ("$ ", "dim"), (command, "cyan")), soft_wrap=True)
 
     def ask(self, question: str, default: str | None = None, option: str = "") -> str:

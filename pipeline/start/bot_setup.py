@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifacts.registry import DEFAULT_MODELS, GROUPS
+from model.artifacts.commands import DEFAULT_MODELS
+from model.artifacts.registry import GROUPS
 from model.chat.names import make_printable
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.start.asking import Asker, join_names
@@ -18,7 +19,6 @@ from pipeline.start.token import (
     read_settings,
     write_settings,
 )
-from pipeline.terminal import models_option
 
 _BOTFATHER = (
     "In Telegram, write /newbot to @BotFather and copy the token that it sends. The token is "
@@ -56,7 +56,7 @@ class BotSetup:
             self.asker.print_command("understudy-bot", "check")
         else:
             self.asker.say("To set up the bot later, run:")
-            self.asker.print_command("understudy", "start", *models_option(self.models_dir))
+            self.asker.print_command("understudy", "start", models_dir=self.models_dir)
 
     def run(self) -> bool:
         """Write `.env`, and return whether to start the bot now.

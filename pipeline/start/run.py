@@ -6,9 +6,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from model.artifacts.artifact import Artifact
+from model.artifacts.commands import (
+    models_option,
+    promote_command,
+    purge_command,
+    short_name,
+    short_path,
+)
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
@@ -18,6 +24,7 @@ from pipeline.dataset.language import find_chat_languages, name_languages
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, open_exports
 from pipeline.export.files import ExportFile
+from pipeline.retrain.request import RetrainRequest, RetrainResult
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, GoBack, join_names, number_lines
 from pipeline.start.bases import ask_base, confirm_terms, suggest_minutes
@@ -32,18 +39,9 @@ from pipeline.start.exports import (
 )
 from pipeline.start.people import ask_people, choose_minimum, describe_consent
 from pipeline.start.request import StartRequest
-from pipeline.terminal import (
-    Progress,
-    format_models_option,
-    format_purge,
-    models_option,
-    short_path,
-)
+from pipeline.terminal import Progress
 from pipeline.training.wheels import check_terms
 from pipeline.versions.lineage import find_versions_trained_on
-
-if TYPE_CHECKING:  # its module imports torch, which takes seconds
-    from pipeline.retrain.request import RetrainRequest, RetrainResult
 
 STEPS = (
     "The export",
@@ -72,7 +70,7 @@ class StartDependencies:
     """
 
     asker: Asker
-    retrain: "Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]"
+    retrain: Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]
     show_samples: Callable[[Artifact, int], None]
     write_env: Callable[[], None]
     run_bot: Callable[[], None]
@@ -168,15 +166,6 @@ class _Steps:
     def _is_trained(self) -> bool:
         """Whether there is a version of these answers: then the export is not needed."""
         return self._answers.version in self._registry.names
-
-    @property
-    def _models(self) -> list[object]:
-        """The option of the printed commands that names the models folder, if they need it."""
-        return models_option(self._root)
-
-    @property
-    def _models_option(self) -> str:
-        return format_models_option(self._root)
 
     def _title(self, number: int) -> None:
         self._ask.title(number, len(STEPS), STEPS[number - 1])
@@ -399,11 +388,10 @@ class _Steps:
         other = self._request.hyperparameters.items()
         self._ask.print_command(
             "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
-            "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *self._models, *minimum,
+            "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *minimum,
             *(f"--set={name.replace('_', '-')}={value}" for name, value in other),
+            models_dir=self._root,
         )  # fmt: skip
-        from pipeline.retrain.request import RetrainRequest
-
         request = RetrainRequest(
             files=(ExportFile(export),),
             root=self._root,
@@ -423,8 +411,8 @@ class _Steps:
             self._ask.say(result.message, "yellow")
             if not self._ask.confirm("Use it anyway?", default=False):
                 raise UnderstudyError(
-                    f"{result.version} is kept, but not used: to use it, run understudy models "
-                    f"promote {result.version.split('-')[0]}{self._models_option}"
+                    f"{result.version} is kept, but not used: to use it, run "
+                    f"{promote_command(self._root, result.version)}"
                 )
             self._registry.promote(result.version)
         self._save(version=result.version)
@@ -445,13 +433,13 @@ class _Steps:
         self._refuse_learned(version, read_roster(file))
         self._ask.say(f"{self._root} already has {version}, trained on this chat: using that.")
         self._ask.print_command(
-            "understudy", "models", "roster", version.split("-", maxsplit=1)[0], file,
-            *self._models,
+            "understudy", "models", "roster", short_name(version), file,
+            models_dir=self._root,
         )  # fmt: skip
         self._registry.change_roster(version, read_roster(file))
         self._ask.say("To train on newer messages later, export again, then:")
         files = ("ChatExport_…/result.json", "live.json")
-        self._ask.print_command("understudy", "retrain", *files, *self._models)
+        self._ask.print_command("understudy", "retrain", *files, models_dir=self._root)
         self._save(version=version)
 
     def _refuse_learned(self, version: str, roster: Roster) -> None:
@@ -466,8 +454,8 @@ class _Steps:
             export = _folder_of(Path(self._answers.export or "EXPORT"))
             raise UnderstudyError(
                 f"{version} has learned messages of {join_names(names)}: to train without them, "
-                f"run understudy retrain {export} --force-training{self._models_option}, then "
-                f"{format_purge(names[0], self._root)}"
+                f"run understudy retrain {export} --force-training{models_option(self._root)}, "
+                f"then {purge_command(names[0], self._root)}"
             )
 
     def _ask_in_training(self, question: str) -> bool:
@@ -480,7 +468,7 @@ class _Steps:
         artifact = self._registry.open(self._answers.version or "current")
         voices = artifact.card.roster.voices
         voice = voices[0].name if voices else "anyone"
-        self._ask.print_command("understudy", "chat", "--as", voice, *self._models)
+        self._ask.print_command("understudy", "chat", "--as", voice, models_dir=self._root)
         number = 0
         self._dependencies.show_samples(artifact, number)
         while self._ask.confirm("Three more?", default=False):
@@ -493,7 +481,7 @@ class _Steps:
         request = self._request
         if request.skip_bot:
             self._ask.say("Skipped. To set up the bot later, run:")
-            self._ask.print_command("understudy", "start", *self._models)
+            self._ask.print_command("understudy", "start", models_dir=self._root)
             self._explain_without_bot()
             return
         setup = BotSetup(
@@ -512,8 +500,8 @@ class _Steps:
 
     def _explain_without_bot(self) -> None:
         self._ask.say("Until then: the bot in your browser, without Telegram, and a report.")
-        self._ask.print_command("understudy-bot", "playground", *self._models)
-        self._ask.print_command("understudy", "report", *self._models)
+        self._ask.print_command("understudy-bot", "playground", models_dir=self._root)
+        self._ask.print_command("understudy", "report", models_dir=self._root)
 
 
 def _folder_of(export: Path) -> Path:

@@ -79,14 +79,14 @@ def encode_pairs(
     family: Family,
     limits: tuple[int, int],
     *,
-    hidden: float = 0.0,
+    speaker_dropout: float = 0.0,
     draws: int = 1,
     seed: int = 0,
 ) -> "datasets.Dataset":
     """Encode pairs for the Trainer; each row becomes the result of `row_of`.
 
-    Each pair has `draws` rows. In a share `hidden` of them the context has no lines of the voice,
-    so that the model learns the voice from its name.
+    Each pair has `draws` rows. In a share `speaker_dropout` of them the context has no lines of the
+    voice, so that the model learns the voice from its name.
     """
     rng = random.Random(seed)
 
@@ -94,7 +94,7 @@ def encode_pairs(
         for pair in pairs:
             for _ in range(draws):
                 context = pair.context
-                if rng.random() < hidden:
+                if rng.random() < speaker_dropout:
                     context = hide_voice(context, pair.voice) or context
                 yield row_of(encode(codec, pair.voice, context, pair.target, limits), family)
 
@@ -112,17 +112,17 @@ def encode_sessions(
     limit: int,
     *,
     window: Window = _DEFAULT_WINDOW,
-    hidden: float = 0.0,
+    speaker_dropout: float = 0.0,
     draws: int = 1,
     seed: int = 0,
 ) -> "datasets.Dataset":
     """Encode sessions for the Trainer of a decoder-only model, cut into pieces of 24 lines.
 
     The loss covers every line that is a target, with its label. A piece has at most `limit`
-    tokens. Each session is cut `draws` times, at other places each time. In a share `hidden` of
-    the pieces one person's lines are missing from the first half, so that the model learns their
-    voice from their name. Half of the first pieces begin with as many lines of the session before
-    as `window` may add to a short session.
+    tokens. Each session is cut `draws` times, at other places each time. In a share
+    `speaker_dropout` of the pieces one person's lines are missing from the first half, so that the
+    model learns their voice from their name. Half of the first pieces begin with as many lines of
+    the session before as `window` may add to a short session.
     """
     rng = random.Random(seed)
 
@@ -131,7 +131,7 @@ def encode_sessions(
             earlier: Sequence[SessionLine] = ()
             for session in sessions:
                 for piece in _cut_session(session, earlier, rng):
-                    lines = _hide_person(piece, rng) if rng.random() < hidden else piece
+                    lines = _hide_person(piece, rng) if rng.random() < speaker_dropout else piece
                     yield from _encode_lines(lines, codec, limit)
                 earlier = session[max(0, len(session) - window.fill) :]
 

@@ -2,8 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,50 +19,31 @@ from pipeline.training.scorer import Score, score_examples
 _WHOLE, _FRESH = ":whole", ":fresh"  # no name has a colon
 
 
-@contextmanager
-def forward_to_labels(base: Base) -> Iterator[None]:
-    """Make the model's forward return `label_logits` for a batch with labels.
-
-    DistributedDataParallel averages gradients, and FSDP gathers weights, only if the model is
-    called.
-    """
-    weights = base.weights
-    own, forward = vars(weights).get("forward"), weights.forward
-
-    def forward_batch(**batch: Any) -> Any:
-        return label_logits(base, batch, forward) if "labels" in batch else forward(**batch)
-
-    weights.forward = forward_batch
-    try:
-        yield
-    finally:
-        del weights.forward
-        if own is not None:  # an instance's own forward, as accelerate sets one
-            weights.forward = own
-
-
 def label_logits(
-    base: Base, batch: dict[str, Any], forward: Callable[..., Any]
-) -> tuple[Any, Any, list[int]]:
-    """Return logits [labels, vocabulary] of a batch, its labels, and the labels per row.
+    base: Base, batch: Mapping[str, Any], model: Callable[..., Any]
+) -> tuple[Any, Any]:
+    """Return logits [labels, vocabulary] of a batch and its labels [labels].
 
-    `forward` is the model's own. Call this through a model in `forward_to_labels`.
-    Logits are computed at positions with a label only. SmolLM2-135M's vocabulary of 49,152 makes
-    them a third of its work, and half of a batch's last columns are padding.
+    `model` is the base's, or what wraps it: DistributedDataParallel averages gradients, and FSDP
+    gathers weights, only if the model is called. A decoder-only model computes logits at positions
+    with a label only. SmolLM2-135M's vocabulary of 49,152 makes them a third of its work, and half
+    of a batch's last columns are padding.
     """
+    import torch
+
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
     labels = batch["labels"]
     if base.family == "encoder-decoder":
         decoder_ids = base.weights.prepare_decoder_input_ids_from_labels(labels)
         has_label = labels != IGNORED
-        logits = forward(**inputs, decoder_input_ids=decoder_ids).logits[has_label]
-    else:
-        hidden = base.weights.base_model(**inputs, use_cache=False).last_hidden_state
-        kept = labels.shape[1]
-        labels = labels[:, 1:]  # the state at a position predicts the next token
-        has_label = labels != IGNORED
-        logits = base.weights.get_output_embeddings()(hidden[:, -kept:-1][has_label])
-    return logits, labels[has_label], has_label.sum(-1).tolist()
+        logits = model(**inputs, decoder_input_ids=decoder_ids).logits[has_label]
+        return logits, labels[has_label]
+    columns, kept = inputs["input_ids"].shape[1], labels.shape[1]
+    labels = labels[:, 1:]  # the state at a position predicts the next token
+    has_label = labels != IGNORED
+    positions = torch.nn.functional.pad(has_label, (columns - kept, 1))
+    logits = model(**inputs, logits_to_keep=positions, use_cache=False).logits
+    return logits, labels[has_label]
 
 
 @dataclass(frozen=True, slots=True)

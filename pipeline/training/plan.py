@@ -11,7 +11,7 @@ from pipeline.terminal import clock
 from pipeline.training.bases import Base
 from pipeline.training.encoding import Collator
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import forward_to_labels
+from pipeline.training.losses import label_logits
 from pipeline.training.processes import SINGLE_PROCESS, Processes
 
 if TYPE_CHECKING:
@@ -160,12 +160,12 @@ def measure_speed(
         batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            logits, labels, _ = weights(**batch)
+            logits, labels = label_logits(base, batch, weights)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]  # torch's
         return int(batch["attention_mask"].sum()), _read_clock(device) - began
 
-    with torch.random.fork_rng(), forward_to_labels(base):  # dropout draws random numbers
+    with torch.random.fork_rng():  # dropout draws random numbers
         was_training = weights.training
         weights.train()
         time_batch(len(rows) - size)  # the longest first: the process grows only once

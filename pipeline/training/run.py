@@ -171,7 +171,7 @@ def make_version(
         run = _prepare(dataset, start, registry, settings, processes)
         if processes.is_main and isinstance(start.base, str) and not resume:
             check_conversion(run.base, run.encode_checked(), registry.root)
-    _divide_model(run, console)
+    run = _divide_model(run, registry, console)
     precision = processes.broadcast_from_main(
         lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
     )
@@ -205,7 +205,7 @@ def make_version(
     outcome = _run_trainer(run, precision, progress, resume=resume)
     with _explain_interrupt():
         loss = replies.compare(before, measure("Testing the trained model"))
-        run = _gather_model(run)
+        run = _gather_model(run, registry)
 
         def add() -> str:
             with progress.step("Converting for the bot") as show:
@@ -228,15 +228,22 @@ def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | 
     return find_checkpoint(work_folder(dataset, start, registry))
 
 
-def may_resume(
-    checkpoint: Path | None, ask: Callable[[str], bool], *, resume: bool, restart: bool
+def choose_resume(
+    dataset: Dataset,
+    start: Start,
+    registry: Registry,
+    ask: Callable[[str], bool],
+    *,
+    resume: bool,
+    restart: bool,
 ) -> bool:
-    """Return whether to continue from a checkpoint; ask without --resume or --restart.
+    """Return whether to continue an interrupted training; ask without --resume or --restart.
 
     Raises:
-        TrainingError: There is a checkpoint, and no terminal to ask what to do with it; or none,
-            with --resume.
+        TrainingError: It left a checkpoint, and there is no terminal to ask what to do with it; or
+            there is none, with --resume.
     """
+    checkpoint = checkpoint_of(dataset, start, registry)
     if resume and checkpoint is None:
         raise TrainingError("no stopped training left a checkpoint: train without --resume")
     if restart or resume or checkpoint is None:
@@ -337,26 +344,41 @@ def _prepare(
     )
 
 
-def _divide_model(run: _TrainingRun, console: Console) -> None:
-    """Divide the model among the processes, if they share it."""
+def _divide_model(run: _TrainingRun, registry: Registry, console: Console) -> _TrainingRun:
+    """Return the run with a part of the model in each process, if they share it."""
     if not run.processes.shards:
-        return
+        return run
     from pipeline.training import sharding
-    from pipeline.training.device import training_device
 
-    share = sharding.shard(run.base.weights, run.processes, training_device())
-    count = run.processes.count
+    with _shared_folder(registry, run.processes) as folder:
+        weights = sharding.shard(run.base.weights, run.processes, folder)
+    count, share = run.processes.count, sharding.held_share(weights)
     print_indented(f"Each of {count} processes has {share:.0%} of the weights", console)
+    return replace(run, base=replace(run.base, weights=weights))
 
 
-def _gather_model(run: _TrainingRun) -> _TrainingRun:
+def _gather_model(run: _TrainingRun, registry: Registry) -> _TrainingRun:
     """Return the run with the whole model in the main process."""
     if not run.processes.shards:
         return run
     from pipeline.training import sharding
 
-    weights = sharding.gather(run.base.weights, run.processes)
+    with _shared_folder(registry, run.processes) as folder:
+        weights = sharding.gather(run.base.weights, run.processes, folder)
     return replace(run, base=replace(run.base, weights=weights))
+
+
+@contextmanager
+def _shared_folder(registry: Registry, processes: Processes) -> Iterator[Path]:
+    """Yield a private folder that all processes see; the main one removes it at the end."""
+    make = partial(tempfile.mkdtemp, dir=registry.root, prefix=NEW_PREFIX)
+    folder = Path(processes.broadcast_from_main(make))
+    try:
+        yield folder
+        processes.wait()
+    finally:
+        if processes.is_main:
+            shutil.rmtree(folder)
 
 
 def _count_tested(minutes: float) -> int:
@@ -461,11 +483,12 @@ def _encode_examples(
         return encode_sessions(
             learn_lines_once(_training_sessions(dataset, start, settings, canaries)),
             base.codec, sum(limits),
-            window=dataset.window, hidden=settings.speaker_dropout, draws=draws, seed=settings.seed,
+            window=dataset.window, speaker_dropout=settings.speaker_dropout, draws=draws,
+            seed=settings.seed,
         )  # fmt: skip
     return encode_pairs(
         learned, base.codec, base.family, limits,
-        hidden=settings.speaker_dropout, draws=draws, seed=settings.seed,
+        speaker_dropout=settings.speaker_dropout, draws=draws, seed=settings.seed,
     )  # fmt: skip
 
 

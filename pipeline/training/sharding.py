@@ -5,81 +5,73 @@ only while it computes: its parts are gathered from all processes. So all of the
 model equally often.
 """
 
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import save_file
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-)
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers.distributed import DistributedConfig  # type: ignore[attr-defined]  # exported lazily
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
-from transformers.utils import SAFE_WEIGHTS_NAME
 
 from pipeline.training.processes import Processes
 
 _FULL_OPTIMIZER = "optimizer-full.pt"
 """A checkpoint's optimizer under a name that the Trainer does not load: it would load all of it
 onto each device."""
-_FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def shard(weights: Any, processes: Processes, device: str) -> float:
-    """Divide weights among all processes, in place; return the share that this process holds.
+def shard(weights: Any, processes: Processes, folder: Path) -> Any:
+    """Return weights of which each process holds a part, and loads no more; `folder` is new.
 
     All processes must call this, with the same weights.
     """
-    mesh = init_device_mesh(device, (processes.count,))
-    for block in _find_blocks(weights):
-        fully_shard(block, mesh=mesh)
-    fully_shard(weights, mesh=mesh, reshard_after_forward=True)
-    # the Trainer then leaves placement and the reduction of gradients to the model
-    weights._is_distributed_loading_by_transformers = True  # noqa: SLF001  as `from_pretrained` does
-    weights.load_state_dict = partial(_load_full, weights, weights.load_state_dict)
+    if processes.is_main:
+        weights.save_pretrained(folder)
+    processes.wait()
+    config = DistributedConfig(fsdp_size=processes.count, fsdp_plan=_plan_blocks(weights))
+    divided = _load(type(weights), folder, weights, distributed_config=config)
+    divided.register_load_state_dict_pre_hook(_divide_loaded)
+    return divided
+
+
+def held_share(weights: Any) -> float:
+    """Return the share of divided weights that this process holds."""
     parameters = list(weights.parameters())
     own = sum(one.to_local().numel() for one in parameters)
     return float(own / sum(one.numel() for one in parameters))
 
 
-def _find_blocks(weights: Any) -> Iterator[Any]:
-    """Yield the layers, which are the members of the outermost lists of modules."""
-    for child in weights.children():
-        if isinstance(child, torch.nn.ModuleList):
-            yield from child
-        else:
-            yield from _find_blocks(child)
+def _plan_blocks(weights: Any) -> dict[str, str]:
+    """Return transformers' plan: the members of the outermost lists of modules are layers."""
+    lists = [name for name, one in weights.named_modules() if isinstance(one, torch.nn.ModuleList)]
+    inner = {name for name in lists for outer in lists if name.startswith(f"{outer}.")}
+    return {f"{name}.*": "free_full_weight" for name in lists if name not in inner}
 
 
-def gather(weights: Any, processes: Processes) -> Any:
-    """Return the whole model on the CPU in the main process, None in the others.
+def gather(weights: Any, processes: Processes, folder: Path) -> Any:
+    """Return the whole model on the CPU in the main process, None in the others; `folder` is new.
 
     All processes must call this.
     """
-    state = get_model_state_dict(weights, options=_FULL)
-    if not processes.is_main:
-        return None
+    weights.save_pretrained(folder)
     kind: Any = next(one for one in type(weights).__mro__ if not issubclass(one, FSDPModule))
-    whole = kind(weights.config)
-    whole.load_state_dict(state)
-    whole.generation_config = weights.generation_config
-    return whole
+    return _load(kind, folder, weights) if processes.is_main else None
 
 
-def save_checkpoint(
-    weights: Any, optimizer: Any, scheduler: Any, folder: Path, processes: Processes
-) -> None:
-    """Write whole weights and the optimizer's whole state, as a training in one process does.
+def _load(kind: Any, folder: Path, saved: Any, **options: Any) -> Any:
+    """Load weights that were just saved; see `load_encoder_decoder` for the corrected setting."""
+    loaded = kind.from_pretrained(folder, dtype=saved.dtype, **options)
+    loaded.config.tie_word_embeddings = saved.config.tie_word_embeddings
+    return loaded
+
+
+def save_optimizer(optimizer: Any, scheduler: Any, folder: Path, processes: Processes) -> None:
+    """Write the optimizer's whole state into a checkpoint, as a training in one process does.
 
     All processes must call this.
     """
-    state: Any = get_model_state_dict(weights, options=_FULL)
 
     def collect(part: Any) -> Any:
         whole = part.full_tensor()
@@ -87,9 +79,6 @@ def save_checkpoint(
 
     moments = _map_tensors(optimizer.state_dict(), collect)
     if processes.is_main:
-        folder.mkdir(parents=True, exist_ok=True)
-        unique = {tensor.data_ptr(): name for name, tensor in reversed(state.items())}  # not tied
-        save_file({name: state[name] for name in unique.values()}, folder / SAFE_WEIGHTS_NAME)
         torch.save(moments, folder / _FULL_OPTIMIZER)
         torch.save(scheduler.state_dict(), folder / SCHEDULER_NAME)
     processes.wait()
@@ -133,14 +122,11 @@ def _divide(whole: Any, like: Any) -> Any:
     return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements)
 
 
-def _load_full(weights: Any, load: Any, state: Any, *options: bool, **more: bool) -> Any:
-    """Load whole weights, of which each process keeps its part, with torch's own options."""
-    own = weights.state_dict()
-    parts = {
-        name: _divide(whole, own[name]) if isinstance(own.get(name), DTensor) else whole
-        for name, whole in state.items()
-    }
-    return load(parts, *options, **more)
+def _divide_loaded(weights: Any, state: dict[str, Any], *_: Any) -> None:
+    """Replace whole weights in a state that is about to be loaded by this process's parts."""
+    for name, own in weights.state_dict().items():
+        if isinstance(own, DTensor) and name in state:
+            state[name] = _divide(state[name], own)
 
 
 def _map_tensors(value: Any, change: Any) -> Any:

@@ -33,7 +33,7 @@ from pipeline.training.device import (
 )
 from pipeline.training.encoding import IGNORED, Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import forward_to_labels
+from pipeline.training.losses import label_logits
 from pipeline.training.plan import Speed, TrainingPlan, make_plan, measure_speed
 from pipeline.training.processes import SINGLE_PROCESS, Processes
 from pipeline.training.scorer import Score, score_examples
@@ -96,7 +96,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     after the current step.
 
     Several processes divide the examples of each step, so it covers the same ones as in one
-    process. `FineTuner` needs `forward_to_labels`.
+    process.
 
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one
@@ -160,7 +160,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
         run.interrupt()
         Thread(target=on_interrupt).start()  # a signal handler may interrupt a print, and not print
 
-    with first_interrupt(interrupt, by_launcher=processes.count > 1), forward_to_labels(base):
+    with first_interrupt(interrupt, by_launcher=processes.count > 1):
         state, loss = find_executable_batch_size(
             fit, starting_batch_size=next(sizes), reduce_batch_size_fn=next_batch_size
         )()
@@ -354,6 +354,10 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             save_strategy="best" if evaluates else "no",
             save_total_limit=2,  # the best and the last
             save_only_model=processes.shards,  # `save_model` saves the rest
+            # otherwise a shared model keeps whole gradients until the end of a step
+            accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+            if processes.shards
+            else None,
             load_best_model_at_end=evaluates,
             metric_for_best_model=METRIC,
             greater_is_better=False,
@@ -401,13 +405,10 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:  # noqa: FBT001, FBT002  transformers' signature
         """Write the weights and, if processes share them, the optimizer."""
-        if not self._processes.shards:
-            super().save_model(output_dir, _internal_call)
-            return
-        folder = Path(output_dir or str(self.args.output_dir))
-        sharding.save_checkpoint(
-            self.model, self.optimizer, self.lr_scheduler, folder, self._processes
-        )
+        super().save_model(output_dir, _internal_call)
+        if self._processes.shards:
+            folder = Path(output_dir or str(self.args.output_dir))
+            sharding.save_optimizer(self.optimizer, self.lr_scheduler, folder, self._processes)
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: Any
@@ -435,9 +436,6 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Follow steps or `--minutes`, whichever ends first."""
-        # everything is prepared now: as transformers' own, a shared model would keep whole
-        # gradients on each device until the end of a step of several parts
-        self.is_distributed_loading_by_transformers = False
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
                 optimizer or self.optimizer,  # type: ignore[arg-type, unused-ignore]  # made just before
@@ -461,7 +459,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         if self._speaker_loss:
             self._add_speaker_loss(self._speaker_loss)  # averaged with the gradients that follow
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
-            logits, labels, _ = model(**inputs)
+            logits, labels = label_logits(self._base, inputs, model)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
         return self._processes.count * loss / num_items_in_batch
 

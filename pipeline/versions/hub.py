@@ -48,22 +48,22 @@ def require_sign_in(api: HfApi) -> str:
         return str(api.whoami()["name"])
 
 
-def push(api: HfApi, artifact: Artifact, repository: str, *, public: bool) -> str:
+def push(api: HfApi, artifact: Artifact, repository: str, *, public_repo: bool) -> str:
     """Upload an artifact with its weights, create the repository if needed, return its URL.
 
     Raises:
         ArtifactError: The hub cannot be reached or refuses, or the repository is public and
-            `public` is false.
+            `public_repo` is false.
     """
     with _translate_hub_errors(repository):
-        made = api.create_repo(repository, private=not public, exist_ok=True)
-        if not public and not api.model_info(made.repo_id).private:
+        made = api.create_repo(repository, private=not public_repo, exist_ok=True)
+        if not public_repo and not api.model_info(made.repo_id).private:
             raise ArtifactError(
                 f"anybody can read {made.repo_id}, and the weights have learned the chat: make it "
                 "private, choose another repository, or give --public-repo"
             )
         with temporary_folder(Path(tempfile.gettempdir()), "hub") as staged:
-            stage(artifact, staged, made.repo_id, public=public)
+            stage(artifact, staged, made.repo_id, public_repo=public_repo)
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=staged, commit_message=f"Add {artifact.path.name}"
             )
@@ -114,14 +114,14 @@ def pull(api: HfApi, repository: str, folder: Path, on_bytes: OnBytes = lambda _
     return manifest
 
 
-def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) -> Manifest:
+def stage(artifact: Artifact, staged: Path, repository: str, *, public_repo: bool) -> Manifest:
     """Prepare a repository's content: links to the files, the manifest and the model card.
 
     The roster is the card's, with people's decisions applied, not the file on disk. In a public
     repository, the files other than the weights name only people who agreed.
     """
     names = list_file_names(artifact.path, with_weights=True)
-    card = public_card(artifact.card) if public else artifact.card
+    card = public_card(artifact.card) if public_repo else artifact.card
     if card != artifact.card:
         names = [name for name in names if name != _SCORECARD]
         save_card(card, staged)

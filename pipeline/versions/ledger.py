@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
-from model.artifacts.artifact import load_artifact
+from model.artifacts.artifact import Card, load_artifact
 from model.artifacts.consent import load_facts, load_people, name_source, store_facts, store_people
 from model.artifacts.database import read_database
 from model.artifacts.registry import Registry
@@ -108,18 +109,16 @@ class Ledger:
         return person
 
 
-def load_people_and_facts(registry: Registry) -> tuple[tuple[Person, ...], Facts]:
+def load_people_and_facts(root: Path, current: Card | None) -> tuple[tuple[Person, ...], Facts]:
     """Return the people of a models folder, and what is known about them in its chats.
+
+    `current` is the card of its current version, which names more chats.
 
     Raises:
         ArtifactError: The database is damaged.
     """
-    chats = set[int]()
-    with suppress(ArtifactError):
-        if name := registry.current:
-            card = load_artifact(registry.root / "versions" / name).card
-            chats.update(chat.chat_id for chat in card.chats)
-    with read_database(registry.root) as connection:
+    chats = {chat.chat_id for chat in current.chats} if current else set()
+    with read_database(root) as connection:
         chats.update(number for (number,) in connection.execute("SELECT chat_id FROM chats"))
         people = load_people(connection)
         return people, load_facts(connection, chats, people)
@@ -131,8 +130,21 @@ def load_withdrawn(registry: Registry) -> list[WithdrawnPerson]:
     Raises:
         ArtifactError: The database is damaged.
     """
-    people, facts = load_people_and_facts(registry)
+    current = None
+    with suppress(ArtifactError):
+        current = load_current_card(registry)
+    people, facts = load_people_and_facts(registry.root, current)
     return Ledger(facts, people).withdrawn
+
+
+def load_current_card(registry: Registry) -> Card | None:
+    """Return the card of the current version, with its roster as stored; None if there is none.
+
+    Raises:
+        ArtifactError: It cannot be used.
+    """
+    name = registry.current
+    return load_artifact(registry.root / "versions" / name).card if name else None
 
 
 def has_bot_id(number: int) -> bool:

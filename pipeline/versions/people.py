@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.artifacts.artifact import load_artifact
 from model.artifacts.registry import Registry
 from model.chat.permissions import Facts, Permission, permissions
 from model.chat.person import Decision, Imitate, Learn, Person
-from pipeline.versions.ledger import load_people_and_facts
+from pipeline.versions.ledger import load_current_card, load_people_and_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,10 @@ def list_statuses(registry: Registry) -> list[PersonStatus]:
     Raises:
         ArtifactError: The database is damaged, or the current version cannot be used.
     """
-    people, facts = load_people_and_facts(registry)
+    card = load_current_card(registry)
+    people, facts = load_people_and_facts(registry.root, card)
     known = {number for person in people for number in person.ids}
-    if name := registry.current:
-        card = load_artifact(registry.root / "versions" / name).card
+    if card:
         people += tuple(one for one in card.roster.people if known.isdisjoint(one.ids))
     return [
         PersonStatus(person.name, found.learn, found.imitate, _explain(person, found, facts))

@@ -1,7 +1,7 @@
 """Linear cost: any member of a group can send 4,096 characters, which must not block the bot."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,8 @@ from model.chat import eligibility, voice_names
 from model.chat.conversation import Message, strip_media_word
 from model.chat.eligibility import make_line, parse_voice_header, target_text
 from model.chat.names import clean_name, fold
-from model.chat.person import Person
+from model.chat.permissions import Facts, permissions
+from model.chat.person import Decision, Person
 from model.chat.quotes import strip_copies, strip_quotes
 from model.chat.roster import Roster
 from model.chat.voice_names import find_similar_names
@@ -183,3 +184,17 @@ def test_a_rosters_names_are_indexed_once(monkeypatch):
 
     assert [person.ids for person, _ in found] == [(n,) for n in range(100)]
     assert not folded
+
+
+def test_decisions_from_many_imports_are_compared_in_linear_time():
+    def permit(sources):
+        told = {
+            f"the imported model {number}": [
+                Decision(1, kind, NOW + timedelta(seconds=number + later), -1)
+                for later, kind in enumerate(("optout", "optin"))
+            ]
+            for number in range(len(sources))
+        }
+        return permissions(PEOPLE[:1], Facts(told))
+
+    assert_linear(permit, "x", length=500)

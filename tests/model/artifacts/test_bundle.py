@@ -3,7 +3,9 @@
 import io
 import json
 import stat
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -74,6 +76,28 @@ def test_an_exported_model_is_imported_byte_for_byte_as_the_next_version(
     assert name.startswith("0002-")
     assert files_of(registry.root / "versions" / name) == wanted
     assert registry.promote(name) == name
+
+
+def test_of_two_imports_of_one_file_at_once_one_makes_the_version(file, registry, monkeypatch):
+    both_are_unpacked, store_imported = threading.Barrier(2, timeout=20), bundle.store_imported
+
+    def store(*given):
+        both_are_unpacked.wait()
+        store_imported(*given)
+
+    monkeypatch.setattr(bundle, "store_imported", store)
+
+    def add(_):
+        with bundle.open_bundle(file) as packed:
+            return bundle.import_artifact(
+                registry, str(file), lambda folder: packed.unpack(folder, lambda _: None)
+            )
+
+    with ThreadPoolExecutor(2) as threads:
+        received = list(threads.map(add, range(2)))
+
+    assert registry.names == [received[0].name] == [received[1].name]
+    assert sorted(one.is_new for one in received) == [False, True]
 
 
 def test_weights_for_further_training_are_exported_on_request(artifact, registry, tmp_path):
@@ -235,6 +259,7 @@ def test_the_next_import_removes_the_files_of_a_killed_one(file, registry):
     bring(registry, file)
 
     assert sorted(path.name for path in registry.root.iterdir()) == [
+        "import.lock",
         "models.db",
         "versions",
     ]

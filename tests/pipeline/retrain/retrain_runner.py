@@ -129,7 +129,7 @@ class RetrainRunner:
         """Retrain with these exports and dumps, or files."""
         files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
         wished = RetrainRequest(
-            tuple(find_exports(files)), self.root, **{"min_messages": 1, **request}
+            files=tuple(find_exports(files)), root=self.root, **{"min_messages": 1, **request}
         )
         dependencies = RetrainDependencies(
             self._watch(), self._ask, print_findings, print_summary, self._train, self._judge

@@ -170,7 +170,7 @@ def test_an_imported_optout_counts_in_a_retraining(out, tmp_path):
 
 
 def test_a_pushed_roster_says_no_for_people_who_opted_out(out, tmp_path):
-    hub.stage(out.registry.open(), tmp_path, "you/model", public=False)
+    hub.stage(out.registry.open(), tmp_path, "you/model", public_repo=False)
 
     roster = json.loads((tmp_path / "roster.json").read_text("utf-8"))
     assert [person["imitate"] for person in roster["people"]] == ["no", "yes"]

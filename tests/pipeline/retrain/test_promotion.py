@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+import pipeline.retrain.run
 from model.artifacts.artifact import LearnedChat
 from model.artifacts.registry import list_receipts
 from model.chat.person import Person
@@ -264,12 +265,14 @@ class TestWithdrawnWords:
         assert "it saw 10% of its training data" in retrain().message
 
 
-def test_if_turns_are_too_few_to_tell_more_of_them_are_compared(running):
+def test_if_turns_are_too_few_to_tell_more_of_them_are_compared(running, monkeypatch):
     running.cards[1] = judged(card(0.632), 8)
     running.cards[2] = judged(card(attribution=0.267), 8, seed=1)
     running.judged.clear()
 
-    running.run(chat(*NEW), no_live_bot=True, evaluation_size=replace(GATE, replies=2, scored=2))
+    monkeypatch.setattr(pipeline.retrain.run, "GATE", replace(GATE, replies=2, scored=2))
+
+    running.run(chat(*NEW), no_live_bot=True)
 
     assert [(name[:4], size.replies, size.scored) for name, _, size in running.judged] == [
         ("0002", 2, 2), ("0001", 2, 2), ("0002", 10, 10), ("0001", 10, 10),

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from model.artifacts.artifact import LearnedChat
+from model.artifacts.commands import DEFAULT_MODELS
 from model.artifacts.registry import Registry
 from model.errors import BaseError, UnderstudyError
 from model.files import locked
@@ -15,7 +16,7 @@ from pipeline.start import run as module
 from pipeline.start.answers import Answers, load_answers
 from pipeline.start.people import NamedConsent
 from pipeline.start.run import StartDependencies, StartRequest, start
-from pipeline.terminal import DEFAULT_MODELS, Progress
+from pipeline.terminal import Progress
 from tests.command_line import understudy
 from tests.habits import HABITS, write_export
 from tests.model.fake_artifacts import make

@@ -120,7 +120,7 @@ def test_a_piece_beyond_the_token_limit_continues_in_another_row(codec):
 def test_a_hidden_person_speaks_only_in_the_second_half_and_other_turns_still_end(codec):
     lines = session(*(f"{name}: {n}" for n, name in enumerate(["Hugo", "Ana"] * 6)))
 
-    rows = encode_sessions([lines], codec, LIMIT, hidden=1.0, draws=40)
+    rows = encode_sessions([lines], codec, LIMIT, speaker_dropout=1.0, draws=40)
 
     found = 0
     for row in rows:
@@ -176,7 +176,9 @@ def test_the_same_seed_gives_the_same_rows(codec):
     lines = session(*(f"{'Hugo' if n % 2 else 'Ana'}: {n}" for n in range(100)))
 
     def rows(seed):
-        return encode_sessions([lines], codec, LIMIT, hidden=0.5, draws=2, seed=seed).to_list()
+        return encode_sessions(
+            [lines], codec, LIMIT, speaker_dropout=0.5, draws=2, seed=seed
+        ).to_list()
 
     assert rows(1) == rows(1) != rows(2)
 
@@ -188,7 +190,12 @@ def pair(context, voice="Hugo", target=("ok",)):
 @pytest.mark.parametrize(("hidden", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
 def test_a_share_of_pairs_hides_the_lines_of_the_voice(codec, hidden, share):
     rows = encode_pairs(
-        [pair(["Hugo: a", "Ana: b"])], codec, "encoder-decoder", (200, 40), hidden=hidden, draws=400
+        [pair(["Hugo: a", "Ana: b"])],
+        codec,
+        "encoder-decoder",
+        (200, 40),
+        speaker_dropout=hidden,
+        draws=400,
     )
 
     without = sum("Hugo" not in codec.text(row["input_ids"]) for row in rows)
@@ -197,7 +204,9 @@ def test_a_share_of_pairs_hides_the_lines_of_the_voice(codec, hidden, share):
 
 
 def test_a_context_of_the_voice_alone_is_not_hidden(codec):
-    [row] = encode_pairs([pair(["Hugo: a"])], codec, "encoder-decoder", (200, 40), hidden=1.0)
+    [row] = encode_pairs(
+        [pair(["Hugo: a"])], codec, "encoder-decoder", (200, 40), speaker_dropout=1.0
+    )
 
     assert "Hugo: a" in codec.text(row["input_ids"])
     assert hide_voice(["Hugo: a", "Hugo Sá: b", WITHHELD], "Hugo") == ("Hugo Sá: b", WITHHELD)

@@ -67,7 +67,7 @@ def place(tmp_path):
 
 
 def test_the_whole_artifact_goes_into_a_private_repository(api, server, artifact):
-    address = hub.push(api, artifact, REPOSITORY, public=False)
+    address = hub.push(api, artifact, REPOSITORY, public_repo=False)
 
     own = {p.relative_to(artifact.path).as_posix() for p in artifact.path.rglob("*") if p.is_file()}
     assert address == f"{server.url}/{REPOSITORY}"
@@ -80,13 +80,13 @@ def test_what_a_killed_push_left_goes_with_the_next_one(api, artifact, tmp_path,
     (tmp_path / "tmp").mkdir()
     leave(tmp_path / "tmp", "hub")
 
-    hub.push(api, artifact, REPOSITORY, public=False)
+    hub.push(api, artifact, REPOSITORY, public_repo=False)
 
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_what_was_pushed_comes_back_equal_and_nothing_else_with_it(api, server, artifact, place):
-    hub.push(api, artifact, REPOSITORY, public=False)
+    hub.push(api, artifact, REPOSITORY, public_repo=False)
     server.files[REPOSITORY]["weights/pytorch_model.bin"] = b"a pickle"
 
     manifest = hub.pull(api, REPOSITORY, place)
@@ -101,7 +101,7 @@ def test_what_was_pushed_comes_back_equal_and_nothing_else_with_it(api, server, 
 
 @pytest.mark.parametrize("public", [False, True])
 def test_only_who_agreed_is_named_in_the_model_s_card(api, server, artifact, public):
-    hub.push(api, artifact, REPOSITORY, public=public)
+    hub.push(api, artifact, REPOSITORY, public_repo=public)
 
     readme = server.files[REPOSITORY]["README.md"].decode()
     assert "Its weights have learned the chat" in readme
@@ -118,7 +118,7 @@ def test_a_base_of_the_hub_is_linked():
 
 
 def test_in_public_nothing_beside_the_weights_names_who_did_not_agree(api, server, artifact, place):
-    hub.push(api, artifact, REPOSITORY, public=True)
+    hub.push(api, artifact, REPOSITORY, public_repo=True)
 
     everything = b"".join(server.files[REPOSITORY].values())
     told = json.dumps("李雷")[1:-1].encode()
@@ -157,7 +157,7 @@ def test_a_repository_that_anybody_can_read_is_refused_unless_said(api, server, 
     server.add(REPOSITORY, {}, private=False)
 
     with pytest.raises(ArtifactError, match="anybody can read hugo/friends.*--public-repo"):
-        hub.push(api, artifact, REPOSITORY, public=False)
+        hub.push(api, artifact, REPOSITORY, public_repo=False)
 
     assert server.files[REPOSITORY] == {}
 
@@ -170,7 +170,7 @@ def test_a_repository_that_anybody_can_read_is_refused_unless_said(api, server, 
 def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
     api, server, artifact, place, name, content
 ):
-    hub.push(api, artifact, REPOSITORY, public=False)
+    hub.push(api, artifact, REPOSITORY, public_repo=False)
     server.files[REPOSITORY][name] = content
 
     with pytest.raises(ArtifactError, match="was altered|no trustworthy model"):
@@ -197,7 +197,7 @@ def test_offline_everything_fails_in_one_clear_line(artifact, place):
 
     for attempt in (
         lambda: hub.require_sign_in(api),
-        lambda: hub.push(api, artifact, REPOSITORY, public=False),
+        lambda: hub.push(api, artifact, REPOSITORY, public_repo=False),
         lambda: hub.pull(api, REPOSITORY, place),
     ):
         with pytest.raises(ArtifactError, match="cannot be reached.*go online") as caught:
@@ -225,7 +225,7 @@ def test_who_is_signed_in_is_told(api):
 @pytest.mark.parametrize("name", ["a b", "a/b/c", "--x", ""])
 def test_no_repository_s_name_is_said(api, artifact, name):
     with pytest.raises(ArtifactError, match="not a repository name"):
-        hub.push(api, artifact, name, public=False)
+        hub.push(api, artifact, name, public_repo=False)
 
 
 def test_a_repository_that_is_not_there_is_said(api, place):
@@ -237,4 +237,4 @@ def test_a_hub_that_refuses_is_said(api, server, artifact):
     server.refuses = True
 
     with pytest.raises(ArtifactError, match="sign in with one that may"):
-        hub.push(api, artifact, REPOSITORY, public=False)
+        hub.push(api, artifact, REPOSITORY, public_repo=False)

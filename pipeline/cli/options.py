@@ -14,6 +14,7 @@ from model.artifacts.registry import Registry
 from model.command_line import Fields
 from model.errors import ArtifactError, TrainingError
 from model.options import Given, Option
+from pipeline.training.wheels import accept_terms, find_open_terms
 
 MODELS = DEFAULT_MODELS
 
@@ -90,8 +91,6 @@ def ask(question: str) -> bool:
 
 def confirm_terms(base: str | None, models_dir: Path, *, accepted: bool) -> None:
     """Ask a user at a terminal to accept the terms of a base, once; record the acceptance."""
-    from pipeline.training.wheels import accept_terms, find_open_terms
-
     cache = models_dir / "bases"
     terms = find_open_terms(base or "", cache)
     if terms and (accepted or ask(f"{base} may only be used under {terms}. Do you accept them?")):

@@ -165,6 +165,16 @@ def agreed_names(roster: Roster) -> list[str]:
     return [person.name for person in roster.people if person.imitate == "yes"]
 
 
+def terms_notice(base: str) -> str:
+    """Return the sentence that must accompany models made from a base, or ""."""
+    if "gemma" not in base.casefold():
+        return ""
+    return (
+        "Gemma is provided under and subject to the Gemma Terms of Use found at "
+        "ai.google.dev/gemma/terms"
+    )
+
+
 def model_card(card: Card, repository: str) -> str:
     """Return README.md: base, training, and a warning that the weights have learned a chat.
 
@@ -197,6 +207,8 @@ To use it: `understudy models import {repository}`
 
 def _list_facts(card: Card, *, is_hub_id: bool) -> Iterator[tuple[str, str]]:
     yield "Base", f"{card.base if is_hub_id else Path(card.base).name} ({card.family})"
+    if notice := terms_notice(card.base):
+        yield "Terms", notice
     agreed = set(agreed_names(card.roster)) & set(card.learned)
     others = len(card.learned) - len(agreed)
     unnamed = [f"{others} who did not agree to be named"] if others else []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.cli import options
 from pipeline.cli.main import app
 from pipeline.training.hyperparameters import Hyperparameters, by_recipe
 from tests.command_line import understudy
@@ -146,3 +147,26 @@ def test_settings_are_listed_with_values_and_defaults(monkeypatch):
     assert "understudy chat" in every
     assert wrong.returncode == 2
     assert "doctor has no settings" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("accepted", "answer", "is_recorded"),
+    [(True, False, True), (False, True, True), (False, False, False)],
+    ids=["the option", "yes", "no, or no terminal"],
+)
+def test_the_terms_of_a_base_are_accepted_by_an_option_or_a_person(
+    tmp_path, monkeypatch, accepted, answer, is_recorded
+):
+    terms, asked = {"gemma3-270m": "Google's terms"}, []
+    monkeypatch.setattr(options, "find_open_terms", lambda base, cache: terms.get(base, ""))
+    monkeypatch.setattr(options, "ask", lambda question: asked.append(question) or answer)
+
+    for base in (None, "smollm2", "gemma3-270m"):
+        options.confirm_terms(base, tmp_path, accepted=accepted)
+
+    assert (tmp_path / "bases" / "accepted-terms.json").is_file() is is_recorded
+    assert asked == (
+        []
+        if accepted
+        else ["gemma3-270m may only be used under Google's terms. Do you accept them?"]
+    )

@@ -174,6 +174,20 @@ def test_prompts_that_are_too_long_for_a_base_are_refused(tmp_path, habits_datas
         )  # fmt: skip
 
 
+def test_a_base_that_is_converted_wrongly_is_refused_before_training(tmp_path, habits_dataset):
+    base = save_decoder(
+        tmp_path / "base", "gpt2", scale_attn_by_inverse_layer_idx=True, initializer_range=0.3
+    )
+    registry = Registry(tmp_path / "artifacts")
+
+    with pytest.raises(BaseError, match="settings that CTranslate2 does not support"):
+        train(
+            load_dataset(habits_dataset), str(base), registry, Hyperparameters(), Decoding(), QUIET
+        )
+
+    assert [path.name for path in registry.root.iterdir()] == ["lock"]
+
+
 def test_a_time_limit_prints_a_plan_before_training(tmp_path, habits_dataset):
     registry, told = Registry(tmp_path / "artifacts"), StringIO()
     base = str(save_llama(tmp_path / "base"))

@@ -8,17 +8,26 @@ import torch
 import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
+from model.artifacts.artifact import Decoding
+from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
 from model.chat.prompt import replace_breaks
 from model.errors import BaseError
+from model.speaking.speaker import open_speaker
+from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import Progress
 from pipeline.training import wheels
-from pipeline.training.bases import cut_vocabulary, open_base
+from pipeline.training.bases import cut_vocabulary, open_base, open_tuned
 from pipeline.training.convert import convert
 from pipeline.training.encoding import encode
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import train
 from pipeline.training.scorer import log_probabilities
 from pipeline.training.wheels import accept_terms, find_open_terms, is_installed, unpack
 from tests.checkpoints import save_decoder, save_llama
+from tests.habits import HABITS
 
 CHAT = ["Hugo: não sei 😂", "João", "shall we go to the cinema?", "a\nb"]
 ODD = [
@@ -52,7 +61,12 @@ def install(tmp_path, monkeypatch):
             if number or parts == 1:
                 (folder / f"weights.gguf.part{number}").write_text(f"{number}", "utf-8")
             found[package] = SimpleNamespace(origin=str(folder / "__init__.py"))
-        monkeypatch.setattr(wheels.importlib.util, "find_spec", found.get)
+        find_spec = wheels.importlib.util.find_spec
+        monkeypatch.setattr(
+            wheels.importlib.util,
+            "find_spec",
+            lambda package, *more: found.get(package) or find_spec(package, *more),
+        )
         for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer):
             original = kind.from_pretrained
 
@@ -185,3 +199,29 @@ def test_another_kind_of_vocabulary_cannot_be_cut(tmp_path):
     with pytest.raises(BaseError, match="byte pieces"):
         cut_vocabulary(base, CHAT, 30)
     assert json.loads((tmp_path / "base" / "config.json").read_text("utf-8"))
+
+
+def test_gemma_learns_a_chat_and_speaks_from_its_smaller_vocabulary(
+    tmp_path, install, habits_dataset
+):
+    saved = save_decoder(tmp_path / "saved", "gemma3_text", [" ".join(HABITS.values())])
+    install("gemma3-270m", saved, parts=4)
+    registry, dataset = Registry(tmp_path / "artifacts"), load_dataset(habits_dataset)
+    accept_terms("gemma3-270m", registry.root / "bases")
+    settings = Hyperparameters(epochs=2, evaluations=0)
+
+    done = train(
+        dataset, "gemma3-270m", registry, settings, Decoding(), Progress(Console(quiet=True))
+    )
+
+    version = registry.open(done.name)
+    tuned, speaker = open_tuned(version), open_speaker(version)
+    context = [f"{name}: {text}" for name, text in HABITS.items()]
+    prompt = tuned.codec.prompt_ids(context, 384)
+    assert done.loss.whole.tuned < done.loss.whole.untuned
+    assert version.card.provenance["hyperparameters"]["learning_rate"] == 5e-5
+    assert version.card.scores["drift_per_token"]["exact"] < 1e-4
+    assert tuned.weights.config.vocab_size == tuned.codec.tokenizer.get_vocab_size()
+    assert prompt == speaker.codec.prompt_ids(context, 384)
+    assert prompt[0] == tuned.weights.config.bos_token_id
+    assert speaker.reply(context, "Hugo")

@@ -117,6 +117,15 @@ def test_a_base_of_the_hub_is_linked():
     assert "\nbase_model: google/flan-t5-small\n" in readme
 
 
+@pytest.mark.parametrize(
+    ("base", "has_notice"), [("gemma3-270m", True), ("google/gemma-3-1b-pt", True), ("t5", False)]
+)
+def test_the_terms_of_a_base_accompany_its_models(base, has_notice):
+    readme = hub.model_card(card(base=base), REPOSITORY)
+
+    assert ("subject to the Gemma Terms of Use" in readme) is has_notice
+
+
 def test_in_public_nothing_beside_the_weights_names_who_did_not_agree(api, server, artifact, place):
     hub.push(api, artifact, REPOSITORY, public_repo=True)
 

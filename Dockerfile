@@ -1,7 +1,7 @@
 # The bot, without torch: models are trained elsewhere. docs/server.md says how to use it.
 FROM python:3.13-slim AS build
 # EXTRAS=stats also installs matplotlib, for the picture of /stats; EXTRAS=postgres,metrics what
-# docs/replicas.md needs.
+# docs/large-deployments.md needs.
 ARG EXTRAS=
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./

@@ -4,8 +4,11 @@ PYTHON := $(VENV)/bin/python
 BASE ?= smollm2
 MINUTES ?= 5
 
-.PHONY: demo full test coverage check bench soak
+.PHONY: install demo full test coverage check bench soak
 .DELETE_ON_ERROR:
+
+install: $(VENV)/.installed-demo
+	@echo "Understudy is installed in $(VENV). Next: . $(VENV)/bin/activate && understudy start"
 
 demo: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli demo --base "$(BASE)" --minutes "$(MINUTES)"
@@ -19,7 +22,7 @@ demo: $(VENV)/.installed-demo
 	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
 	@echo "  .venv/bin/understudy start                     your own group, one question at a time"
 
-# A longer training than the demo's, half an hour on two quiet cores, and its whole scorecard.
+# A longer training than the demo's and its whole scorecard: about two hours on two cores.
 full: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli demo-chat full/export
 	$(PYTHON) -m pipeline.cli build full/export/result.json --public-chat --out full/dataset

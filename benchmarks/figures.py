@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.training.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, DATA = ROOT / "docs/benchmarks.md", ROOT / "docs/benchmarks.json"
+PAGE, DATA = ROOT / "docs/development/benchmarks.md", ROOT / "docs/development/benchmarks.json"
 RUNS = 5
 LIBRARIES = ("torch", "transformers", "ctranslate2", "python-telegram-bot")
 
@@ -139,24 +139,24 @@ def render(rows: list[Figure]) -> str:
         "The ratio says how many times better a figure is than its baseline, which was measured in",
         "the same run, alternately. Only ratios carry over to another machine.",
         "",
-        "| what | value | baseline | ratio | wanted | met |",
-        "|---|---|---|---|---|---|",
+        "| what | value | baseline | ratio | wanted | met | measured |",
+        "|---|---|---|---|---|---|---|",
     ]
+    runs = list(dict.fromkeys((one.measured_at, one.machine) for one in rows))
     for one in rows:
-        spread = f" ({one.low:,}–{one.high:,})" if one.runs > 1 else ""
-        against = "" if one.baseline is None else f"{one.baseline:,} {one.unit}"
+        spread = f" ({one.low:,g}–{one.high:,g})" if one.runs > 1 else ""
+        against = "" if one.baseline is None else f"{one.baseline:,g} {one.unit}"
         if one.baseline_name:
             against = f"{against}: {one.baseline_name}".removeprefix(": ")
-        ratio = "" if one.ratio is None else f"{one.ratio:,}"
+        ratio = "" if one.ratio is None else f"{one.ratio:,g}"
         met = "" if one.met is None else "yes" if one.met else "**no**"
-        value = f"{one.value:,} {one.unit}{spread}"
-        lines.append(f"| {one.name} | {value} | {against} | {ratio} | {one.wanted} | {met} |")
+        value = f"{one.value:,g} {one.unit}{spread}"
+        run = 1 + runs.index((one.measured_at, one.machine))
+        cells = (one.name, value, against, ratio, one.wanted, met, str(run))
+        lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
-    for machine in dict.fromkeys(one.machine for one in rows):
-        own = [one for one in rows if one.machine == machine]
-        dates = " and ".join(sorted({one.measured_at for one in own}))
-        names = "" if len(own) == len(rows) else f" ({', '.join(one.name for one in own)})"
-        lines.append(f"Measured on {dates}{names}: {machine}.")
+    for number, (day, machine) in enumerate(runs, 1):
+        lines.append(f"{number}. {day}: {machine}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Time and memory against size: messages, voices and groups. Prints tables and draws a picture.
+"""Time and memory against size: messages, voices and groups. Prints tables.
 
 python -m benchmarks.growth      about ten minutes; voices need a model in artifacts/
 """
@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
 from benchmarks import group, store
 from benchmarks.big_export import write_big_export
 from benchmarks.figures import ROOT, ChildProcesses, seconds
@@ -26,13 +24,11 @@ from model.speaking.engine import share_heap
 from model.speaking.speaker import open_speaker
 from tests.bot.conftest import Stage
 
-PICTURE = ROOT / "docs/pictures/growth.png"
 MESSAGES = (10_000, 100_000, 1_000_000)
 VOICES = (1, 10, 100)
 GROUPS = (1, 4, 16, 64)
 RUNS = 5
 _CONTEXT_LINES = 10
-_SIZE = (10.5, 3.4)  # inches
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ class Curve:
 
 
 def main() -> None:
-    """Measure all curves; print a table for each axis, and draw them."""
+    """Measure all curves, and print a table for each axis."""
     axes = {
         "messages": measure_messages(),
         "voices": measure_voices(),
@@ -63,7 +59,6 @@ def main() -> None:
             print(f"\n| {axis} | {' | '.join(f'{size:,}' for size in sizes)} |")
             print("|---" * (len(sizes) + 1) + "|")
             print("\n".join(curve.row() for curve in curves))
-    draw(axes)
 
 
 def measure_messages() -> list[Curve]:
@@ -130,24 +125,6 @@ async def _ask_together(stage: Stage, groups: list[SimulatedChat], users: list[U
     started = time.perf_counter()
     await asyncio.gather(*(stage.answer(one, users[1], "/as João") for one in groups))
     return 1_000 * (time.perf_counter() - started)
-
-
-def draw(axes: dict[str, list[Curve]]) -> None:
-    """Draw each axis as a panel with logarithmic scales; a dotted line grows in proportion."""
-    shown = {axis: curves for axis, curves in axes.items() if curves}
-    figure, panels = plt.subplots(1, len(shown), figsize=_SIZE, squeeze=False)
-    for panel, (axis, curves) in zip(panels[0], shown.items(), strict=True):
-        for curve in curves:
-            first = curve.values[0]
-            relative = [value / first for value in curve.values]
-            panel.plot(curve.sizes, relative, marker="o", label=curve.name)
-        sizes = curves[0].sizes
-        panel.plot(sizes, [size / sizes[0] for size in sizes], ":", color="grey", label="linear")
-        panel.set(xscale="log", yscale="log", xlabel=axis)
-        panel.legend(fontsize=7)
-    panels[0][0].set_ylabel("times the smallest")
-    figure.tight_layout()
-    figure.savefig(PICTURE, dpi=120)
 
 
 def _milliseconds(work: Callable[[], object]) -> float:

@@ -1,7 +1,7 @@
 """Measure how well the model of joining unprompted predicts who answers held-out lines.
 
-`python -m benchmarks.joining demo/dataset` prints the figures of docs/chatty.md. With `--models-dir
-artifacts` it compares the current version's own distribution over who speaks next.
+`python -m benchmarks.joining demo/dataset` prints the figures of docs/development/experiments.md.
+With `--models-dir artifacts` it compares the current version's own choice of who speaks next.
 """
 
 import argparse

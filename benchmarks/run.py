@@ -1,4 +1,4 @@
-"""Measure all figures of docs/benchmarks.md: `python -m benchmarks.run`, or only some groups.
+"""Measure all figures of docs/development/benchmarks.md, or only some groups.
 
 python -m benchmarks.run                     everything; about an hour on two quiet cores
 python -m benchmarks.run training replying   these groups; the others keep their figures

@@ -3,7 +3,8 @@
 `python -m benchmarks.scale` first measures how many messages the processes store in a second, and
 the processor time for each. Then it plays a day of 1,000 groups in some minutes: sizes and hours of
 the day vary as in real groups, and one message in 50 is an `/as`. The model is a fake that answers
-within 30 ms, so that everything but the model is measured; docs/scale.md adds the model's time.
+within 30 ms, so that everything but the model is measured; docs/large-deployments.md has the
+results.
 """
 
 import argparse

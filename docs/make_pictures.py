@@ -1,62 +1,85 @@
-"""Take the pictures of the playground, after `make demo`: `python docs/make_pictures.py`."""
+"""Take the pictures of the playground and of the report: `python docs/make_pictures.py`.
+
+The playground answers with the demo's model (`make demo`); what people write in it is made up here.
+The report is about the chat of invented_chat.py.
+"""
 
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from invented_chat import write_export
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from model.artifacts.registry import Registry
 
 PICTURES = Path(__file__).parent / "pictures"
-COMMAND = (sys.executable, "-m", "bot", "playground", "--port", "0")
-CONVERSATION = ("--opening", "demo/conversation.txt")
-SECONDS = 30
+PLAYGROUND = (sys.executable, "-m", "bot", "playground", "--port", "0", "--opening")
+UNDERSTUDY = (sys.executable, "-m", "pipeline.cli")
+SECONDS = 60
+CONVERSATION = """\
+{0}: did anyone water the plants at the office?
+{1}: I did, on monday
+{2}: mine is already dead anyway
+{0}: what did you do to it?
+{2}: I only moved it next to the window
+{1}: then it was the sun and not you
+{3}: are we still going to the lake on friday?
+{1}: yes, if somebody brings a car
+{0}: I can drive, but there is only room for four
+"""
+"""Lines by the voices of the model, in the order of its roster."""
 
 
 def main() -> None:
-    """Talk in the playground, and write playground-light.png and playground-dark.png."""
+    """Write playground.png and report.png."""
     PICTURES.mkdir(exist_ok=True)
-    with (
-        subprocess.Popen(  # noqa: S603  its own program
-            (*COMMAND, *CONVERSATION), stdout=subprocess.PIPE, text=True
-        ) as process,
-        sync_playwright() as playwright,
-    ):
-        address = next(filter(None, map(_find_address, process.stdout or ())))
+    names = [voice.name for voice in Registry(Path("artifacts")).open().card.roster.voices]
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        folder = Path(temporary)
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        desktop = browser.new_page(viewport={"width": 1000, "height": 720}, locale="en-GB")
-        desktop.set_default_timeout(1000 * SECONDS)
-        desktop.goto(address)
-        _choose(desktop, "Andre")
-        _write(desktop, "anyway, are you coming to the lab on friday?")
-        _write(desktop, "/as Hugo")
-        answer = desktop.locator("article:has(.voice)").first
-        answer.focus()
-        desktop.keyboard.press("Enter")
-        desktop.get_by_role("button", name="React with 😁").click()
-        _choose(desktop, "Tiago")
-        _write(desktop, "/simulate 3")
-        desktop.wait_for_function("() => document.querySelectorAll('.voice').length > 3")
-        desktop.screenshot(path=PICTURES / "playground-light.png")
-        _write(desktop, "/guess")
-        phone = browser.new_page(
-            viewport={"width": 390, "height": 780},
-            device_scale_factor=1.5,
-            is_mobile=True,
-            color_scheme="dark",
-            locale="en-GB",
-        )
-        phone.set_default_timeout(1000 * SECONDS)
-        phone.goto(address)
-        _choose(phone, "Leonardo")
-        phone.get_by_role("button", name="Hugo", exact=True).click()
-        phone.locator(".result").first.wait_for()
-        phone.screenshot(path=PICTURES / "playground-dark.png")
+        opening = folder / "opening.txt"
+        opening.write_text(CONVERSATION.format(*names), "utf-8")
+        with subprocess.Popen(  # noqa: S603  its own program
+            (*PLAYGROUND, opening), stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                address = next(filter(None, map(_find_address, process.stdout or ())))
+                _take_playground(browser, address, names)
+            finally:
+                process.terminate()
+        _take_report(browser, folder)
         browser.close()
-        process.terminate()
+
+
+def _take_playground(browser: Browser, address: str, names: list[str]) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 720}, locale="en-GB")
+    page.set_default_timeout(1000 * SECONDS)
+    page.goto(address)
+    _choose(page, names[3])
+    _write(page, f"/as {names[2]} what about friday?")
+    answer = page.locator("article:has(.voice)").first
+    answer.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="React with 😁").click()
+    _choose(page, names[0])
+    _write(page, "/simulate 3")
+    page.wait_for_function("() => document.querySelectorAll('.voice').length > 3")
+    page.screenshot(path=PICTURES / "playground.png")
+
+
+def _take_report(browser: Browser, folder: Path) -> None:
+    export, dataset, report = write_export(folder / "export"), folder / "dataset", folder / "a.html"
+    for command in (("build", export, "--out", dataset), ("report", dataset, "--out", report)):
+        subprocess.run((*UNDERSTUDY, *command), check=True)  # noqa: S603  its own program
+    page = browser.new_page(viewport={"width": 1060, "height": 1470}, locale="en-GB")
+    page.goto(report.as_uri())
+    page.screenshot(path=PICTURES / "report.png")
 
 
 def _find_address(line: str) -> str | None:

@@ -45,7 +45,8 @@ MAX_JOIN_RATE = 0.6
 """How often a voice joins at the highest level, as a share of how often its friend answers.
 
 It is below 1 because people change: on conversations that they were not trained on, some voices
-exceed their threshold half again as often (docs/chatty.md). A quiet bot disturbs nobody.
+exceed their threshold half again as often (docs/development/experiments.md). A quiet bot disturbs
+nobody.
 """
 
 FILE_NAME = "propensity.json"

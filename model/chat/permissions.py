@@ -52,7 +52,7 @@ class Permission:
 def permissions(people: Iterable[Person], facts: Facts) -> list[tuple[Person, Permission]]:
     """Return each of these people with what may be done with their messages.
 
-    docs/privacy.md has the rules as tables.
+    docs/privacy.md and docs/development/consent-and-history.md have the rules as tables.
     """
     told = _index(facts.sources.values())
     return [(person, _permit(person, facts, told)) for person in people]

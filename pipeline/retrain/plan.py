@@ -31,7 +31,7 @@ from pipeline.versions.lineage import DATASETS, explain_why_not_continue
 _CONTINUED_RATE = 1 / 3
 """The factor on the learning rate when training continues from a version.
 
-At the full rate, the version's knowledge fades (docs/experiments/retraining-start.md).
+At the full rate, the version's knowledge fades (docs/development/experiments.md).
 """
 _CHOSEN_BY_BASE = {"example_type", "batch_size", "learning_rate", "lora"}
 """Hyperparameters that suit one base: another base does not inherit them."""

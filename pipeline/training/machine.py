@@ -64,7 +64,7 @@ def reuse_freed_memory() -> None:
     """Make glibc keep the memory of freed tensors for the next ones; other systems are left alone.
 
     By default it returns large blocks to the system at once, and each training step waits until
-    the kernel has cleared gigabytes of pages again (docs/experiments/step-memory.md).
+    the kernel has cleared gigabytes of pages again (docs/development/experiments.md).
     """
     set_malloc_option(_M_MMAP_MAX, 0)
     set_malloc_option(_M_TRIM_THRESHOLD, _NEVER)

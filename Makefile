@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 BASE ?= smollm2
 MINUTES ?= 5
 
-.PHONY: install demo full test coverage check bench soak
+.PHONY: install demo full test test-scale coverage check bench soak
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed-demo
@@ -32,12 +32,18 @@ full: $(VENV)/.installed-demo
 
 # Three at a time, each on one thread: tests wait a quarter of their time. Threads of several processes
 # that wait for each other would waste both cores.
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# What `make test` leaves out because it takes as long as all the rest.
+test-scale: $(VENV)/.installed-dev
+	$(PYTEST) -m scale
 
 # Coverage itself cannot write to the full disk of the test that is left out.
 coverage: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term \
+	$(PYTEST) -m "not soak" --cov --cov-report=term \
 		--deselect tests/pipeline/test_shell_and_disk_errors.py::test_a_full_disk_is_reported_with_its_path
 
 soak: $(VENV)/.installed-dev

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,10 @@ from tests.fork_server import forking
 
 # These models are so small that threads only wait for each other. torch reads it when imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A run is repeatable; `--hypothesis-profile=default` draws new examples, as `make soak` does.
 settings.register_profile("repeatable", derandomize=True, print_blob=True)
@@ -97,6 +102,14 @@ def habits_dataset(shared_folder) -> Path:
         build([habits.write_export(folder / "export")], folder / "dataset", choices)
 
     return made_once(shared_folder / "habits", make) / "dataset"
+
+
+@pytest.fixture(scope="session")
+def sample_chat(shared_folder) -> Path:
+    """The export of the demo's chat."""
+    from pipeline.dataset.sample import write_sample
+
+    return made_once(shared_folder / "sample", write_sample) / "result.json"
 
 
 @pytest.fixture(scope="session")

@@ -238,10 +238,17 @@ def plain(text):
 
 async def retrained(python, root, *words):
     """Retrain while the bot goes on; return the receipt of the version that serves then."""
-    command = [python, "-m", "pipeline.cli", "retrain", *map(str, words), "--models-dir", str(root)]
+    command = [python, "-m", "pipeline.cli", "retrain", *map(str, words), "--quiet"]
+    command += ["--models-dir", str(root)]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
-    return told(root, Registry(root).current)
+    receipt = told(root, Registry(root).current)
+    serves, *others = done.stdout.splitlines()
+    new = f"with {receipt['new']:,} new messages"
+    assert serves.startswith(f"{receipt['version']} is now the current version, {new}")
+    if not receipt["excluded"]:  # else it says how to delete versions that learned their words
+        assert [line.split()[0] for line in others] == ["Receipt:"]
+    return receipt
 
 
 async def killed(root, seconds, *words):

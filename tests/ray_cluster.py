@@ -13,6 +13,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Ray kills an HTTP proxy that is not ready within 5 s, which happens on a busy machine.
 os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "120"
 os.environ["RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S"] = "120"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  a busy machine starves nice programs
 
 import ray
 from ray import serve

@@ -47,7 +47,8 @@ ELSEWHERE = {
     "make demo": "trains for minutes; tests/pipeline/cli/test_demo.py runs its steps",
     "make install": "needs PyPI",
     "make check": "checks all code",
-    "make test": "runs all tests",
+    "make test": "runs the tests",
+    "make test-scale": "runs this test and others that take long",
     "make coverage": "runs all tests",
     "make bench": "measures for minutes",
     "git clone *": "needs the repository's address",
@@ -405,6 +406,7 @@ def check_bot(done):
     assert (done.returncode, "is up" in done.stdout) == (0, True), done.stderr
 
 
+@pytest.mark.scale
 @pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 @pytest.mark.parametrize("page", COMMANDS)
 def test_the_commands_of_a_page_work_in_their_order(page, reader):
@@ -413,6 +415,13 @@ def test_the_commands_of_a_page_work_in_their_order(page, reader):
         for command in block:
             if explain_absence(command) is None:
                 reader.follow(command)
+
+
+def test_every_command_of_a_code_block_is_in_one_of_the_tables():
+    known = ("cd", "export", *RESULTS)
+    commands = [one for one in ALL if not one.is_span and explain_absence(one) is None]
+
+    assert not [one for one in commands if not any(begins(one.text, words) for words in known)]
 
 
 def test_the_tables_hold_nothing_that_the_pages_lack():

@@ -34,6 +34,7 @@ def assert_whole(toll):
     assert toll.set_aside == 0
 
 
+@pytest.mark.scale
 async def test_a_few_kills_lose_nothing_and_send_nothing_twice(tmp_path):
     async with lives_in(tmp_path, PACE=PACE) as lives:
         assert_whole(await killed(lives, random.Random(7), FEW))

@@ -50,7 +50,7 @@ def both_contexts(empty_database, said, end, window, kind, page):
         return live, pipelines_context(chat, Path(folder), window)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @places
 def test_the_bots_prompt_is_the_pipelines(empty_database, said, end, window, kind, page):
     live, offline = both_contexts(empty_database, said, end, window, kind, page)

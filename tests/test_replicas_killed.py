@@ -15,6 +15,8 @@ from tests.bot import postgres_server
 from tests.kills import ADMIN, Lives, Talk, WatchedTelegram, killed_when_added
 from tests.telegram_server import serve
 
+pytestmark = pytest.mark.scale
+
 PROCESSES = 3
 FEW, MANY = 2, int(os.environ.get("KILLS", "300"))
 COMMANDS = 6  # after each kill

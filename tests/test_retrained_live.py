@@ -7,16 +7,19 @@ out; chat on; dump; retrain; purge. The bot's process is the same from beginning
 import json
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from bot.playground.telegram import Telegram
+from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE
 from model.artifacts.registry import Registry
 from model.chat.telegram_ids import to_chat_id
 from model.speaking.copy_index import split_words
 from pipeline.dataset.roster_file import read_roster
-from pipeline.dataset.sample import write_sample
-from pipeline.versions.lineage import find_withdrawn_by_version
+from pipeline.dataset.storage import load_dataset
+from pipeline.training.indexes import save_copy_index, save_voice_table
+from pipeline.versions.lineage import find_dataset, find_withdrawn_by_version
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.command_line import understudy
@@ -32,7 +35,13 @@ MANY = 5  # such lines that were kept before
 
 
 async def lived_through(
-    export, folder, leaves, *options, kills=(), bot=sys.executable, pipeline=sys.executable
+    export,
+    folder,
+    leaves,
+    *options,
+    kills=(),
+    bot=sys.executable,
+    pipeline=sys.executable,
 ):
     """Live through all of it; return the receipts of the three versions that served.
 
@@ -92,6 +101,14 @@ async def second_part(group, folder, root, piece, voice, retrain):
 
     receipt = await retrain(fresh, dumped, *FORCED)
 
+    assert {one["metric"].split(", ")[0] for one in receipt["scores"]} >= {
+        "right voice",
+        "copied lines",
+    }
+    assert all(one["current"] is not None for one in receipt["scores"])
+    assert receipt["excluded"] == []
+    check_indexes(Registry(root).open(), folder)
+    assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}
     news = await group.told_of(receipt["version"], mark)
     assert "trained on messages up to" in news
     assert receipt["version"] in await group.tells("/model")
@@ -148,6 +165,15 @@ async def third_part(group, folder, root, piece, stays, leaves, kills, retrain):
     assert await group.speaks(stays)
     assert not await group.speaks(leaves)
     return receipt
+
+
+def check_indexes(version, folder):
+    """Check that a version's indexes are those of its dataset."""
+    dataset = load_dataset(Path(find_dataset(version)))
+    save_copy_index(dataset, folder)
+    save_voice_table(dataset, folder)
+    assert version.copy_index.read_bytes() == (folder / COPY_INDEX).read_bytes()
+    assert version.voice_table.read_bytes() == (folder / VOICE_TABLE).read_bytes()
 
 
 def in_three(messages):
@@ -216,15 +242,14 @@ async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(
 
     assert (first["messages"], first["new"]) == (240, 240)
     assert second["compared_with"] == first["version"]
+    assert second["hyperparameters"]["epochs"] == 1
     assert third["compared_with"] == second["version"]
 
 
 @pytest.mark.soak
-async def test_the_demo_s_chat_is_retrained_with_the_bot_live_in_it(tmp_path, capsys):
-    export = write_sample(tmp_path / "export")
-
+async def test_the_demo_s_chat_is_retrained_with_the_bot_live_in_it(tmp_path, capsys, sample_chat):
     receipts = await lived_through(
-        export, tmp_path, "Raul", "--base", "smollm2", "--minutes", "4", kills=(5, 20, 90, 360)
+        sample_chat, tmp_path, "Raul", "--base", "smollm2", "--minutes", "4", kills=(5, 20, 90, 360)
     )
 
     refuse_odd_exports(tmp_path)

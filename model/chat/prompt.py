@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import takewhile
 
 from model.chat.conversation import Message, Window, context_before
@@ -116,6 +117,7 @@ def parse_reply(name: str, text: str) -> tuple[str, ...]:
     return tuple(message for message in messages if message)
 
 
+@cache
 def fingerprint() -> str:
     """Return 12 hex digits that change with any rule between a chat and its prompt.
 

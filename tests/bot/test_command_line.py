@@ -104,39 +104,20 @@ def says_one_line(outcome, words):
     return outcome.code == 1 and not outcome.out
 
 
-async def test_no_token(desk):
-    del desk.env["BOT_TOKEN"]
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("BOT_TOKEN", "", "BOT_TOKEN is not set"),
+        ("BOT_TOKEN", "42:PLAYGROUNDS", "Telegram does not know this BOT_TOKEN"),
+        ("MODELS_DIR", "elsewhere", "there is no model in elsewhere"),
+        ("TELEGRAM_API_URL", "http://127.0.0.1:9", "Telegram cannot be reached"),
+        ("CONSENT", "never", "CONSENT: must be 'ask' or 'roster'"),
+    ],
+)
+async def test_a_setting_with_which_the_bot_cannot_run_is_named(desk, name, value, words):
+    desk.env[name] = value
 
-    outcome = await desk.call("run")
-
-    assert says_one_line(outcome, "BOT_TOKEN is not set")
-    assert not database(desk).exists()
-
-
-async def test_a_wrong_token(desk):
-    desk.env["BOT_TOKEN"] = "42:PLAYGROUNDS"  # noqa: S105
-
-    outcome = await desk.call("run")
-
-    assert says_one_line(outcome, "Telegram does not know this BOT_TOKEN")
-    assert not database(desk).exists()
-
-
-async def test_no_model(desk):
-    desk.env["MODELS_DIR"] = "elsewhere"
-
-    outcome = await desk.call("run")
-
-    assert says_one_line(outcome, "there is no model in elsewhere")
-    assert not database(desk).exists()
-
-
-async def test_no_telegram(desk):
-    desk.env["TELEGRAM_API_URL"] = "http://127.0.0.1:9"
-
-    outcome = await desk.call("run")
-
-    assert says_one_line(outcome, "Telegram cannot be reached")
+    assert says_one_line(await desk.call("run"), words)
     assert not database(desk).exists()
 
 
@@ -145,12 +126,6 @@ async def test_a_webhook_path_that_ends_in_health_is_refused(desk):
 
     assert says_one_line(await desk.call("run"), "WEBHOOK_URL: /health is the path of the")
     assert says_one_line(await desk.call("check"), "WEBHOOK_URL: /health is the path of the")
-
-
-async def test_a_setting_that_cannot_be(desk):
-    desk.env["CONSENT"] = "never"
-
-    assert says_one_line(await desk.call("run"), "CONSENT: must be 'ask' or 'roster'")
 
 
 @pytest.mark.parametrize("words", [("run",), ("db", "upgrade")], ids=["run", "upgrade"])

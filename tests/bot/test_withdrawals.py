@@ -69,7 +69,7 @@ def make_cases(commands, seconds):
     return [Case(number, *one) for number, one in enumerate(each)]
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.scale)])
 async def url(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if request.param == "SQLite":

@@ -20,11 +20,10 @@ import pytest
 
 from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
-from model.errors import ArtifactError, GenerationStopped, ServerBusyError
-from model.speaking.batching import CandidateCall, draw_together
+from model.errors import ArtifactError, ServerBusyError
 from model.speaking.client import GenerationClient
 from model.speaking.completions import CompletionsEngine
-from model.speaking.engine import Candidate, GenerationRequest, open_engine
+from model.speaking.engine import open_engine
 from model.speaking.speaker import open_speaker
 from tests.generation import (
     CONTEXTS,
@@ -34,6 +33,8 @@ from tests.generation import (
     assert_same_distribution,
     request_of,
 )
+
+pytestmark = pytest.mark.scale
 
 LONG = replace(FAIR, candidates=64, max_new_tokens=200, temperature=5, top_k=0, top_p=1)
 """Takes a third of a second: many candidates, most of which use all their tokens."""
@@ -384,42 +385,6 @@ def test_requests_at_once_go_to_workers_that_are_free(local, cluster, version):
 
     used = sorted(after[pid] - before[pid] for pid in after)
     assert used[0] > 0.3 * used[1]
-
-
-class RecordingEngine:
-    """An engine that repeats a request's prompt, and records what was drawn together."""
-
-    def __init__(self, *, stops=False):
-        self.calls, self.stops = [], stops
-
-    def candidates(self, requests, decoding, should_stop):
-        self.calls.append((len(requests), should_stop()))
-        if self.stops:
-            raise GenerationStopped("too late")
-        return [[Candidate(list(request.prompt), [])] for request in requests]
-
-
-def test_calls_with_equal_settings_are_drawn_together():
-    one, other = RecordingEngine(), RecordingEngine(stops=True)
-    past, soon = time.monotonic() - 1, time.monotonic() + 60
-
-    def call(engine, prompt, decoding, deadline):
-        request = GenerationRequest([prompt], [], [])
-        return CandidateCall(f"{id(engine)}", engine, [request], decoding, deadline)
-
-    found = draw_together(
-        [
-            call(one, 1, GREEDY, soon),
-            call(other, 2, GREEDY, soon),
-            call(one, 3, GREEDY, soon),
-            call(one, 4, FAIR, soon),
-            call(one, 5, GREEDY, past),
-        ]
-    )
-
-    assert one.calls == [(2, False), (1, False)]
-    assert all(isinstance(found[number], GenerationStopped) for number in (1, 4))
-    assert [found[number][0][0].ids for number in (0, 2, 3)] == [[1], [3], [4]]
 
 
 def test_requests_at_once_have_the_replies_that_they_have_alone(batching_cluster, local, version):

@@ -4,7 +4,6 @@ import pytest
 
 from benchmarks.redaction_languages import PHONE, PHONE_WITH_A_WORD, recall, sentences_of
 from model.redaction.redact import find_private_parts, redact
-from pipeline.dataset.sample import write_sample
 
 LEAST_RECALL = 0.97
 SEED = 11
@@ -82,8 +81,8 @@ def test_versions_addresses_dates_prices_and_scores_are_shown(text):
     assert redact(f"it is {text} ok") == f"it is {text} ok"
 
 
-def test_at_most_one_of_10000_lines_of_the_demo_chat_is_wrongly_hidden(tmp_path):
-    chat = json.loads(write_sample(tmp_path / "demo").read_text("utf-8"))
+def test_at_most_one_of_10000_lines_of_the_demo_chat_is_wrongly_hidden(sample_chat):
+    chat = json.loads(sample_chat.read_text("utf-8"))
     texts = [e["text"] for e in chat["messages"] if isinstance(e.get("text"), str)]
 
     # Nobody in the demo chat writes a telephone number, a card or an identity number.

@@ -1,5 +1,6 @@
 """A chat that is read in blocks, by one process or several, gives what the whole chat gives."""
 
+import json
 import os
 import random
 import signal
@@ -20,8 +21,8 @@ from pipeline.dataset import blocks
 from pipeline.dataset.blocks import choose_processes, cut_blocks, make_blocks
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions, SessionRules, make_sessions
-from pipeline.dataset.sample import write_sample
 from tests.parity_chats import COMMANDS, NAMES, PHRASES, ROSTER
+from tests.pipeline.chats import write
 
 GAP = timedelta(minutes=120)
 
@@ -85,8 +86,10 @@ def small_blocks(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    return write_sample(tmp_path_factory.mktemp("sample"))
+def export(sample_chat, tmp_path_factory):
+    """The first messages of the demo's chat: two blocks."""
+    chat = json.loads(sample_chat.read_text("utf-8"))
+    return write(tmp_path_factory.mktemp("sample"), {**chat, "messages": chat["messages"][:6000]})
 
 
 def read(folder):

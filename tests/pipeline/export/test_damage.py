@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import suppress
+from itertools import cycle
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_byte_of_a_message_s_frame_costs_at_most_that_message(tmp_path, layout
     whole = SHAPES[layout](export)
     untouched = read_all(write(tmp_path, whole))
     pattern, numbers = STRUCTURE[where]
-    for number, byte in [(n, b) for n in (numbers[0], numbers[2], numbers[-1]) for b in BYTES]:
+    for number, byte in zip(cycle((numbers[0], numbers[2], numbers[-1])), BYTES, strict=False):
         broken, place = hit(whole, pattern.replace("{id}", str(number)), byte)
 
         readings = read_all(write(tmp_path, broken))

@@ -18,7 +18,7 @@ from tests.pipeline.chats import LAYOUTS, write
 from tests.pipeline.export.damaged_exports import chats_of, exports, indented, on_one_line, spans
 from tests.pipeline.export.reading import read_all
 
-EXAMPLES = [100, pytest.param(3000, marks=pytest.mark.soak)]
+EXAMPLES = [40, pytest.param(3000, marks=pytest.mark.soak)]
 BYTES = st.one_of(
     st.sampled_from([bytes([byte]) for byte in b'\n \t\r{}[]",:\\x0\x00']),
     st.binary(min_size=1, max_size=1),

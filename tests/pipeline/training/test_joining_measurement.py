@@ -1,14 +1,13 @@
 """The measurement of joining, on conversations with known answers."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.joining import Prediction, compare, measure_joining
+from benchmarks.joining import Prediction, compare, main, measure_joining
 from model.joining import FEATURES, LEVELS, LineFacts, Propensity, VoiceWeights
 from pipeline.training.joining import Occasion
+from tests.command_line import run_main
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -86,8 +85,7 @@ def test_both_models_are_compared_on_all_lines_and_where_the_friend_is_present()
 
 
 def run(folder, *more):
-    command = [sys.executable, "-m", "benchmarks.joining", str(folder), *more]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_main(main, "joining", folder, *more)
 
 
 def test_the_command_prints_tables_of_a_dataset(habits_dataset):

@@ -172,6 +172,7 @@ def encoder_decoder(tmp_path_factory, habits_dataset, pipeline_python):
     return Training(folder, "encoder-decoder", habits_dataset, pipeline_python)
 
 
+@pytest.mark.scale
 def test_two_processes_learn_what_one_learns(decoder_only):
     alone = decoder_only.whole
 
@@ -183,6 +184,7 @@ def test_two_processes_learn_what_one_learns(decoder_only):
     assert list((decoder_only.folder / "together" / "training").iterdir()) == []
 
 
+@pytest.mark.scale
 def test_one_process_continues_what_two_began(encoder_decoder):
     with encoder_decoder.start_training("two") as program:
         for line in program.stdout:
@@ -221,6 +223,7 @@ def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only)
     assert_equal(decoder_only.whole, continued)
 
 
+@pytest.mark.scale
 def test_two_processes_divide_a_model_that_one_began_to_train(encoder_decoder):
     with pytest.raises(TrainingError, match="stopped after 7 steps"):
         encoder_decoder.train_in_one_process("one", interrupt_at(7))
@@ -259,6 +262,7 @@ def test_one_process_has_nobody_to_share_a_model_with(tmp_path):
     assert "--set shard=true needs several processes" in str(result.exception)
 
 
+@pytest.mark.scale
 def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
     version, printed = encoder_decoder.train_in_two_processes(
         "timed", "--minutes", "0.03", "--set=epochs=1000", "--verbose"
@@ -268,6 +272,7 @@ def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
     assert 1.8 <= version.card.provenance["seconds"] < 20
 
 
+@pytest.mark.scale
 def test_a_step_that_cannot_be_divided_ends_all_processes(encoder_decoder):
     program = encoder_decoder.start_training("refused", "--set", "batch-size=3")
 

@@ -1,9 +1,9 @@
 """Compare rules for choosing one of eight candidates, on validation turns.
 
-    python -m benchmarks.choosing DATASET --models-dir FOLDER --per-voice 40 --temperature 1.0
+    python -m benchmarks.choosing DATASET --judge FILE --models-dir FOLDER --per-voice 40
 
-Candidates are drawn once; each rule chooses among the same. The judges are trained on the sessions
-that `--set reserve-half=true` keeps from the model. Takes about six seconds of two cores per turn.
+Candidates are drawn once; each rule chooses among the same. The judge learns from the turns in
+`--judge`, such as the demo chat's judge.jsonl. Takes about six seconds of two cores per turn.
 """
 # ruff: noqa: T201 - a program that prints a table
 
@@ -21,10 +21,10 @@ from model.artifacts.registry import Registry
 from model.speaking import candidates
 from model.speaking.candidates import ReplyScores, ScoredReply, compute_merit
 from model.speaking.speaker import Ask, Speaker, open_speaker
-from pipeline.dataset.pairs import sample_evenly, select_half
+from pipeline.dataset.pairs import sample_evenly
 from pipeline.dataset.storage import Dataset, load_dataset
-from pipeline.evaluation.attribution import BOTH, Table, macro_f1, train_judges
-from pipeline.evaluation.evaluate import split_pool
+from pipeline.evaluation.attribution import share_named_right
+from pipeline.evaluation.evaluate import choose_fit_scorer, split_pool
 from pipeline.evaluation.fit import Ranked, make_questions, rank_candidates
 from pipeline.evaluation.heldout import (
     Answer,
@@ -35,6 +35,7 @@ from pipeline.evaluation.heldout import (
     make_turns,
     take_turns,
 )
+from pipeline.evaluation.judge import Table, read_judge_turns, train_judge
 from pipeline.evaluation.realism import measure_realism
 from pipeline.training.bases import open_base
 from pipeline.training.machine import reuse_freed_memory
@@ -71,7 +72,7 @@ class Drawn:
 class Judged:
     """Each turn's real reply and candidates, as the scorecard sees them.
 
-    `ranked` and `lines` have the real reply first, then the candidates; `lines` are the judges'
+    `ranked` and `lines` have the real reply first, then the candidates; `lines` are the judge's
     log-probabilities, [lines, voices].
     """
 
@@ -85,6 +86,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
+    parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--version", default="current")
     parser.add_argument("--models-dir", type=Path, default=Path("artifacts"))
     parser.add_argument("--per-voice", type=int, default=40)
@@ -102,10 +104,10 @@ def main() -> None:
     )  # fmt: skip
     turns = make_turns(sample_evenly(dataset.validation, len(dataset.validation), seed=0))
     drawn = draw(artifact, take_turns(turns, given.per_voice), decoding)
-    judged = judge(dataset, artifact, given.models_dir / "bases", drawn)
+    judged = judge(dataset, artifact, given.models_dir / "bases", given.judge, drawn)
     rng = np.random.default_rng(0)
     print(
-        "| rule: voice, context, power, length | F1 of 1 | of 5 | of 10 | fit | AUC | messages "
+        "| voice, context, power, length | named right of 1 | of 5 | of 10 | fit | AUC | messages "
         "| one | ? | characters |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     print(describe("real", judged, [0] * len(drawn)))
@@ -145,18 +147,20 @@ def _draw_batch(speaker: Speaker, turns: Sequence[HeldOutTurn]) -> Iterator[Draw
             yield Drawn(turn, tuple(replies), tuple(scores))
 
 
-def judge(dataset: Dataset, artifact: Artifact, cache: Path, drawn: Sequence[Drawn]) -> Judged:
-    """Let the judges and the untuned base see real replies and candidates."""
+def judge(
+    dataset: Dataset, artifact: Artifact, cache: Path, file: Path, drawn: Sequence[Drawn]
+) -> Judged:
+    """Let the judge and an untuned base see real replies and candidates."""
     turns = [one.turn for one in drawn]
-    pool, seen = split_pool(make_turns(select_half(dataset.train, judges=True)))
-    judges = train_judges(list_lines(make_real_answers(seen)), 0, seed=0)
+    pool, seen = split_pool(read_judge_turns(file, {turn.voice for turn in turns}))
+    trained = train_judge(list_lines(make_real_answers(seen)))
     arms = {REAL: [Answer(turn, turn.messages) for turn in turns]}
     for place in range(max(len(one.replies) for one in drawn)):
         arms[str(place)] = [
             Answer(d.turn, d.replies[place].messages if place < len(d.replies) else ())
             for d in drawn
         ]
-    base = open_base(artifact.card.base, cache, dataset.texts())
+    base = open_base(choose_fit_scorer(artifact.card.base, cache), cache, dataset.texts())
     base.weights.to(torch.bfloat16)
     limit = artifact.card.max_prompt_tokens
     ranked = rank_candidates(
@@ -164,13 +168,13 @@ def judge(dataset: Dataset, artifact: Artifact, cache: Path, drawn: Sequence[Dra
     )
     lines = {
         arm: [
-            judges.score([HeldOutLine(a.asked.voice, text) for text in a.messages])[BOTH][0]
+            trained.score([HeldOutLine(a.asked.voice, text) for text in a.messages])
             for a in answers
         ]
         for arm, answers in arms.items()
     }
     return Judged(
-        judges.voices, tuple(drawn),
+        trained.voices, tuple(drawn),
         tuple(zip(*ranked.values(), strict=True)), tuple(zip(*lines.values(), strict=True)),
     )  # fmt: skip
 
@@ -191,11 +195,14 @@ def describe(name: str, judged: Judged, places: Sequence[int]) -> str:
         own[judged.voices.index(one.turn.voice)].append(lines[place])
     tables = [np.concatenate(lines) for lines in own if lines]
     rng = np.random.default_rng(0)
-    f1 = [np.mean([macro_f1(tables, size, rng) for _ in range(_PARTITIONS)]) for size in (1, 5, 10)]
+    named = [
+        np.mean([share_named_right(tables, size, rng) for _ in range(_PARTITIONS)])
+        for size in (1, 5, 10)
+    ]
     counts = [len(one.messages) for one in rows]
     texts = [text for one in rows for text in one.messages]
     area = 0.5 if rows == real else measure_realism(real, rows, 0).value
-    values = [*f1, np.mean([one.is_first for one in rows]), area, np.mean(counts)]
+    values = [*named, np.mean([one.is_first for one in rows]), area, np.mean(counts)]
     values += [np.mean([count == 1 for count in counts]), np.mean(["?" in text for text in texts])]
     cells = " | ".join(f"{value:.2f}" for value in values)
     return f"| {name} | {cells} | {np.mean([len(text) for text in texts]):.0f} |"

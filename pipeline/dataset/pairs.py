@@ -138,8 +138,8 @@ def sample_evenly(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair
     ]
 
 
-def select_half(pairs: Iterable[Pair], *, judges: bool) -> tuple[Pair, ...]:
-    """Return the training pairs of the judges' sessions, or those of the other half.
+def select_half(pairs: Iterable[Pair], *, for_judge: bool) -> tuple[Pair, ...]:
+    """Return the training pairs of the judge's sessions, or those of the other half.
 
     A pair with a context that reaches into a session of the other half is in neither.
     """
@@ -147,7 +147,7 @@ def select_half(pairs: Iterable[Pair], *, judges: bool) -> tuple[Pair, ...]:
         pair
         for pair in pairs
         if all(
-            is_judge_session(pair.chat_id, session) == judges
+            is_judge_session(pair.chat_id, session) == for_judge
             for session in range(pair.since, pair.session + 1)
         )
     )

@@ -30,7 +30,7 @@ TEST = 0.15
 
 
 def is_judge_session(chat_id: int, session: int) -> bool:
-    """Whether a training session is in the half that trains the scorecard's judges.
+    """Whether a training session is in the half that trains the scorecard's judge.
 
     With --set reserve-half=true a model learns from the other half only. The rule is a hash, so it
     stays the same when the chat grows.

@@ -84,7 +84,7 @@ def evaluate(
     reuse_freed_memory()
     pairs = dataset.test if split is HeldOutSplit.TEST else dataset.validation
     training = make_turns(
-        select_half(dataset.train, judges=False) if has_unseen_judge(artifact) else dataset.train
+        select_half(dataset.train, for_judge=False) if has_unseen_judge(artifact) else dataset.train
     )
     source, for_judge = _find_judge_turns(artifact, dataset, judge)
     voices = _list_voices(artifact, dataset, pairs, training, for_judge, split)
@@ -179,7 +179,7 @@ def _find_judge_turns(
     if file:
         return "elsewhere", read_judge_turns(file, {v.name for v in artifact.card.roster.voices})
     if has_unseen_judge(artifact):
-        return "reserved", make_turns(select_half(dataset.train, judges=True))
+        return "reserved", make_turns(select_half(dataset.train, for_judge=True))
     return "training", make_turns(dataset.train)
 
 

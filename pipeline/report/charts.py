@@ -221,7 +221,7 @@ def draw_confusion(
         columns, rows = ([_shorten(name, 10) for name in names] for names in (answers, voices))
         axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
         axes.set_yticks(range(len(rows)), rows)
-        axes.set_xlabel("the judges say")
+        axes.set_xlabel("the judge says")
         axes.set_ylabel("the bot spoke as")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)

@@ -73,7 +73,7 @@ class Hyperparameters:
     canary_count: int = _option(8, "Number of planted secrets", least=1)
     reserve_judge_sessions: bool = _option(
         default=False,
-        help="Keep half of the sessions for evaluate's judges",
+        help="Keep half of the sessions for evaluate's judge",
         name="reserve-half",
     )
     max_prompt_tokens: int = _option(

@@ -458,9 +458,9 @@ def _explain_interrupt() -> Iterator[None]:
 def _choose_training_pairs(
     dataset: Dataset, settings: Hyperparameters
 ) -> tuple[Dataset, tuple[Canary, ...]]:
-    """Return the dataset without the judges' sessions and with canaries, and these canaries."""
+    """Return the dataset without the judge's sessions and with canaries, and these canaries."""
     if settings.reserve_judge_sessions:
-        dataset = replace(dataset, train=select_half(dataset.train, judges=False))
+        dataset = replace(dataset, train=select_half(dataset.train, for_judge=False))
     if not settings.canaries:
         return dataset, ()
     pairs, canaries = plant_canaries(dataset.train, settings.canary_count, settings.seed)

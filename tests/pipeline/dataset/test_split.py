@@ -264,7 +264,7 @@ def test_no_pair_of_one_half_has_a_line_of_the_other(tmp_path):
     build([write(tmp_path, chat(*conversation(40)))], tmp_path / "ds", small())
     train = load_dataset(tmp_path / "ds").train
 
-    judges, model = (select_half(train, judges=one) for one in (True, False))
+    judges, model = (select_half(train, for_judge=one) for one in (True, False))
 
     lines = [{i for pair in half for i in pair.message_ids + pair.context_ids}
              for half in (judges, model)]  # fmt: skip

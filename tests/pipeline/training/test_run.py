@@ -130,7 +130,7 @@ def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
 
     train(dataset, base, registry, settings, Decoding(), verbose(told))
 
-    own = select_half(dataset.train, judges=False)
+    own = select_half(dataset.train, for_judge=False)
     assert 0 < len(own) < len(dataset.train)
     assert f"Training on {len(learn_pairs_once(own)):,} pairs" in told.getvalue()
     assert registry.open().card.provenance["hyperparameters"]["reserve_judge_sessions"]

@@ -19,7 +19,7 @@ from pipeline.dataset.split import HeldOutSplit
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation import memorization
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
-from pipeline.evaluation.fit import CANDIDATES, Ranked, make_questions, rank_candidates
+from pipeline.evaluation.fit import CANDIDATES, FitQuestion, Ranked, make_questions, rank_candidates
 from pipeline.evaluation.generation import OnStep, Size, generate_answers
 from pipeline.evaluation.heldout import (
     HeldOutTurn,
@@ -55,7 +55,7 @@ _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
 _POOL_SESSIONS = 5
 """One in this many of the judge's sessions gives the distractors of the fit instead."""
 
-FULL = Size(replies=60, cold=30, scored=40)
+FULL = Size(replies=60, cold=30, scored=30)
 QUICK = Size(replies=10, cold=0, scored=3, quick=True)
 GATE = Size(replies=24, cold=0, scored=24, quick=True, with_fit=False)
 """The gate's size: it compares generated replies and right voice, not the fit, which is slow."""
@@ -108,7 +108,9 @@ def evaluate(
     compared = {arm: [answer for answer in arms[arm] if answer.asked in chosen] for arm in COMPARED}
     questions = make_questions(compared, pool, seed) if size.with_fit else []
 
-    def rank(base: Base, title: str) -> dict[str, tuple[Ranked, ...]]:
+    def rank(
+        base: Base, title: str, questions: Sequence[FitQuestion]
+    ) -> dict[str, tuple[Ranked, ...]]:
         def score(requests: Sequence[ScoringRequest]) -> list[list[Score]]:
             with show(title, len(requests)) as on_step:
                 return score_replies(base, requests, limit, on_step)
@@ -120,11 +122,12 @@ def evaluate(
     scorer = choose_fit_scorer(artifact.card.base, cache)
     if questions:
         untuned = _prepare(open_base(scorer, cache, dataset.texts()))
-        ranked = rank(untuned, f"Fit under the untuned {scorer}")
+        ranked = rank(untuned, f"Fit under the untuned {scorer}", questions)
         del untuned
     tuned = _prepare(open_tuned(artifact))
     if questions:
-        ranked_by_itself = rank(tuned, "Fit under the version itself")
+        own = make_questions({arm: compared[arm] for arm in (REAL, GENERATED)}, pool, seed)
+        ranked_by_itself = rank(tuned, "Fit under the version itself", own)
     else:
         parts.finished += 2
     with show("Real turns under every name", 3 * len(chosen)) as on_step:

@@ -13,14 +13,12 @@ def telegram():
 
 
 @pytest.fixture
-def connect(telegram, telegram_url):
+def connect(telegram):
     """Make a Bot of python-telegram-bot at the simulated Telegram."""
 
-    def connect(url=telegram_url, token=telegram.token):
-        if url:
-            return Bot(token, base_url=f"{url}/bot", base_file_url=f"{url}/file/bot")
+    def connect():
         request = LocalRequest(telegram)
-        return Bot(token, request=request, get_updates_request=request)
+        return Bot(telegram.token, request=request, get_updates_request=request)
 
     return connect
 

@@ -108,7 +108,7 @@ class Training:
             )
             for rank in ("0", "1")
         ]  # fmt: skip
-        printed, other = (program.communicate(timeout=120)[0] for program in programs)
+        printed, other = (program.communicate(timeout=600)[0] for program in programs)
         assert [program.returncode for program in programs] == [0, 0], printed + other
         return Registry(self.folder / models).open("current"), printed
 
@@ -276,7 +276,7 @@ def test_two_processes_stop_together_at_a_time_limit(encoder_decoder):
 def test_a_step_that_cannot_be_divided_ends_all_processes(encoder_decoder):
     program = encoder_decoder.start_training("refused", "--set", "batch-size=3")
 
-    printed, _ = program.communicate(timeout=60)
+    printed, _ = program.communicate(timeout=300)
 
     assert program.returncode == 1
     assert "steps of 3 examples cannot be divided among 2 processes" in printed

@@ -59,9 +59,9 @@ class Evidence:
 
     `arms` has the answers of each arm. `measured` are real turns under the tuned model. `ranked`
     are the replies of `COMPARED` to the same turns under `fit_scorer`, an untuned base, and
-    `ranked_by_itself` the real and generated ones under the tuned model; both are empty if fit is not measured.
-    `training` are the turns that the model learned. `exposures` are the exposures of planted
-    canaries in bits; empty without canaries.
+    `ranked_by_itself` the real and generated ones under the tuned model; both are empty if fit is
+    not measured. `training` are the turns that the model learned. `exposures` are the exposures of
+    planted canaries in bits; empty without canaries.
     """
 
     voices: tuple[str, ...]

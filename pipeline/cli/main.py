@@ -115,7 +115,7 @@ def evaluate(
     ] = HeldOutSplit.TEST,
     judge: Annotated[
         Path | None,
-        Option("JSON lines of what the same people wrote elsewhere, for the judge to learn from"),
+        Option("Lines from other chats that the judge learns from", "FILE"),
     ] = None,
     quick: Annotated[bool, Option("Evaluate fewer replies; the intervals are wider")] = False,
     replies: Annotated[int | None, Option("Replies per voice", least=1)] = None,

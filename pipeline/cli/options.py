@@ -52,9 +52,7 @@ Verbose = Annotated[bool, Option("Also print losses, speeds and the settings cho
 Resume = Annotated[bool, Option("Continue a stopped training")]
 Restart = Annotated[bool, Option("Discard the checkpoint of a stopped training")]
 Data = Annotated[str | None, Option("Dataset, if it has moved since training", "PATH")]
-Base = Annotated[
-    str, Option("Base model: a hub id, a folder, smollm2 or gemma3-270m (no download)")
-]
+Base = Annotated[str, Option("A hub id, a folder, smollm2 or gemma3-270m")]
 AcceptTerms = Annotated[bool, Option("Accept the terms of the base, such as Gemma's")]
 Seed = Annotated[int | None, Option("Random seed", least=0, most=2**32 - 1)]
 Json = Annotated[bool, Option("Print JSON", name="json")]

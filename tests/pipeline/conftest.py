@@ -38,7 +38,9 @@ def talk(tmp_path, put):
     return run
 
 
-@pytest.fixture(autouse=True)
-def _own_base_scores_fit(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def _own_base_scores_fit():
     """Score the fit with the tiny base of the tests: unpacking another one takes a minute."""
-    monkeypatch.setattr("pipeline.evaluation.evaluate.choose_fit_scorer", lambda base, _: base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.evaluation.evaluate.choose_fit_scorer", lambda base, _: base)
+        yield

@@ -1,10 +1,11 @@
 """Nats a character, and whether the right name wins where turn-taking cannot help."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.evaluation.heldout import HeldOutTurn
 from pipeline.evaluation.likelihood import measure_likelihood, measure_right_voice, measure_turns
-from pipeline.training.scorer import Score
 from tests.pipeline.evaluation.people import VOICES, score_by_ways, score_by_words, turns
 
 
@@ -55,24 +56,23 @@ def test_a_turn_without_an_absent_rival_is_left_out():
     assert measure_right_voice(measured, 0)["absent"].turns == len(measured) - 1
 
 
-def test_a_model_that_foresees_better_costs_less(measured):
-    base = [Score(3 * one.own.nats, one.own.tokens, one.own.characters) for one in measured]
+def test_without_context_replies_cost_more(measured):
+    found = measure_likelihood(measured, 0)
 
-    found = measure_likelihood(measured, base, 0)
-
-    assert found.base.value == pytest.approx(3 * found.tuned.value)
     assert found.no_context.value > found.tuned.value
     assert set(found.voices) == set(VOICES)
 
 
 def test_turns_seen_in_training_are_told_apart():
     measured = measure_turns([*turns(9, 1), *turns(9, 2, seen=True)], VOICES, score_by_ways)
-    base = [
-        Score(-(9.0 if one.turn.seen else 1.0) * one.own.characters, 1, one.own.characters)
+    priced = [
+        replace(
+            one, own=replace(one.own, nats=-(9.0 if one.turn.seen else 1.0) * 10, characters=10)
+        )
         for one in measured
     ]
 
-    found = measure_likelihood(measured, base, 0)
+    found = measure_likelihood(priced, 0)
 
-    assert found.unseen["base"].value == pytest.approx(1)
-    assert found.base.value > 3
+    assert found.unseen["tuned"].value == pytest.approx(1)
+    assert found.tuned.value > 3

@@ -277,7 +277,7 @@ def test_the_scorecard_has_its_intervals_and_only_voices_that_agreed(
     (confusion,) = [
         dict(attributes)["src"]
         for tag, attributes in page.elements
-        if tag == "img" and "judges" in dict(attributes)["alt"]
+        if tag == "img" and "judge" in dict(attributes)["alt"]
     ]
     drawn = base64.b64decode(confusion.partition(",")[2]).decode()
     assert drawn.count(">33%<") == 6  # two rows of three: the third column has the others

@@ -187,8 +187,8 @@ def test_after_a_rebuild_a_forgotten_message_counts_as_learned(running):
     (running.root / DATABASE).unlink()
     rebuild_database(running.registry, ())
     running.cards = {
-        1: judged(card(attribution=0.75), turns=12),
-        2: judged(card(attribution=0.5), turns=12, seed=3),
+        1: judged(card(attribution=0.75), turns=8),
+        2: judged(card(attribution=0.5), turns=8, seed=3),
     }
     assert "must be forgotten" in running.run(chat(*OLD), dump(forgotten=[2])).message
 

@@ -108,7 +108,7 @@ def test_a_fresh_export_and_a_dump_make_the_next_version(running):
     assert result.message.endswith("is now the current version, with 300 new messages")
     assert result.next_command.startswith("understudy chat --as 'Friend 1' --models-dir ")
     assert "saw fell from 1.00 to 0.50" in running.shown.getvalue()
-    assert "in 60% of 200 lines" in running.shown.getvalue()
+    assert "in 60 of 100 cases" in running.shown.getvalue()
     assert running.registry.names[-1] == running.registry.current == result.version
     assert [name[:4] for name, *_ in running.judged] == ["0001", "0002", "0001"]
 

@@ -59,6 +59,10 @@ class MethodHandler(RequestHandler):
         self._telegram = telegram
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    async def get(self, token: str, method: str) -> None:
+        """Answer a GET like a POST."""
+        await self.post(token, method)
+
     async def post(self, token: str, method: str) -> None:
         """Answer in the Bot API's format, or close the connection if the answer must not arrive."""
         try:
@@ -143,14 +147,33 @@ async def serve(telegram: Telegram, port: int = 0) -> AsyncIterator[str]:
 
 
 def _parse_parameters(request: HTTPServerRequest) -> Json:
-    """Return the parameters with the Bot API's types; files become Upload."""
+    """Return the parameters with the Bot API's types; files become Upload.
+
+    Raises:
+        ApiError: 400 if a value is not valid JSON.
+    """
     given: Json = {name: values[-1].decode() for name, values in request.arguments.items()}
+    if request.headers.get("Content-Type", "").startswith("application/json"):
+        body = _parse_json("request", request.body.decode())
+        if not isinstance(body, dict):
+            raise ApiError(400, "Bad Request: the request's JSON is not an object")
+        given |= body
     for name, files in request.files.items():
         given[name] = Upload(files[-1].filename, files[-1].body)
     return {
-        name: json.loads(value) if name in JSON_FIELDS and isinstance(value, str) else value
+        name: _parse_json(name, value) if name in JSON_FIELDS and isinstance(value, str) else value
         for name, value in given.items()
     }
+
+
+def _parse_json(name: str, text: str) -> object:
+    if name == "chat_id" and text.startswith("@"):
+        return text
+    try:
+        value: object = json.loads(text)
+    except ValueError as error:
+        raise ApiError(400, f"Bad Request: can't parse {name} JSON object") from error
+    return value
 
 
 def _log_failure(delivery: asyncio.Task[None]) -> None:

@@ -86,49 +86,65 @@ async def test_a_reply_to_a_line_is_answered_once(chatty, group, zoe):
     assert sum(bool(parse_voice_header(c.params["text"])) for c in sent) == 1
 
 
-LATE = int((datetime.now(UTC) - timedelta(hours=1)).timestamp())
-
-
-@pytest.mark.parametrize(
-    ("author", "text", "more", "night"),
-    [
-        ("zoe", "/unknown", {}, (24, 0)),
-        ("zoe", "/as@other_bot x", {}, (24, 0)),
-        ("joao", "what about friday?", {}, (24, 0)),
-        ("zoe", "an hour ago", {"date": LATE}, (24, 0)),
-        ("zoe", "anybody awake?", {}, (0, 24)),
-    ],
-    ids=["a command", "another's command", "of the friend it would be", "late", "at night"],
-)
-async def test_it_does_not_answer_such_messages(
-    chatty, group, zoe, request, monkeypatch, author, text, more, night
-):
-    monkeypatch.setattr(join_in, "NIGHT", night)
+@pytest.mark.parametrize("text", ["/unknown", "/as@other_bot x"], ids=["a command", "another's"])
+async def test_it_does_not_answer_commands(chatty, group, zoe, text):
     since = len(chatty.telegram.calls)
-    await chatty.telegram.say(group, request.getfixturevalue(author), text, **more)
+    await chatty.telegram.say(group, zoe, text)
 
     assert await silence_after(chatty, group, zoe, since)
 
 
-@pytest.mark.parametrize(
-    ("limits", "answered", "author", "text"),
-    [
-        ({}, ["what about friday?"], "zoe", "what about friday?"),
-        ({"MAX_JOINS_PER_HOUR": 2}, ["is it friday?", "is it saturday?"], "zoe", "and sunday?"),
-        ({"BUSY_MESSAGES": 3}, ["no!"], "hugo", "yes!"),
-    ],
-    ids=["consecutive messages of one author", "often in an hour", "a fast conversation"],
-)
-async def test_after_its_answers_it_is_silent(
-    chatty, group, zoe, request, monkeypatch, limits, answered, author, text
-):
-    for name, value in limits.items():
-        monkeypatch.setattr(join_in, name, value)
-    for one in answered:
-        await chatty.answer(group, zoe, one)
+async def test_it_does_not_answer_consecutive_messages_of_one_author(chatty, group, zoe):
+    await chatty.answer(group, zoe, "what about friday?")
     since = len(chatty.telegram.calls)
 
-    await chatty.telegram.say(group, request.getfixturevalue(author), text)
+    await chatty.telegram.say(group, zoe, "what about friday?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_it_does_not_answer_as_the_author(chatty, group, joao, zoe):
+    since = len(chatty.telegram.calls)
+    await chatty.telegram.say(group, joao, "what about friday?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_it_joins_in_a_limited_number_of_times_an_hour(chatty, group, zoe, monkeypatch):
+    monkeypatch.setattr(join_in, "MAX_JOINS_PER_HOUR", 2)
+    for number in range(2):
+        await chatty.answer(group, zoe, f"what about friday number {number}?")
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, zoe, "and saturday?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_it_keeps_out_of_a_fast_conversation(chatty, group, hugo, zoe, monkeypatch):
+    monkeypatch.setattr(join_in, "BUSY_MESSAGES", 3)
+    await chatty.answer(group, zoe, "no!")
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, hugo, "yes!")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_it_does_not_join_in_at_night(chatty, group, zoe, monkeypatch):
+    monkeypatch.setattr(join_in, "NIGHT", (0, 24))
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, zoe, "anybody awake?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_late_messages_are_not_answered(chatty, group, zoe):
+    since = len(chatty.telegram.calls)
+    await chatty.telegram.say(
+        group, zoe, "an hour ago", date=int((datetime.now(UTC) - timedelta(hours=1)).timestamp())
+    )
 
     assert await silence_after(chatty, group, zoe, since)
 

@@ -13,12 +13,14 @@ def telegram():
 
 
 @pytest.fixture
-def connect(telegram):
+def connect(telegram, telegram_url):
     """Make a Bot of python-telegram-bot at the simulated Telegram."""
 
-    def connect():
+    def connect(url=telegram_url, token=telegram.token):
+        if url:
+            return Bot(token, base_url=f"{url}/bot", base_file_url=f"{url}/file/bot")
         request = LocalRequest(telegram)
-        return Bot(telegram.token, request=request, get_updates_request=request)
+        return Bot(token, request=request, get_updates_request=request)
 
     return connect
 

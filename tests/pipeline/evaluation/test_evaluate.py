@@ -274,6 +274,7 @@ def test_the_judges_half_is_unseen_only_if_training_from_the_base_reserved_them(
 
 def test_fit_is_scored_by_another_base_if_one_is_at_hand(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.evaluation.evaluate.is_installed", lambda name: True)
+    monkeypatch.setattr("pipeline.training.wheels._folder_of", lambda name, package: tmp_path)
 
     before = choose_fit_scorer("smollm2", tmp_path)
     accept_terms(GEMMA, tmp_path)

@@ -39,7 +39,7 @@ test: $(VENV)/.installed-dev
 
 # What `make test` leaves out because it takes as long as all the rest.
 test-scale: $(VENV)/.installed-dev
-	$(PYTEST) -m scale
+	$(PYTEST) -m "scale and not soak"
 
 # Coverage itself cannot write to the full disk of the test that is left out.
 coverage: $(VENV)/.installed-dev

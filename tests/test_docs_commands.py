@@ -116,6 +116,7 @@ RESULTS = {
     "understudy settings": ("speaker-dropout", None),
     "understudy simulate": ("(🎭 [^🎭]+){8}", None),
     "understudy start": ("really said: ", "artifacts/current"),
+    "understudy train": ("understudy evaluate", "artifacts/versions/*/model.json"),
     "understudy-bot check": ("ok     model: ", None),
     "understudy-bot db backup": ("contains 3 messages", "before.db"),
     "understudy-bot db upgrade": ("up to date", None),

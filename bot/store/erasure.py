@@ -118,12 +118,17 @@ class Eraser:
                 return connection.execute(query).scalar_one() + len(set(unread) - since_stored)
 
             marked = await self._database.read(count)
+        own = frozenset[Ref]()
         turns = partial(find_turns, people=wanted.authors)
-        for number in await self._database.read(turns):  # first: see `bot.store.outbox`
-            await self._write(partial(withdraw_turn, number=number))
-        own = await self._database.read(partial(_find_lines, wanted))
-        for refs in _batches(own):
-            await self._write(partial(_record_lines, at, refs))
+        while True:  # until nothing has been stored between the search and the record
+            for number in await self._database.read(turns):  # first: see `bot.store.outbox`
+                await self._write(partial(withdraw_turn, number=number))
+            found = await self._database.read(partial(_find_lines, wanted)) - own
+            if not found:
+                break
+            for refs in _batches(found):
+                await self._write(partial(_record_lines, at, refs))
+            own |= found
         return Marked(marked, own)
 
     async def find_forgotten(self, refs: Collection[Ref]) -> frozenset[Ref]:

@@ -191,6 +191,29 @@ async def test_a_message_that_was_stored_before_a_withdrawal_is_found(outbox, da
     assert not await outbox.may_send(PART)
 
 
+async def test_lines_of_a_next_turn_that_are_stored_during_a_withdrawal_are_found(
+    outbox, database, monkeypatch
+):
+    assert await outbox.advance(PART, TURN.without_first("sent"), SENT)
+    part, turn = Part(PART.update_id, 1), replace(TURN, sources=(SENT.message_id,))
+    read = database.read
+
+    async def read_and_store(work):
+        found = await read(work)
+        if found == {Ref(-5, 70)} and not await outbox.unsent(part):  # lines were searched for
+            await outbox.begin(part, PLACE)
+            await outbox.keep_turn(part, PLACE, turn)
+            sent = replace(SENT, message_id=71)
+            assert await outbox.advance(part, turn.without_first("sent"), sent)
+        return found
+
+    monkeypatch.setattr(database, "read", read_and_store)
+    marked = await Eraser(database).mark(ErasureQuery(authors=frozenset({9})), AT)
+
+    assert marked.lines == {Ref(-5, 70), Ref(-5, 71)}
+    assert not await outbox.may_send(part)
+
+
 @withdrawn
 @pytest.mark.parametrize("has_arrived", [True, False])
 async def test_a_kill_while_a_message_is_on_its_way_and_somebody_withdraws(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,19 +88,19 @@ def measure_attribution(
     values = np.asarray([_compute_shares(table) for table in tables])
     at = list(arms).index(real)
 
-    def by_voice(own: Table, own_draws: Table) -> dict[str, Estimate]:
-        return {voice: _center(own[n], own_draws[:, n]) for n, voice in enumerate(voices)}
+    def by_voice(own: Table, own_draws: Table, most: float = inf) -> dict[str, Estimate]:
+        return {voice: _center(own[n], own_draws[:, n], most) for n, voice in enumerate(voices)}
 
     found = {}
     for number, (name, arm) in enumerate(arms.items()):
         own, own_draws = values[number], draws[number]
         found[name] = Attribution(
-            named=_center(own.mean(), own_draws.mean(1)),
+            named=_center(own.mean(), own_draws.mean(1), 1.0),
             relative=_center(
                 float(divide(own.mean(), values[at].mean())),
                 divide(own_draws.mean(1), draws[at].mean(1)),
             ),
-            voices=by_voice(own, own_draws),
+            voices=by_voice(own, own_draws, 1.0),
             relative_voices=by_voice(divide(own, values[at]), divide(own_draws, draws[at])),
             bags=max(1, int(np.bincount(arm.owners, minlength=len(voices)).min()) // size),
             confusion=tuple(
@@ -149,7 +150,10 @@ def _count_confusion(own: Sequence[Table], size: int, rng: np.random.Generator) 
     return counts
 
 
-def _center(value: float, draws: Table) -> Estimate:
-    """Return a value with the spread of its draws; a line drawn twice tells a bag less than two."""
+def _center(value: float, draws: Table, most: float = inf) -> Estimate:
+    """Return a value with the spread of its draws, from 0 to `most`.
+
+    A line that is drawn twice tells a bag less than two lines do, so the draws themselves are low.
+    """
     found = estimate(value, draws - draws.mean() + value)
-    return Estimate(found.value, max(0.0, found.low), found.high)
+    return Estimate(found.value, max(0.0, found.low), min(most, found.high))

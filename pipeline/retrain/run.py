@@ -1,6 +1,5 @@
 """Run the steps of `understudy retrain` in order."""
 
-import json
 import platform
 import time
 from contextlib import suppress
@@ -19,13 +18,12 @@ from model.artifacts.commands import (
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, BaseError, ExportError, TrainingError, UnderstudyError
-from model.files import write_text
 from model.version import VERSION
 from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.storage import Dataset
-from pipeline.evaluation.evaluate import FULL, GATE, check_weights
+from pipeline.evaluation.evaluate import FULL, GATE, check_weights, write_scorecard
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.merging import count_messages
@@ -373,8 +371,7 @@ def _compare_versions(
         except UnderstudyError as error:
             reason = f"it cannot be evaluated: {error}"
             return gate.GateDecision((), (reason,), not_compared=reason), None
-        text = json.dumps(evaluation.card, ensure_ascii=False, indent=1)
-        write_text(new.path / SCORECARD, text + "\n")
+        write_scorecard(evaluation.card, new.path / SCORECARD)
         other, not_compared = None, problem
         if current.artifact and not problem:
             watch.begin("compare")

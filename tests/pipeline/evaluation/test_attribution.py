@@ -93,11 +93,11 @@ def test_the_same_seed_gives_the_same_figures():
     assert once == again
 
 
-def mixed(count, sessions=12):
-    """Lines of which three in ten are in somebody else's way."""
+def mixed(count, share=0.7, sessions=12):
+    """Lines of which a share are in their owner's way, the others in somebody else's."""
     chance = random.Random(0)
     own = list_lines(make_real_answers(turns(count, 2, sessions=sessions)))
-    voices = [line.voice if chance.random() < 0.7 else next_voice(line.voice) for line in own]
+    voices = [line.voice if chance.random() < share else next_voice(line.voice) for line in own]
     return [HeldOutLine(v, line.text, line.session) for v, line in zip(voices, own, strict=True)]
 
 
@@ -106,6 +106,14 @@ def test_fewer_lines_give_wider_intervals(judge):
 
     assert few.high - few.low > many.high - many.low > 0
     assert many.low <= many.value <= many.high
+
+
+def test_the_interval_of_a_share_ends_at_one_and_that_of_a_ratio_need_not(judge):
+    found = attribute(judge, size=1, real=mixed(12), own=mixed(4, share=0.9))["own"]
+
+    assert all(share.high <= 1 for share in (found.named, *found.voices.values()))
+    assert any(share.value < 1 == share.high for share in found.voices.values())
+    assert found.relative.high > 1
 
 
 def test_each_voice_has_its_own_share(judge):

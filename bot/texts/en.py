@@ -37,12 +37,12 @@ class Wording:
         "/stop – they stop talking\n"
         "/quiet 8h – I don't join in for eight hours\n"
         "/chatty 30 – how often I join in, from 0 to 100\n"
-        "/why, in reply to a message of mine – how I made it\n"
+        "/why, in reply to a message of mine – how I came up with it\n"
         "/voices – the voices I have\n"
         "/guess – who said it, a friend or the machine? /guess score – who guesses best\n"
-        "/stats – who talks when, and everyone's own words\n"
+        "/stats – who talks when, and each friend's typical words\n"
         "/optin, /optout – let me speak in your voice, or make me stop\n"
-        "/forget, in reply to a message – I forget it; /forget all – I forget everything of yours\n"
+        "/forget, in reply to a message – I forget it; /forget all – I forget all your messages\n"
         "/privacy – what I keep, and for how long\n"
         "/help – this message"
     )
@@ -60,7 +60,7 @@ class Wording:
         "I learned to talk from another group's messages, so I stay silent here. Those messages "
         "belong to the people who wrote them."
     )
-    greeting = "Hello! I can speak here. /help lists what I can do. {voices}"
+    greeting = "Hello! I'm ready to talk here. /help shows what I can do. {voices}"
     needs_allow = (
         "I learned to talk from the chat “{chats}”, and what I say may come from there. So I stay "
         "silent here. If the members of that chat agree, one of my admins can send /allow here."
@@ -207,7 +207,7 @@ class Wording:
     )
     optin_unknown = (
         "Thank you! I haven't learned from your messages yet, so I can't speak in your voice. Your "
-        "consent will count once I have, if the person who runs me allows it."
+        "consent takes effect as soon as I have, if the person who runs me allows it."
     )
     optin_group_model = (
         "I have a separate model of a group that you are in. To let me speak in your voice there, "
@@ -232,7 +232,7 @@ class Wording:
     )
     forget_usage = (
         "Send /forget in reply to a message of yours, or to one that I wrote in your voice. "
-        "/forget all: I forget everything of yours."
+        "/forget all: I forget all your messages."
     )
     forget_not_allowed = (
         "Only the author, the person whose voice it is, the admins of this group and my admins can "
@@ -244,12 +244,12 @@ class Wording:
         "I forgot {messages} of yours. Earlier copies, and what I have already learned, remain for "
         "a while: see /privacy."
     )
-    also_deleted = "I also deleted {messages} of mine that came from that."
+    also_deleted = "I also deleted {messages} of mine based on it."
     deleted_later = (
-        "I'm going to delete {messages} of mine that came from that as soon as Telegram lets me."
+        "I'm going to delete {messages} of mine based on it as soon as Telegram lets me."
     )
     cannot_delete = (
-        "I can't delete {messages} of mine that came from that: Telegram allows it for only 48 "
+        "I can't delete {messages} of mine based on it: Telegram allows that for only 48 "
         "hours. An admin of the group can still do it. I keep no copy."
     )
     privacy = (
@@ -261,7 +261,7 @@ class Wording:
         "• my private conversations with my admins, for {days}: plain messages, /as, /simulate and "
         "my answers in a voice. I never learn from them. An export that an admin sends me is "
         "deleted after training, or after two days\n"
-        "• what I said myself in groups, and which messages I made it from\n"
+        "• what I said in groups, and which messages it was based on\n"
         "• who sent /optin or /optout, when and in which group, the ids of forgotten messages, "
         "reactions to what I said, guesses in /guess, which stickers a group uses but not who sent "
         "them, which groups I'm in and their settings\n"
@@ -272,13 +272,13 @@ class Wording:
         "message quotes.\n\n"
         "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
-        "/forget all: the same for everything of yours\n"
+        "/forget all: I do that for all your messages\n"
         "I can't read it from then on. Its last traces leave my database's files within an hour "
         "(a database server may take longer).\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
-        "I can't reach copies: backups of my database remain until they are deleted, and what I "
-        "learned from a message stays in me until I'm trained again without it. Ask the person who "
-        "runs me.\n\n"
+        "I have no access to copies: backups of my database remain until they are deleted, and "
+        "what I learned from a message stays in the model until I'm retrained without it. Ask the "
+        "person who runs me.\n\n"
         "Who runs me: {admins}"
     )
     no_admins = "nobody has entered their id yet (ADMINS is empty)"
@@ -289,7 +289,7 @@ class Wording:
     status_model = "Model {version}\ntrained from {base}"
     status_uptime = "Up for {time}"
     status_voices = "Voices: {names}"
-    status_not_agreed = "Not agreed: {names}"
+    status_not_agreed = "Haven't agreed: {names}"
     status_nobody = "nobody"
     status_privacy_off = "Privacy mode: no restriction, I receive all messages"
     status_privacy_on = (
@@ -298,12 +298,12 @@ class Wording:
     )
     status_no_reactions = "Reactions: I receive none, because I'm not an admin of this group"
     status_updates = "Updates waiting: {waiting}, set aside: {set_aside}"
-    status_set_aside = "Set aside last: {ids} (the log says why)"
+    status_set_aside = "Last set aside: {ids} (see the log)"
     status_replies = "Replies waiting: {waiting}, uncertain: {uncertain}"
     status_jobs_ok = "Background jobs: all running"
     status_job_failing = (
-        "Background job failing: {job} ({error}, in a row: {times}). I keep trying; the log says "
-        "why"
+        "Background job failing: {job} ({error}, failures in a row: {times}). I keep trying; "
+        "see the log"
     )
     status_database = "Database: {file}, {size}, messages: {messages}"
     status_messages = "Messages kept from this group: {messages}, replies waiting: {waiting}"
@@ -364,10 +364,10 @@ class Wording:
         ("simulate", "Let the friends talk: /simulate 5"),
         ("stop", "Make them stop"),
         ("quiet", "Keep me from joining in: /quiet 8h"),
-        ("why", "In reply to a message of mine: how I made it"),
+        ("why", "In reply to a message of mine: how I came up with it"),
         ("voices", "The voices I have"),
         ("guess", "Who said it, a friend or the machine?"),
-        ("stats", "Who talks when, and everyone's own words"),
+        ("stats", "Who talks when, and each friend's typical words"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Stop me from speaking in your voice"),
         ("forget", "In reply to a message: I forget it. Everything: /forget all"),

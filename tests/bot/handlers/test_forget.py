@@ -27,7 +27,7 @@ class TestOneMessage:
 
         assert answer["text"] == (
             "Forgotten. I can't read it any more, and I won't learn from it.\n"
-            "I also deleted 1 message of mine that came from that."
+            "I also deleted 1 message of mine based on it."
         )
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert forgotten(live) == {said["message_id"], line["message_id"]}
@@ -201,7 +201,7 @@ class TestLineInAVoice:
         answer = await live.first_message(group, joao, "/optout")
         await live.wait_until_handled()
 
-        assert "of mine that came from that" not in answer["text"]
+        assert "of mine based on it" not in answer["text"]
         assert f"chat {group.id}: message {line['message_id']} was withdrawn" in caplog.text
         assert rows(live, "SELECT message_id FROM lines") == []
 
@@ -241,7 +241,7 @@ class TestLineInAVoice:
                 clock.shift(timedelta(hours=49))
                 answer = await stage.answer(group, joao, "/forget", reply_to=line)
 
-                assert "I can't delete 1 message of mine that came from that" in answer["text"]
+                assert "I can't delete 1 message of mine based on it" in answer["text"]
                 assert stage.telegram.message(group, line["message_id"])
                 assert not await stage.find_after_vacuum("cabbage")
 

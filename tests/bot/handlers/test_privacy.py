@@ -10,7 +10,7 @@ async def test_it_explains_what_is_stored_and_for_how_long(stage, group, zoe):
     assert "everyone else's messages, and forwarded ones, for 5 days." in answer["text"]
     assert "/forget all" in answer["text"]
     assert "backups of my database remain until they are deleted" in answer["text"]
-    assert "stays in me until I'm trained again without it" in answer["text"]
+    assert "stays in the model until I'm retrained without it" in answer["text"]
 
 
 async def test_it_names_the_admins(stage, zoe):

@@ -41,7 +41,7 @@ async def test_an_admin_gets_the_full_status_in_private(
     answer = await guarded.answer(guarded.telegram.private(joao), joao, "/status")
 
     size = re.search(r"bot\.db, (\d+ kB)", answer["text"])[1]
-    aside = re.search(r"Set aside last: (\d+) ", answer["text"])[1]
+    aside = re.search(r"Last set aside: (\d+) ", answer["text"])[1]
     assert f"update {aside} cannot be read" in caplog.text
     assert answer["text"] == "\n".join(
         (
@@ -50,12 +50,12 @@ async def test_an_admin_gets_the_full_status_in_private(
             "Up for 0 min",
             "",
             f"Voices: {NAMES}",
-            "Not agreed: Ana, Rui, Eva",
+            "Haven't agreed: Ana, Rui, Eva",
             "",
             "Privacy mode: no restriction, I receive all messages",
             "",
             "Updates waiting: 0, set aside: 1",
-            f"Set aside last: {aside} (the log says why)",
+            f"Last set aside: {aside} (see the log)",
             "Replies waiting: 0, uncertain: 1",
             "",
             "Background jobs: all running",
@@ -77,7 +77,7 @@ async def test_a_group_gets_only_its_own_status(guarded, group, elsewhere, joao,
     at_home = (await guarded.answer(group, joao, "/status"))["text"]
     away = (await guarded.answer(elsewhere, joao, "/status"))["text"]
 
-    assert f"Voices: {NAMES}\nNot agreed: Ana" in at_home
+    assert f"Voices: {NAMES}\nHaven't agreed: Ana" in at_home
     assert "This group: I speak (I learned from it)\nMessages kept from this group: 2," in at_home
     assert "This group: silent until an admin" in away
     assert "Messages kept from this group: 0, replies waiting: 0" in away

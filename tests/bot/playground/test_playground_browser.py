@@ -83,7 +83,7 @@ async def tab(stage, browser):
     tab.on("console", lambda line: line.type == "error" and tab.problems.append(line.text))
     tab.on("request", lambda request: tab.requests.append(request.url))
     await tab.goto(stage.address)
-    await tab.get_by_text("Hello! I can speak here.").wait_for()
+    await tab.get_by_text("Hello! I'm ready to talk here.").wait_for()
     yield tab
     await context.close()
 

@@ -143,7 +143,8 @@ class RunCallback(transformers.TrainerCallback):
         """Report progress, then decide whether to evaluate, to save and to stop.
 
         The last weights are saved too: a program that is stopped during the conversion repeats
-        only that.
+        only that. An evaluation that is due at an interruption takes place one step after the
+        training is resumed.
         """
         seconds, share = self.seconds, self.share_done(state.global_step / state.max_steps)
         if self._on_progress:

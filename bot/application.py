@@ -130,10 +130,10 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         """
         number = job.update_id
         if self.is_stopping:
-            raise StoppingError("the bot is being stopped: the update is handled after the restart")
+            raise StoppingError("the bot is stopping: the update will be handled after the restart")
         # this process was silent for too long and got its own job back
         if number in self._handling:
-            raise StoreError(f"update {number} is being handled: its job is tried again")
+            raise StoreError(f"update {number} is already being handled: its job will be retried")
         handling = self._handling[number] = _Handling(job)
         try:
             handling.task = asyncio.create_task(self._handle(handling))
@@ -143,7 +143,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
             await self._note_interruption(number)
             if handling.task is None or not handling.task.done():
                 raise  # not by `stop`
-            raise StoppingError("the bot is being stopped: the update is handled again") from error
+            raise StoppingError("the bot is stopping: the update will be handled again") from error
         except SupersededError:
             return
         except StoreError:

@@ -56,7 +56,7 @@ FIRST_WAIT, MAX_WAIT = 1.0, 30.0  # seconds before a call that failed at the sta
 WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
 MODEL_CHECK_SECONDS = 5.0  # between checks for another version of the model
 MAX_GET_ME_CALLS = 5  # at the start; only a few, so that an error is reported soon
-_NO_UPDATES = "the bot no longer receives updates, the log says why: restart it"
+_NO_UPDATES = "the bot no longer receives updates (see the log): restart it"
 
 logger = logging.getLogger(__name__)
 

@@ -131,7 +131,9 @@ class Command(click.RichCommand):
         named = self._read_settings("--set", map(_split_setting, words), Option.parse)
         if twice := named.keys() & given.keys():
             (name, *_) = (one.name for one in self.options if one.field in twice)
-            raise click.UsageError(f"--{name} and --set {name}=… are both given: give one of them")
+            raise click.UsageError(
+                f"--{name} and --set {name}=… cannot be combined: use one of them"
+            )
         given |= named
         if file:
             given = self._read_settings(str(file), _read_toml(file), Option.read) | given

@@ -334,7 +334,7 @@ class Propensity:
             ValueError: The level is not from 0 to 100.
         """
         if not 0 <= chatty <= LEVELS[-1]:
-            raise ValueError(f"a level of {chatty} is not from 0 (never) to 100 (most)")
+            raise ValueError(f"the level must be from 0 (never) to 100 (most), not {chatty}")
         step = bisect_left(LEVELS, chatty)
         candidates = {
             voice: probability
@@ -390,7 +390,9 @@ def _parse_weights(value: Mapping[str, Any]) -> VoiceWeights:
     _check_keys(value["features"], set(FEATURES))
     thresholds = tuple(map(_check_weight, value["bars"]))
     if len(thresholds) != len(LEVELS) or list(thresholds) != sorted(thresholds, reverse=True):
-        raise ValueError(f"bars are {len(LEVELS)} falling probabilities, {value['bars']!r} is not")
+        raise ValueError(
+            f"bars must be {len(LEVELS)} decreasing probabilities, not {value['bars']!r}"
+        )
     return VoiceWeights(
         bias=_check_weight(value["bias"]),
         features=tuple(_check_weight(value["features"][name]) for name in FEATURES),
@@ -407,5 +409,7 @@ def _check_keys(value: Mapping[str, Any], expected: set[str]) -> None:
 def _check_weight(value: Any) -> float:  # noqa: ANN401  JSON's border
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not -_MAX_WEIGHT <= value <= _MAX_WEIGHT:
-        raise TypeError(f"a weight is a number from {-_MAX_WEIGHT} to {_MAX_WEIGHT}, not {value!r}")
+        raise TypeError(
+            f"a weight must be a number from {-_MAX_WEIGHT} to {_MAX_WEIGHT}, not {value!r}"
+        )
     return float(value)

@@ -130,7 +130,7 @@ class Option:
                 and number > self.above
             )
         if not is_right:
-            raise ValueError(f"give {self.values}, not {format_value(value)}")
+            raise ValueError(f"must be {self.values}, not {format_value(value)}")
         return value
 
     def parse(self, text: str) -> Any:  # noqa: ANN401
@@ -142,7 +142,7 @@ class Option:
         try:
             return self.check(self._convert(text))
         except (ValueError, OverflowError, LookupError, OSError):
-            raise ValueError(f"give {self.values}, not {text}") from None
+            raise ValueError(f"must be {self.values}, not {text}") from None
 
     def read(self, value: object) -> Any:  # noqa: ANN401
         """Convert and check a value of a TOML file.
@@ -158,7 +158,7 @@ class Option:
             isinstance(value, bool),
         ):
             shown = f'"{value}"' if isinstance(value, str) else format_value(value)
-            raise ValueError(f"give {self.values}, not {shown}")
+            raise ValueError(f"must be {self.values}, not {shown}")
         found = self.parse(format_value(value) if isinstance(value, bool) else str(value))
         return (found,) if self.is_repeated else found
 

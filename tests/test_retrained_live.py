@@ -224,7 +224,7 @@ def refuse_odd_exports(folder):
     code, line = says(other)
     assert (code, f"is of Work, not of {about['name']}" in line) == (1, True)
     code, line = says(shorter)
-    assert (code, "give a whole export, or --yes if that is right" in line) == (1, True)
+    assert (code, "use a complete export, or --yes if that is right" in line) == (1, True)
     assert everything(root / "history") == before
 
 

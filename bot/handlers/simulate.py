@@ -127,7 +127,7 @@ class Simulator:
                 return None
             if not context.delivery.is_running():
                 raise StoppingError(
-                    "the bot is being stopped: the simulation continues at the next start"
+                    "the bot is stopping: the simulation will continue at the next start"
                 )
             at = datetime.now(UTC)
         return None

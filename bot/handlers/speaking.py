@@ -169,7 +169,7 @@ class Speaking:
 
         Without `since` the first message is sent at once; with it, the pause before the first
         message counts from `since`. The function returns False if the turn was stopped, or may no
-        longer be sent, in the meantime.
+        longer be sent.
         """
         begun = since
 

@@ -88,7 +88,7 @@ def _unzip(archive: Path, target: Path) -> None:
                 entry for entry in opened.infolist() if entry.filename.lower().endswith(".json")
             ]
             if len(entries) != 1:
-                raise ExportRefused(f"the zip holds {len(entries)} .json files instead of one")
+                raise ExportRefused(f"the zip contains {len(entries)} .json files instead of one")
             if entries[0].compress_type not in _COMPRESSIONS:
                 raise ExportRefused("the zip uses an unusual compression method: zip it again")
             size = 0
@@ -101,7 +101,7 @@ def _unzip(archive: Path, target: Path) -> None:
                         raise ExportRefused(f"it is larger than {limit} MB when unpacked")
                     file.write(chunk)
     except _ZIP_ERRORS as error:
-        raise ExportRefused("the zip is damaged, or locked with a password") from error
+        raise ExportRefused("the zip is damaged or password-protected") from error
     _check_json(target)
 
 
@@ -212,7 +212,7 @@ async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         raise
-    logger.info("the retraining ended with status %d", process.returncode)
+    logger.info("the retraining exited with status %d", process.returncode)
     if process.returncode == 0:
         return texts.retraining_done.format(result=_last_line(output)).strip()
     why = _last_line(errors) or f"status {process.returncode}"

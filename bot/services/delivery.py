@@ -334,5 +334,5 @@ class Delivery:
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:
             if not self.is_running():
-                raise StoppingError("the bot is being stopped: this is sent after the restart")
+                raise StoppingError("the bot is stopping: this will be sent after the restart")
             await asyncio.sleep(min(left, STOP_CHECK_SECONDS))

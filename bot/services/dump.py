@@ -187,7 +187,7 @@ async def dump(settings: Settings, models: Registry, path: Path, wanted: int | N
         write_text(path, format_dump(held))
     except OSError as error:
         raise DumpError(
-            f"{path} cannot be written ({error.strerror}): name another file"
+            f"{path} cannot be written ({error.strerror}): choose another file"
         ) from error
     own = sum(item.message.author_id in roster.understudies for item in held.kept)
     return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
@@ -299,4 +299,6 @@ def _choose_chat(chats: set[int], names: Mapping[int, str | None], wanted: int |
     )
     if wanted is None:
         raise DumpError(f"there are several chats: choose one with --chat ID{listed}")
-    raise DumpError(f"no messages of chat {wanted} are stored: choose with --chat ID{listed}")
+    raise DumpError(
+        f"no messages of chat {wanted} are stored: choose a chat with --chat ID{listed}"
+    )

@@ -17,7 +17,7 @@ from bot.texts.en import Wording
 from bot.transport.outgoing import retry_seconds
 
 MAX_SECONDS = 30.0  # for which deletions wait if Telegram asks for it; the rest is done later
-CHATS_PER_STEP = 20  # after which other work gets a turn
+CHATS_PER_STEP = 20  # chats to erase from before other work gets a turn
 NOT_FOUND = "to delete not found"  # unlike "chat not found"
 """Part of Telegram's answer if the message is already deleted."""
 _REFUSED = (BadRequest, Forbidden, ChatMigrated)
@@ -123,11 +123,11 @@ async def expire_messages(state: BotState, now: datetime) -> int:
         if number % CHATS_PER_STEP == 0:
             await asyncio.sleep(0)
     everywhere = set().union(*strangers.values()) - kept
-    # strangers here who agreed in another group with a model of its own
+    # people unknown to this group's model who agreed in another group
     here = {chat_id: own & kept for chat_id, own in strangers.items() if own & kept}
     expired = await eraser.expire(moment, everywhere, here, spared)
     if expired:
-        logger.info("%d messages were older than RETENTION_DAYS and are erased", expired)
+        logger.info("%d messages older than RETENTION_DAYS were erased", expired)
     return expired
 
 

@@ -258,7 +258,7 @@ class BotState:
         known = self.groups.get(old) or Group(old, title=title)
         let_in = known.authorised or self.may_speak_in(old) or there.authorised
         await self.save_group(replace(known, chat_id=new, authorised=let_in, moved_from=old))
-        logger.info("chat %d is %d now", old, new)
+        logger.info("chat %d is now %d", old, new)
 
     async def save_decision(
         self, chat_id: int, user_id: int, decision: DecisionKind, update_id: int

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-ANOTHER = "name another file in DATABASE_URL"
+ANOTHER = "choose another file in DATABASE_URL"
 POSTGRES = "postgresql"
 READERS = 4  # threads that read
 
@@ -75,4 +75,4 @@ class Backend(Protocol):
 
 def in_use(name: str) -> str:
     """Return the message for a database that another bot uses."""
-    return f"another understudy-bot uses the database {name}: stop that one first, or {ANOTHER}"
+    return f"another understudy-bot is using the database {name}: stop that one first, or {ANOTHER}"

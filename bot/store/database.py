@@ -249,11 +249,11 @@ def describe_mismatch(url: str, version: Version) -> str:
     if version is Version.UNRELEASED:
         return (
             f"the database {name} is from before 0.1.0: run `understudy-bot dump` with the program "
-            f"that made it, give the file to `understudy retrain`, and {ANOTHER}"
+            f"that created it, pass the file to `understudy retrain`, and {ANOTHER}"
         )
     if version is Version.NEWER:
         return (
-            f"the database {name} was created by a newer version of understudy: install that "
+            f"the database {name} was created by a newer version of Understudy: install that "
             f"version, or {ANOTHER}"
         )
     return (

@@ -142,7 +142,7 @@ class LocalQueue:
             except StoppingError:
                 return None
             except StoreError:
-                logger.exception("update %d could not be stored: tried again", update_id)
+                logger.exception("update %d could not be stored: retrying", update_id)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
                 return None

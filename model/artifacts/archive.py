@@ -63,7 +63,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An exported model's files by name, and the version's name where it was made."""
+    """An exported model's files by name, and the version's name where it was trained."""
 
     version: str
     files: Mapping[str, Entry]
@@ -179,7 +179,7 @@ def write_bundle(
     """
     names = list_file_names(artifact.path, with_weights=with_weights)
     if file.exists():
-        raise ArtifactError(f"{file} exists already: choose another name, or remove it")
+        raise ArtifactError(f"{file} already exists: choose another name, or delete it")
     if with_weights and not artifact.weights.is_dir():
         raise ArtifactError(
             f"{artifact.path.name} has no weights for further training: export it without them"
@@ -229,7 +229,7 @@ class Bundle:
         if self.manifest.size > free:
             raise ArtifactError(
                 f"{self.file} unpacks to {self.manifest.size:,} bytes, but only {free:,} are free: "
-                "make room first"
+                "free some space first"
             )
         with _translate_errors(self.file):
             for name, expected in self.manifest.files.items():
@@ -245,7 +245,7 @@ def open_bundle(file: Path) -> Iterator[Bundle]:
     """Open a bundle; refuse a harmful one before anything is written.
 
     Raises:
-        ArtifactError: It is damaged, or no bundle.
+        ArtifactError: It is damaged or not a bundle.
     """
     with _translate_errors(file):
         archive = zipfile.ZipFile(file)
@@ -256,7 +256,7 @@ def open_bundle(file: Path) -> Iterator[Bundle]:
                 raise ValueError("it has no manifest")
             manifest = Manifest.from_text(archive.read(MANIFEST))
             if sizes != {name: entry.size for name, entry in manifest.files.items()}:
-                raise ValueError("its files are not those of its manifest")
+                raise ValueError("its files do not match its manifest")
             if manifest.size > _MAX_RATIO * file.stat().st_size:
                 raise ValueError(f"it would unpack to {manifest.size:,} bytes")
         yield Bundle(file, archive, manifest)

@@ -57,7 +57,7 @@ def explain_no_model(root: Path) -> str:
     """Return the message for a folder without a model."""
     demo = " or `make demo`" if root == DEFAULT_MODELS else ""
     command = f"`understudy start{models_option(root)}`"
-    return f"there is no model in {root}: make one with {command}{demo}"
+    return f"there is no model in {root}: train one with {command}{demo}"
 
 
 def read_receipt_json(root: Path, version: str) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class Registry:
             return None
         if not is_version_name(name):
             raise ArtifactError(
-                f"{self.root / 'current'} names no version ({name!r}): "
+                f"{self.root / 'current'} does not contain the name of a version ({name!r}): "
                 f"choose one with `{promote_command(self.root)}`"
             )
         return name
@@ -253,8 +253,8 @@ class Registry:
                 return numbered[0]
             if numbered:
                 raise ArtifactError(
-                    f"several versions in {self.root} have the number {version}: give the whole "
-                    f"name of one of {', '.join(numbered)}"
+                    f"several versions in {self.root} have the number {version}: use one of the "
+                    f"full names {', '.join(numbered)}"
                 )
         names = ", ".join(known) or "none"
         raise ArtifactError(
@@ -290,7 +290,7 @@ class Registry:
         with locked(self.root / LOCK, wait=False) as is_alone:
             if not is_alone:
                 raise TrainingError(
-                    f"a training or retraining is running in {self.root}: wait until it ends"
+                    f"a training or retraining is running in {self.root}: wait until it finishes"
                 )
             for unfinished in self.root.glob(f"{NEW_PREFIX}*"):
                 shutil.rmtree(unfinished)
@@ -407,8 +407,8 @@ class Registry:
     def _load(self, name: str) -> Artifact:
         if name not in self.names:
             raise ArtifactError(
-                f"{self.root / 'current'} names {name}, which no longer exists: "
-                f"choose another with `{promote_command(self.root)}`"
+                f"{self.root / 'current'} names {name}, which no longer exists: choose another one "
+                f"with `{promote_command(self.root)}`"
             )
         return load_artifact(self.root / "versions" / name)
 

@@ -16,13 +16,13 @@ from model.redaction.redact import redact, redact_beginning
 VOICE_EMOJI = "🎭"
 
 WITHHELD = "[…]"
-"""Replaces the turn of somebody who may not be learned from."""
+"""Replaces the turn of somebody whose messages must not be used."""
 
 LONG_TEXT = "[long text]"
 """Replaces the rest of a very long message."""
 
 MAX_CHARACTERS = 1_500
-"""A longer message was pasted, and would fill a model's whole window."""
+"""Longer messages were pasted, and would fill a model's whole window."""
 
 _SHOWN_OF_LONG_TEXT = 200  # characters, cut back to a whole word
 _MAX_PRIVATE_PART = 500  # characters of one part of private data that contains spaces
@@ -204,7 +204,7 @@ def _redact_cached(text: str) -> str:
 def _shorten(text: str) -> str:
     """Return the beginning of a very long message, given its first `MAX_CHARACTERS` characters.
 
-    Only parts that end well before the last character are shown, so that no private part is cut.
+    Private data at the cut is dropped whole, so that no half of it is shown.
     """
     read = text.rsplit(maxsplit=1)[0]
     head = redact_beginning(read, MAX_CHARACTERS - _MAX_PRIVATE_PART)[:_SHOWN_OF_LONG_TEXT]

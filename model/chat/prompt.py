@@ -20,9 +20,9 @@ LINE_BREAK = "\r"
 def build_context(
     earlier: Iterable[Message], at: datetime, roster: Roster, window: Window
 ) -> tuple[str, ...]:
-    """Return the rendered lines that a reply at the time `at` may look at, oldest first.
+    """Return the rendered lines in the context of a reply at the time `at`, oldest first.
 
-    `earlier` are all messages of one chat and topic before that place, in order, or at least enough
+    `earlier` are all messages of one chat and topic before the reply, in order, or at least enough
     that `window.lookback` of them are eligible.
     """
     return render_context(context_before(make_lines(earlier, roster), at, window))

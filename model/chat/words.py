@@ -30,10 +30,10 @@ _SHOWN_WORD = re.compile(r"(?<![\w@/.])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/@])"
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 _PRIOR_WORDS, _PRIOR_SHARE = 1_000, 0.1
-"""Size of the prior in words, and the largest share of all words: it damps rare words."""
+"""Size of the prior, in words and at most this share of all words; it dampens rare words."""
 _SIGNIFICANT = 1.96  # standard deviations: two-sided 5 %
 _MIN_RATIO = 1.5
-"""Least odds ratio: a frequent word such as "the" is significant at a much smaller one."""
+"""Minimum odds ratio: a frequent word such as "the" is significant at a much smaller one."""
 
 
 @dataclass(frozen=True, slots=True)

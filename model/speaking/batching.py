@@ -42,7 +42,7 @@ def draw_together(
     found: dict[int, list[list[Candidate]] | GenerationStopped] = {}
     for number, call in enumerate(calls):
         if call.is_over:
-            found[number] = GenerationStopped("nobody waits for this any longer")
+            found[number] = GenerationStopped("nobody is waiting for this any more")
         else:
             groups[call.version, call.decoding].append(number)
     for numbers in groups.values():

@@ -68,13 +68,12 @@ def clean_opening(words: str, names: Iterable[str]) -> str:
     line = " ".join(make_printable(" ".join(words.split())).split())
     if len(line) > MAX_OPENING:
         raise OpeningError(
-            f"the beginning of a reply has {len(line)} characters, more than {MAX_OPENING}: "
-            "write fewer"
+            f"the opening words have {len(line)} characters, more than {MAX_OPENING}: use fewer"
         )
     if VOICE_EMOJI in line or find_rejection((line,) if line else (), names):
         raise OpeningError(
-            "no reply may begin with that: write words alone, without brackets, private data or "
-            "a name and a colon"
+            "no reply may begin with that: use plain words, without brackets, private data, or a "
+            "name and a colon"
         )
     return line
 

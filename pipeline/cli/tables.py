@@ -496,7 +496,7 @@ def _habits(card: Scorecard) -> Any:  # noqa: ANN401
 
 
 def _notes_on(card: Scorecard) -> Iterator[str]:
-    """Yield what explains the tables, and the single figures."""
+    """Yield notes on the tables, and the figures that stand alone."""
     yield voice_sentence(card)
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"

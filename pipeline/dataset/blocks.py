@@ -140,8 +140,7 @@ def _map_in_processes(
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise DatasetError(
-            "a process that replaced private data was killed, perhaps for lack of memory: pass "
-            "--set processes=1"
+            "a worker process was killed, perhaps for lack of memory: use --set processes=1"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -338,14 +338,14 @@ class BuildOptions:
         TEST, "Share of messages in the test split", above=0, most=0.9, panel="Conversations"
     )
     validation_share: float = VALIDATION
-    review: Path | None = option(None, "CSV file of doubtful pairs; mark those to drop")
+    review: Path | None = option(None, "Write doubtful pairs to this CSV file; mark those to drop")
     zone: tzinfo | None = option(None, options.TIMEZONE)
     public: bool = option(
         False, "The chat is public: the bot may speak anywhere", name="public-chat"
     )
     skip_damaged: bool = option(False, options.SKIP_DAMAGED)
     processes: int = option(
-        1, "Processes that replace private data", least=0, default_text="by cores and messages",
+        1, "Worker processes for redaction", least=0, default_text="by cores and messages",
         panel="Conversations",
     )  # fmt: skip
 

@@ -74,7 +74,9 @@ def write_sample(folder: Path, seed: int = SEED) -> Path:
     """
     path = folder / "result.json"
     if path.exists() and f'"id": {_CHAT},' not in path.read_text("utf-8", "replace")[:200]:
-        raise ExportError(f"{path} is another chat's export: give the sample a folder of its own")
+        raise ExportError(
+            f"{path} contains another chat's export: use another folder for the sample"
+        )
     everything = _read_conversations()
     five = _select_five(everything)
     conversations = [one for one in everything if five.issuperset(_list_senders(one))]

@@ -81,7 +81,8 @@ def split(
     """
     if not 0 < test < 1 - validation:
         raise DatasetError(
-            f"test-share {test} is not between 0 and {1 - validation:g}: give a share such as 0.15"
+            f"test-share {test} is not between 0 and {1 - validation:g}: choose a share such as "
+            "0.15"
         )
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
     borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)
@@ -95,7 +96,7 @@ def split(
                 splits[number] = index
         if index not in splits:
             raise DatasetError(
-                f"every conversation of the {SPLITS[index]} split goes on during the next split: "
+                f"every conversation of the {SPLITS[index]} split continues into the next split: "
                 "export more of the chat, or use shorter sessions (--set session-minutes=N)"
             )
     return splits
@@ -131,7 +132,7 @@ class _Borders:
         if not firsts:
             raise DatasetError(
                 f"{count} conversation{'s are' if count != 1 else ' is'} too few to split by time, "
-                f"with {self.gap} messages between the parts: export more of the chat, or give a "
+                f"with {self.gap} messages between the parts: export more of the chat, or use "
                 "shorter sessions (--set session-minutes=N)"
             )
         train = self._nearest(firsts, first)

@@ -102,7 +102,7 @@ def read_judge_turns(path: Path, voices: Collection[str]) -> list[HeldOutTurn]:
         raise DatasetError(f"{path} cannot be read: {error}") from error
     missing = sorted(set(voices) - {turn.voice for turn in turns})
     if missing:
-        raise DatasetError(f"{path} has no turn of {', '.join(missing)}")
+        raise DatasetError(f"{path} contains no turns by {', '.join(missing)}")
     return [turn for turn in turns if turn.voice in voices]
 
 

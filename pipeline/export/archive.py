@@ -21,7 +21,7 @@ UNNAMED = "a chat without a name"
 MAX_LISTED = 20
 """If there are more chats, only the largest are listed."""
 
-_DUPLICATE_ID = "an id that another message has too"
+_DUPLICATE_ID = "an id that another message also has"
 _UNKNOWN_ID = -(2**62)
 """The id of a chat whose own lines are damaged."""
 
@@ -268,9 +268,9 @@ def _read_file(
             last = number if is_valid_integer(number) else None
     if not has_chat:
         problem = (
-            f"no JSON ({fault.description})"
+            f"not JSON ({fault.description})"
             if fault
-            else "JSON, but no chat export of Telegram Desktop"
+            else "JSON, but not a chat export from Telegram Desktop"
         )
         raise ExportError(f"{file} is {problem}: {EXPORT_HOWTO}")
 

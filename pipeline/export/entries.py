@@ -13,7 +13,7 @@ from model.chat.quotes import strip_quotes
 from model.chat.telegram_ids import is_valid_integer, to_author_id
 from pipeline.export.reader import Item
 
-CONTRADICTION = "a date that contradicts date_unixtime, which wins"
+CONTRADICTION = "a date that contradicts date_unixtime, which takes precedence"
 LOCAL = "a local time without an offset"
 DAMAGED_TIME = "a damaged date_unixtime; date is used"
 FUTURE = "a date after tomorrow"

@@ -26,8 +26,8 @@ CHUNK = 1 << 15
 CUT_SHORT = "the file ends without its closing brackets: the export was interrupted"
 LOST = "no message can be read here"
 DAMAGED_BRACKETS = "damaged brackets"
-DAMAGED_HEADING = "a damaged line of the chat's own"
-NOT_JSON = "no valid JSON"
+DAMAGED_HEADING = "a damaged line about the chat itself"
+NOT_JSON = "invalid JSON"
 
 Item = dict[str, Any]
 """One entry of an export's `messages`, as parsed JSON."""

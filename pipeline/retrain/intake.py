@@ -145,8 +145,8 @@ def find_models_folder(
         if ids & chats or (folder == root and chats):  # merging names the chat that was expected
             return folder
     raise TrainingError(
-        f"no folder of models in {root} is of {make_printable_name(given[0].name)} "
-        f"({given[0].chat_id}): give --models-dir {root / GROUPS}/NAME for a model of its own, or "
+        f"no models folder in {root} belongs to {make_printable_name(given[0].name)} "
+        f"({given[0].chat_id}): use --models-dir {root / GROUPS}/NAME for a separate model, or "
         f"--models-dir {root} to replace the default model"
     )
 
@@ -170,8 +170,8 @@ def check_dump_given(sources: Sources, current: CurrentVersion, request: Retrain
     has_model = current.artifact is not None or current.problem is not None
     if has_model and not sources.dumps and not request.no_live_bot:
         raise UnderstudyError(
-            "no dump of the bot is given, and people may have sent it /optout: add the file that "
-            "`understudy-bot dump FILE` writes, or give --no-live-bot if no bot is running"
+            "there is no dump of the bot, but people may have sent it /optout: add the file that "
+            "`understudy-bot dump FILE` writes, or use --no-live-bot if no bot is running"
         )
 
 
@@ -302,14 +302,14 @@ def _confirm_shorter_export(merged: MergedChat, dependencies: RetrainDependencie
     if header and last.sha256 in header.exports and not merged.deleted:
         return
     text = (
-        f"{last.file} holds {last.messages:,} messages of {make_printable_name(merged.chat.name)}, "
-        f"the history holds {merged.stored:,}; {merged.deleted:,} of these were sent in the "
-        "export's period, but are missing from it"
+        f"{last.file} contains {last.messages:,} messages of "
+        f"{make_printable_name(merged.chat.name)}, but the history has {merged.stored:,}; "
+        f"{merged.deleted:,} of these were sent in the export's period and are missing from it"
     )
     with dependencies.watch.paused():
         is_confirmed = dependencies.ask(f"{text} and would be deleted. Is that right?")
     if not is_confirmed:
-        raise ExportError(f"{text}: give a complete export, or --yes if that is right")
+        raise ExportError(f"{text}: use a complete export, or --yes if that is right")
 
 
 def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
@@ -352,7 +352,7 @@ def _erase_datasets(root: Path, merged: MergedChat) -> list[str]:
             try:
                 if forgotten.isdisjoint(_read_message_ids(folder, merged)):
                     continue
-                reason = "it held messages that must be forgotten"
+                reason = "it contained messages that must be forgotten"
             except DatasetError:
                 reason = "it was damaged, and messages must be forgotten"
         else:

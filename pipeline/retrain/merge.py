@@ -1,4 +1,4 @@
-"""Merge a chat's stored history with new exports and dumps, and follow it to its supergroup."""
+"""Merge a chat's stored history with new exports and dumps, also when it becomes a supergroup."""
 
 import time
 from collections import defaultdict
@@ -35,9 +35,9 @@ It is below 1 because some messages may have been deleted since.
 """
 _LISTED_CHATS = 5
 _OTHER_CHAT = (
-    "give exports of that chat, or another folder with --models-dir, such as artifacts/groups/NAME"
+    "use exports of that chat, or another folder with --models-dir, such as artifacts/groups/NAME"
 )
-_MIGRATION_ADVICE = "if that group became this supergroup, give the supergroup's export once"
+_MIGRATION_ADVICE = "if that group became this supergroup, pass the supergroup's export once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def merge_chat(
                 merged = merged or _load_history(root, spool, chat)
                 _add_dump(merged, found, chat, notes)
         if merged is None:
-            raise ExportError("no export is given: name the result.json that Telegram wrote")
+            raise ExportError("there is no export: pass the result.json that Telegram wrote")
         _match_bot_ids(merged)
         merged.ledger = merged.ledger.add_dumps(dumps)
         _delete_forgotten(merged)
@@ -286,7 +286,7 @@ def _choose_chat(
         for one in list(found.chats.values())[:_LISTED_CHATS]
     )
     raise ExportError(
-        f"{file} is of {names}, not of {make_printable_name(expected.title)} ({expected.chat_id}): "
+        f"{file} contains {names}, not {make_printable_name(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
 
@@ -361,7 +361,7 @@ def _add_dump(merged: MergedChat, found: Archive, chat: ExportedChat, notes: Dum
     """
     if notes.chat_id != chat.chat_id:
         raise ExportError(
-            f"{notes.file} holds messages of chat {chat.chat_id} and decisions of chat "
+            f"{notes.file} contains messages of chat {chat.chat_id} and decisions of chat "
             f"{notes.chat_id}: write it again with `understudy-bot dump`"
         )
     description = _describe_file(merged, found, chat, notes.file)

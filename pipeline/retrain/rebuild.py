@@ -61,7 +61,7 @@ def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt
     _check_is_damaged(registry.root)
     with locked(registry.root / LOCK, wait=False) as is_alone:
         if not is_alone:
-            raise TrainingError(f"another command is using {registry.root}: wait until it ends")
+            raise TrainingError(f"another command is using {registry.root}: wait until it finishes")
         versions = sorted(load_usable_versions(registry), key=lambda one: one.path.name)
         if not versions:
             raise ArtifactError(f"there is no version in {registry.root} to rebuild from")
@@ -107,7 +107,9 @@ def _replace_database(root: Path, new: Path) -> Path | None:
         try:
             os.link(new, path)
         except FileExistsError:
-            raise ArtifactError(f"{path} was created meanwhile: nothing is rebuilt") from None
+            raise ArtifactError(
+                f"{path} was created in the meantime: nothing was rebuilt"
+            ) from None
         except OSError:  # the file system has no links
             new.replace(path)
         return None
@@ -132,7 +134,7 @@ def _check_is_damaged(root: Path) -> None:
     except DamagedDatabaseError:
         return
     if state == "ok":
-        raise ArtifactError(f"{root / DATABASE} is not damaged: nothing is rebuilt")
+        raise ArtifactError(f"{root / DATABASE} is not damaged: nothing was rebuilt")
 
 
 def _read_dump(file: ExportFile) -> DumpNotes:

@@ -40,12 +40,12 @@ class RetrainRequest:
     chat: str | None = option(None, CHAT)
     base: str | None = option(None, "Base model, as for train", default_text=CURRENT)
     force_training: bool = option(False, "Train even if there are too few new messages")
-    no_live_bot: bool = option(False, "Run without a dump: there is no running bot")
+    no_live_bot: bool = option(False, "Run without a dump (no bot is running)")
     force_promotion: str | None = option(
-        None, "Promote even a worse version, for this reason", metavar="REASON"
+        None, "Promote the new version even if it scores worse", metavar="REASON"
     )
-    resume: bool = option(False, "Continue a stopped training")
-    restart: bool = option(False, "Discard the checkpoint of a stopped training")
+    resume: bool = option(False, "Continue an interrupted training run")
+    restart: bool = option(False, "Discard the checkpoint of an interrupted run")
     min_messages: int = option(0, MIN_MESSAGES, default_text=CURRENT)
     skip_damaged: bool = option(False, SKIP_DAMAGED)
     min_new_messages: int = option(

@@ -139,7 +139,7 @@ def _apply_dumps(
     ):
         update_history(request, dependencies, current, Sources((), sources.dumps), merged)
         dependencies.watch.console.print(
-            "  the export is refused; decisions that people sent to the bot still apply"
+            "  the export was refused; decisions that people sent to the bot still apply"
         )
 
 
@@ -190,14 +190,14 @@ def _confirm_no_comparison(
         TrainingError: The user did not confirm it, or cannot be asked.
     """
     if must_replace or request.force_promotion:
-        text = f"{problem}. The new version is promoted without a comparison"
+        text = f"{problem}. The new version will be promoted without a comparison"
         print_indented(text, dependencies.watch.console)
         return
-    text = f"{problem}. Without a comparison, the new version is kept but not promoted"
+    text = f"{problem}. Without a comparison, the new version will be kept but not promoted"
     with dependencies.watch.paused():
-        if not dependencies.ask(f"{text}. Train it?"):
+        if not dependencies.ask(f"{text}. Train it anyway?"):
             raise TrainingError(
-                f'{text}: to train it, give --yes, or --force-promotion "REASON" to promote it too'
+                f'{text}: use --yes to train it, or --force-promotion "REASON" to promote it too'
             )
 
 
@@ -234,7 +234,7 @@ def _train_and_promote(
     )
     if unfinished:
         name, loss = unfinished
-        text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
+        text = f"{name} was trained by a run that stopped before the evaluation: using it"
         print_indented(text, watch.console)
     else:
         name, loss = dependencies.train(
@@ -393,7 +393,7 @@ def _compare_versions(
     found, larger = compare(size), gate.enlarge(size, dataset.test)
     if not found[0].is_uncertain or larger is None:
         return found
-    print_indented("These turns are too few to tell: comparing more of them", watch.console)
+    print_indented("Too few turns to tell: comparing more of them", watch.console)
     return compare(larger)
 
 

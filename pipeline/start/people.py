@@ -346,7 +346,7 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
             return replace(person, learn="no", imitate="no")
         if answer in keys:
             return replace(person, learn="yes", imitate=keys[answer])
-        asker.say("Type y, -, n or x, or only Enter.", "yellow")
+        asker.say("Type y, -, n or x, or just press Enter.", "yellow")
 
 
 def _describe(person: Person) -> str:

@@ -87,7 +87,7 @@ def convert(
     quantized = fmean(_convert(base, folder, "int8", held_out, truth))
     if not quantized <= _MAX_QUANTIZED:
         raise ArtifactError(
-            f"{base.name} loses too much in int8: {quantized:.3f} nats a token "
+            f"{base.name} loses too much accuracy in int8: {quantized:.3f} nats a token "
             f"({_MAX_QUANTIZED} allowed). Please report it"
         )
     return Drift(exact, quantized)

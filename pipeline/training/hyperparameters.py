@@ -45,15 +45,15 @@ class Hyperparameters:
     example_type: Literal["auto", "pairs", "sessions"] = _option(
         "auto", "Train on pairs of context and reply, or on whole sessions", "pairs"
     )
-    batch_size: int = _option(0, "Examples per step; 0 = 8 pairs or 4 pieces", 8, least=0)
+    batch_size: int = _option(0, "Examples per step; 0 = 8 pairs or 4 session segments", 8, least=0)
     speaker_dropout: float = _option(
-        0.5, "Share of examples that hide one person's lines", 0.0, least=0, most=1
+        0.5, "Share of examples without one speaker's earlier lines", 0.0, least=0, most=1
     )
     speaker_loss: float = _option(
-        0.2, "Weight of the loss on wrong names (sessions); 0 = off", 0.0, least=0
+        0.2, "Weight of the speaker loss (sessions only); 0 = off", 0.0, least=0
     )
     batching: Literal["alike", "uniform"] = _option(
-        "alike", "Batches of similar lengths, or uniform ones (padded)", "uniform"
+        "alike", "Batches of similar length, or all padded alike (uniform)", "uniform"
     )
     precision: Literal["auto", "float32", "bf16"] = _option(
         "auto", "Precision of training; auto = bf16 if supported", "float32"
@@ -73,13 +73,15 @@ class Hyperparameters:
     canary_count: int = _option(8, "Number of planted secrets", least=1)
     reserve_judge_sessions: bool = _option(
         default=False,
-        help="Keep half of the sessions for evaluate's judge",
+        help="Withhold half of the sessions for evaluate's judge",
         name="reserve-half",
     )
     max_prompt_tokens: int = _option(
-        384, "Prompt length; the oldest lines are dropped", least=_MIN_TOKENS
+        384, "Maximum prompt length in tokens; older lines are dropped", least=_MIN_TOKENS
     )
-    max_reply_tokens: int = _option(96, "Reply length; longer replies are cut", least=_MIN_TOKENS)
+    max_reply_tokens: int = _option(
+        96, "Maximum reply length in tokens; longer replies are cut", least=_MIN_TOKENS
+    )
     seed: int = _option(0, "Random seed", least=0, most=2**32 - 1)
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ _CPU_ROWS = 2  # the speed of a CPU in tokens hardly depends on the batch size
 class Speed:
     """Tokens per second, forward and backward, and seconds per step for everything else.
 
-    The rest is the update of the weights, and the loss on names.
+    These seconds cover the optimizer step and the speaker loss.
     """
 
     tokens: float

@@ -162,7 +162,7 @@ def make_version(
     from pipeline.training.trainer import PRECISION
 
     if settings.lora and processes.shards:
-        raise TrainingError("--set shard=true needs a training of all weights: omit --lora")
+        raise TrainingError("--set shard=true cannot be combined with --lora")
     processes.wait()  # until the main process has locked the registry
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()
@@ -245,13 +245,13 @@ def choose_resume(
     """
     checkpoint = checkpoint_of(dataset, start, registry)
     if resume and checkpoint is None:
-        raise TrainingError("no stopped training left a checkpoint: train without --resume")
+        raise TrainingError("there is no checkpoint to resume from: train without --resume")
     if restart or resume or checkpoint is None:
         return resume
-    if ask(f"A stopped training left {checkpoint}. Resume it?"):
+    if ask(f"An interrupted training run left {checkpoint}. Resume it?"):
         return True
     raise TrainingError(
-        f"a stopped training left {checkpoint}: use --resume to continue from it, or "
+        f"an interrupted training run left {checkpoint}: use --resume to continue from it, or "
         "--restart to discard it and start again"
     )
 

@@ -1,8 +1,7 @@
 """Divide a model among the processes of a training (PyTorch's FSDP2), and put it together again.
 
-Each process holds a part of every weight, of its gradient and of AdamW's moments. A layer is whole
-only while it computes: its parts are gathered from all processes. So all of them must call the
-model equally often.
+Each process holds a part of every weight, of its gradient and of AdamW's moments. A layer is
+gathered from all processes only while it runs, so all of them must call the model equally often.
 """
 
 from pathlib import Path

@@ -334,7 +334,10 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> None:
         self._base, self._run, self._bf16, self._processes = base, run, bf16, processes
         self._speaker_loss, rows, held_out = data.speaker_loss, data.rows, data.held_out
-        self._part_of, self._part = -1, 0  # the step whose losses on names are computed, its part
+        self._part_of, self._part = (
+            -1,
+            0,
+        )  # the step whose speaker losses are being computed, and the current part of it
         self._held_out = held_out
         evaluates = settings.evaluations > 0 and len(held_out) > 0
         is_alike = settings.batching == "alike"

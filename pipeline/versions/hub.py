@@ -60,7 +60,7 @@ def push(api: HfApi, artifact: Artifact, repository: str, *, public_repo: bool) 
         if not public_repo and not api.model_info(made.repo_id).private:
             raise ArtifactError(
                 f"anybody can read {made.repo_id}, and the weights have learned the chat: make it "
-                "private, choose another repository, or give --public-repo"
+                "private, choose another repository, or use --public-repo"
             )
         with temporary_folder(Path(tempfile.gettempdir()), "hub") as staged:
             stage(artifact, staged, made.repo_id, public_repo=public_repo)
@@ -84,13 +84,13 @@ def pull(api: HfApi, repository: str, folder: Path, on_bytes: OnBytes = lambda _
         info = api.model_info(repository, files_metadata=True)
         sizes = {file.rfilename: file.size for file in info.siblings or ()}
         if (sizes.get(MANIFEST) or _MAX_MANIFEST_BYTES) >= _MAX_MANIFEST_BYTES:
-            raise ArtifactError(f"{repository} holds no model that understudy pushed")
+            raise ArtifactError(f"{repository} contains no model that Understudy pushed")
         text = api.hf_hub_download(repository, MANIFEST, revision=info.sha, local_dir=temporary)
         try:
             manifest = Manifest.from_text(Path(text).read_bytes())
         except ValueError as error:
             raise ArtifactError(
-                f"{repository} holds no trustworthy model: {make_printable(str(error))}"
+                f"{repository} contains a damaged or modified model: {make_printable(str(error))}"
             ) from error
         altered = f"{repository} was altered: its files differ from its manifest"
         if any(sizes.get(name) != entry.size for name, entry in manifest.files.items()):
@@ -234,7 +234,7 @@ def _translate_hub_errors(repository: str) -> Iterator[None]:
         ) from error
     except HFValidationError as error:
         raise ArtifactError(
-            f"{repository!r} is not a repository name: give one such as you/model"
+            f"{repository!r} is not a repository name: use one such as you/model"
         ) from error
     except OfflineModeIsEnabled as error:
         raise ArtifactError(offline) from error

@@ -49,8 +49,8 @@ class WithdrawnPerson:
     def reason(self) -> str:
         """Return how the person withdrew, as a sentence without a full stop."""
         if self.since:
-            return f"{self.name} told the bot /optout on {self.since:%Y-%m-%d}"
-        return f'{self.name} may not be learned from (learn = "no" in the roster)'
+            return f"{self.name} sent /optout to the bot on {self.since:%Y-%m-%d}"
+        return f'{self.name} is excluded (learn = "no" in the roster)'
 
 
 @dataclass(frozen=True, slots=True)

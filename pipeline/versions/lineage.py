@@ -94,7 +94,7 @@ def load_usable_versions(registry: Registry) -> Iterator[Artifact]:
         try:
             yield load_artifact(registry.root / "versions" / name)
         except ArtifactError:
-            continue  # damaged, or its prompt is another
+            continue  # damaged, or of another prompt format
 
 
 def remove_version(registry: Registry, wanted: str) -> str:

@@ -100,7 +100,9 @@ def show_receipt(root: Path, version: str) -> str:
     if not receipt:
         raise ArtifactError(f"{version} has no receipt: only `understudy retrain` writes them")
     if receipt.get("format") != FORMAT:
-        raise ArtifactError(f"the receipt of {version} is of another version of Understudy")
+        raise ArtifactError(
+            f"the receipt of {version} was written by another version of Understudy"
+        )
     return "\n".join(map(make_printable, _format_page(version, receipt)))
 
 
@@ -145,7 +147,7 @@ def _describe_input(receipt: Receipt) -> Iterator[str]:
 def _describe_exclusions(receipt: Receipt) -> Iterator[str]:
     for one in receipt["excluded"]:
         how = f"since {one['since'][:10]}, by /optout" if one["since"] else "by the roster"
-        yield f"{one['name']}: not learned from, {how}"
+        yield f"{one['name']}: messages not used, {how}"
     for name in receipt["newcomers"]:
         yield f"{name}: new, not a voice yet"
     yield f"forgotten at their authors' request: {receipt['forgotten']:,} messages"

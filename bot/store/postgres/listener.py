@@ -53,7 +53,10 @@ class ChangeListener:
             except InUseError:
                 raise
             except (psycopg.Error, StoreError, TimeoutError) as error:
-                logger.warning("changes cannot be heard (%s): retrying", type(error).__name__)
+                logger.warning(
+                    "the connection that announces changes is lost (%s): reconnecting",
+                    type(error).__name__,
+                )
             finally:
                 self._is_current.clear()
             await asyncio.sleep(RETRY_SECONDS)

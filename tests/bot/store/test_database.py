@@ -234,7 +234,7 @@ async def test_another_file_is_no_database(url, path):
 async def test_a_folder_is_no_database(url, path, use):
     path.mkdir(parents=True)
 
-    with pytest.raises(StoreError, match=r"is not a file: name another file in DATABASE"):
+    with pytest.raises(StoreError, match=r"is not a file: choose another file in DATABASE"):
         await use(url)
 
 
@@ -247,7 +247,9 @@ async def test_nothing_can_be_made_below_a_file(url, path, use):
 
 
 async def test_a_folder_in_which_nobody_can_write_is_named():
-    with pytest.raises(StoreError, match=r"^the database /proc/understudy\.db .*name another file"):
+    with pytest.raises(
+        StoreError, match=r"^the database /proc/understudy\.db .*choose another file"
+    ):
         await prepare_database("sqlite+aiosqlite:////proc/understudy.db")
 
 
@@ -299,7 +301,7 @@ def holder(url):
 
 def test_a_database_is_locked_until_its_process_ends_or_is_killed(url, path, holder):
     with (
-        pytest.raises(StoreError, match="another understudy-bot uses the database"),
+        pytest.raises(StoreError, match="another understudy-bot is using the database"),
         lock_database(url),
     ):
         pass

@@ -197,7 +197,7 @@ def test_current_is_one_line_and_replaced_atomically(three, monkeypatch):
 def test_a_current_file_without_a_version_name_is_refused(three, line):
     (three.root / "current").write_text(line)
 
-    with pytest.raises(ArtifactError, match="names no version"):
+    with pytest.raises(ArtifactError, match="does not contain the name of a version"):
         three.find("current")
 
 

@@ -239,7 +239,7 @@ def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habit
     assert load_evaluation_dataset(artifact, None).folder == habits_dataset
     with pytest.raises(DatasetError, match="not the dataset that .* was trained on"):
         load_evaluation_dataset(artifact, str(other))
-    with pytest.raises(DatasetError, match="name another with --data"):
+    with pytest.raises(DatasetError, match="pass another one with --data"):
         load_evaluation_dataset(artifact, str(tmp_path / "none"))
 
 

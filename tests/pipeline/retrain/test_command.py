@@ -128,9 +128,9 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(running, ca
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--set", "from=nowhere"], "--set: from: give base or current, not nowhere"),
+        (["--set", "from=nowhere"], "--set: from: must be base or current, not nowhere"),
         (["--force-promotion", " "], "--force-promotion needs a reason"),
-        (["--set", "keep=0"], "--set: keep: give a whole number of 1 or more, not 0"),
+        (["--set", "keep=0"], "--set: keep: must be a whole number of 1 or more, not 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
@@ -272,7 +272,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "of Friends (-1000000000066): give --models-dir artifacts/groups/NAME" in (
+        assert "of Friends (-1000000000066): use --models-dir artifacts/groups/NAME" in (
             str(result.exception)
         )
 

@@ -163,7 +163,7 @@ def test_a_shorter_export_is_asked_about(running):
     running.agrees = False
 
     with pytest.raises(
-        ExportError, match="239 messages of Friends, the history holds 240; 4 of these"
+        ExportError, match="239 messages of Friends, but the history has 240; 4 of these"
     ):
         running.run(shorter, no_live_bot=True)
     running.agrees = True
@@ -238,7 +238,7 @@ def test_a_checkpoint_is_never_discarded_silently(running):
     assert checkpoint.is_dir()
     assert str(checkpoint) in str(e.value)
     assert "\n" not in str(e.value)
-    assert running.asked == [f"A stopped training left {checkpoint}. Resume it?"]
+    assert running.asked == [f"An interrupted training run left {checkpoint}. Resume it?"]
 
 
 @pytest.mark.parametrize(

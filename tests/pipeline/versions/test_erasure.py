@@ -241,8 +241,8 @@ def test_with_a_refused_export_the_erasure_of_the_dump_is_explained(runner):
         runner.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
 
     told = " ".join(runner.shown.getvalue().split())
-    assert "erased 2 datasets and the checkpoints: Friend 1 told the bot /optout on 2024" in told
-    assert "the export is refused; decisions that people sent to the bot still apply" in told
+    assert "erased 2 datasets and the checkpoints: Friend 1 sent /optout to the bot on 2024" in told
+    assert "the export was refused; decisions that people sent to the bot still apply" in told
 
 
 def test_no_erasure_is_reported_if_nothing_was_erased(runner):
@@ -254,8 +254,11 @@ def test_no_erasure_is_reported_if_nothing_was_erased(runner):
 @pytest.mark.parametrize(
     ("notes", "why"),
     [
-        ({"decisions": [decision(1, "optout", 9)]}, "Friend 1 told the bot /optout on 2024-03-01"),
-        ({"forgotten": [SECRET["id"]]}, "it held messages that must be forgotten"),
+        (
+            {"decisions": [decision(1, "optout", 9)]},
+            "Friend 1 sent /optout to the bot on 2024-03-01",
+        ),
+        ({"forgotten": [SECRET["id"]]}, "it contained messages that must be forgotten"),
     ],
     ids=["withdrawn", "forgotten"],
 )
@@ -265,7 +268,7 @@ def test_an_erased_dataset_is_reported_with_date_and_reason(runner, notes, why):
     said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
 
     assert re.fullmatch(said, explain_missing_dataset(artifact))
-    with pytest.raises(DatasetError, match=f"{said}; name a copy of it with --data"):
+    with pytest.raises(DatasetError, match=f"{said}; pass a copy of it with --data"):
         load_evaluation_dataset(artifact, None)
 
 

@@ -191,7 +191,7 @@ def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
 def test_a_repository_of_something_else_is_refused(api, server, place):
     server.add(REPOSITORY, {"pytorch_model.bin": b"x"})
 
-    with pytest.raises(ArtifactError, match="holds no model that understudy pushed"):
+    with pytest.raises(ArtifactError, match="contains no model that Understudy pushed"):
         hub.pull(api, REPOSITORY, place)
 
 

@@ -101,7 +101,7 @@ def _record_failure(job: BackgroundJob, error: BaseException) -> None:
     job.failures += 1
     job.error = type(error).__name__
     logger.error(
-        "the job %s failed (%d times in a row) and will be retried",
+        "the job %s failed (%d in a row) and will be retried",
         job.name,
         job.failures,
         exc_info=error,

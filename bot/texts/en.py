@@ -302,8 +302,8 @@ class Wording:
     status_replies = "Replies waiting: {waiting}, uncertain: {uncertain}"
     status_jobs_ok = "Background jobs: all running"
     status_job_failing = (
-        "Background job failing: {job} ({error}, {times} times in a row). I keep trying; see the "
-        "log"
+        "Background job failing: {job} ({error}, failures in a row: {times}). I keep trying; "
+        "see the log"
     )
     status_database = "Database: {file}, {size}, messages: {messages}"
     status_messages = "Messages kept from this group: {messages}, replies waiting: {waiting}"

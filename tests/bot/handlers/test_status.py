@@ -164,7 +164,7 @@ async def test_it_is_in_the_senders_language(guarded, joao):
 
     answer = await guarded.answer(private, joao, "/status", **{"from": sender})
 
-    assert f"Vozes: {NAMES}\nSem acordo: Ana" in answer["text"]
+    assert f"Vozes: {NAMES}\nAinda não concordaram: Ana" in answer["text"]
     assert answer["text"].endswith(f"Grupos\n{PT.status_no_groups}")
 
 

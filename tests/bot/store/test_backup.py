@@ -230,7 +230,7 @@ async def test_a_folder_is_no_place_for_a_copy(url, target):
 
 
 async def test_a_folder_that_cannot_be_written_is_named(url, path):
-    with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db \(.*name a file in"):
+    with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db \(.*choose a file in"):
         await back_up(url, Path("/proc/copy.db"))
 
 
@@ -259,7 +259,7 @@ async def test_a_full_disk_leaves_no_copy_and_the_old_one(url, path, small_disk)
     old.write_text("an older copy")
 
     with pytest.raises(
-        StoreError, match=r"\(database or disk is full\): name a file in a writable"
+        StoreError, match=r"\(database or disk is full\): choose a file in a writable"
     ):
         await back_up(url, old, force=True)
 

@@ -181,7 +181,7 @@ async def test_another_programs_database_is_left_alone(url, path, statement, use
     rewrite(path, statement)
     before = path.read_bytes()
 
-    with pytest.raises(StoreError, match=f"{path} is another program's database: name another"):
+    with pytest.raises(StoreError, match=f"{path} is another program's database: choose another"):
         await use(url)
 
     assert await read_version(url) is Version.FOREIGN

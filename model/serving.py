@@ -41,7 +41,7 @@ TokenLists = Annotated[list[TokenIds], Field(min_length=1, max_length=_MAX_TEXTS
 class ServeOptions(BaseModel, extra="forbid"):
     """Options of `serve run`."""
 
-    models: Path = Field(Path("artifacts"), description="Folder of models")
+    models: Path = Field(Path("artifacts"), description="Models folder")
     min_workers: int = Field(1, ge=1, description="Minimum number of workers")
     max_workers: int = Field(
         1, ge=1, description="Ray adds workers while each has more than `batch` requests"
@@ -326,7 +326,7 @@ def app(options: ServeOptions) -> serve.Application:
 
 
 def open_models(folder: Path) -> Registry:
-    """Return the versions in a folder of models, and in those of its groups.
+    """Return the versions in a models folder, and in those of its groups.
 
     Raises:
         ArtifactError: There are none.

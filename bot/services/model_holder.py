@@ -50,7 +50,7 @@ def make_loader(settings: Settings) -> OpenSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class CurrentModel:
-    """The current version of a folder of models.
+    """The current version of a models folder.
 
     Its roster contains the bot's own id, and the names that Telegram has shown since the training.
     Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent

@@ -12,7 +12,7 @@ from model.errors import ArtifactError
 from model.files import PRIVATE_FILE, make_folder
 
 DATABASE = "models.db"
-"""The database's file in a folder of models."""
+"""The database's file in a models folder."""
 
 DAMAGED = f"{DATABASE}.damaged"
 """Prefix of the names under which `models rebuild` keeps damaged databases."""

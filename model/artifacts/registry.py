@@ -29,9 +29,9 @@ from model.errors import ArtifactError, TrainingError
 from model.files import locked, make_folder, make_private, write_text
 
 GROUPS = "groups"
-"""Folder, inside a folder of models, of the folders of single groups."""
+"""Folder, inside a models folder, of the folders of single groups."""
 LOCK = "lock"
-"""The file, in a folder of models, that a training, retraining, purge or rebuild locks."""
+"""The file, in a models folder, that a training, retraining, purge or rebuild locks."""
 NEW_PREFIX = ".new-"
 """Prefix of a temporary folder in which a training makes a version."""
 
@@ -130,7 +130,7 @@ def describe_group_folder(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The versions in one folder of models; the first `add` creates the folder.
+    """The versions in one models folder; the first `add` creates the folder.
 
     Which versions there are, and which is current, is what the folder shows: it can be copied
     without its database, which knows when they were added, promoted and removed. The folder may

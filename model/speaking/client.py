@@ -57,7 +57,7 @@ class GenerationClient:
             names = ", ".join(map(make_printable, served[:_MAX_NAMES])) or "nothing"
             more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
             how = (
-                "copy the version's folder into the cluster's folder of models"
+                "copy the version's folder into the cluster's models folder"
                 if self.is_cluster
                 else f"start it with --served-model-name {version}"
             )

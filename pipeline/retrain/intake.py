@@ -124,7 +124,7 @@ def find_models_folder(
     wanted: str | None = None,
     progress: Progress = SILENT,
 ) -> Path:
-    """Return the folder of models for the chat in these files: that of a group, or `root`.
+    """Return the models folder for the chat in these files: that of a group, or `root`.
 
     A folder is known by the chat of its current version or history. If several are of the same
     chat, it is the first group's by name, which is the one that the bot uses.

@@ -27,7 +27,7 @@ Ask = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainRequest:
-    """The files, the folder of models and the options of `understudy retrain`.
+    """The files, the models folder and the options of `understudy retrain`.
 
     `base` None, `min_messages` 0 and each missing one of `hyperparameters` mean the current
     version's value. With `start_from` None, training continues from the current version if that is
@@ -51,7 +51,7 @@ class RetrainRequest:
     min_new_messages: int = option(
         200, "Do nothing if there are fewer new messages", least=1, panel=_DATA
     )
-    roster: Path | None = option(None, ROSTER, default_text="roster.toml in the folder of models")
+    roster: Path | None = option(None, ROSTER, default_text="roster.toml in the models folder")
     timezone: tzinfo | None = option(None, TIMEZONE, panel=_DATA)
     keep: int = option(5, "Versions to keep", least=1, panel=_PROMOTION)
     full_evaluation: bool = option(

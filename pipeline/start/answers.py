@@ -37,7 +37,7 @@ class Answers:
 
 
 def load_answers(root: Path) -> Answers:
-    """Return the answers stored in this folder of models, or empty ones.
+    """Return the answers stored in this models folder, or empty ones.
 
     Raises:
         UnderstudyError: The file is damaged.

@@ -55,7 +55,7 @@ class Asker:
         self.console.print(Padding.indent(shown, 2), highlight=False)
 
     def print_command(self, *words: object, models_dir: Path = DEFAULT_MODELS) -> None:
-        """Print the command that does the same as this step, in this folder of models."""
+        """Print the command that does the same as this step, in this models folder."""
         command = make_printable(" ".join(map(quote, words)) + models_option(models_dir))
         self.console.print(Text.assemble("  ", ("$ ", "dim"), (command, "cyan")), soft_wrap=True)
 

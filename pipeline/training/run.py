@@ -114,7 +114,7 @@ def train(
 
     Raises:
         DatasetError: It contains messages of a person who opted out.
-        TrainingError: Another training uses the same folder of models, or see `make_version`.
+        TrainingError: Another training uses the same models folder, or see `make_version`.
     """
     people = [person for person in dataset.roster.people if person.learn == "yes"]
     facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))

@@ -1,4 +1,4 @@
-"""Decisions that people sent to the bot apply to every version in a folder of models."""
+"""Decisions that people sent to the bot apply to every version in a models folder."""
 
 import json
 import sqlite3

@@ -506,7 +506,7 @@ def test_what_is_current_is_read_in_the_transaction_that_changes_it(three, monke
 
 
 class TestGroups:
-    """Groups with models of their own in a folder of models."""
+    """Groups with models of their own in a models folder."""
 
     @pytest.fixture
     def with_groups(self, three, tmp_path):

@@ -202,7 +202,7 @@ def test_one_thread_redraws_all_bars():
 
 
 class TestGroupFolders:
-    """The folder of models of a chat is found among those of groups."""
+    """The models folder of a chat is found among those of groups."""
 
     @pytest.fixture
     def call(self, running, monkeypatch):
@@ -243,8 +243,8 @@ class TestGroupFolders:
         results = [call(one, "--no-live-bot") for one in (theirs, mine)]
 
         assert roots == [own, Path("artifacts")]
-        assert f"Folder of models: {own}" in "".join(results[0].output.splitlines())
-        assert "Folder of models" not in results[1].output
+        assert f"Models folder: {own}" in "".join(results[0].output.splitlines())
+        assert "Models folder" not in results[1].output
 
     def test_a_chat_of_an_account_is_found_by_its_name(self, running, call, with_group, roots):
         own = with_group("climbers", 88)

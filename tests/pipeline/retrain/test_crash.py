@@ -14,7 +14,7 @@ from tests.pipeline.retrain.retrain_runner import NEW, Killed, found
 
 
 def tree(root):
-    """Return the names of all that a folder of models holds."""
+    """Return the names of all that a models folder holds."""
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 

@@ -1,4 +1,4 @@
-"""Consent that reaches everything: no word of the withdrawn stays in the folder of models."""
+"""Consent that reaches everything: no word of the withdrawn stays in the models folder."""
 
 import json
 import re

@@ -219,7 +219,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         return update
 
     async def _begin(self, job: Job, update: Update) -> bool:
-        """Record that a stage starts, and store the update's message; return whether to go on.
+        """Record that a stage starts, and store the update's message; return whether to continue.
 
         If a message cannot be stored, for example because it has half a surrogate pair, this is
         reported like an error in a handler.

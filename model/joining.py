@@ -91,7 +91,7 @@ class LineFacts:
 
 
 def is_conversation_line(message: Message, roster: Roster) -> bool:
-    """Whether a message is a line of somebody who may be learned from, or our bot's in a voice."""
+    """Whether a message is our bot's in a voice, or by somebody whose messages may be used."""
     line = make_line(message, roster)
     return line is not None and line.speaker is not None
 
@@ -313,7 +313,7 @@ class Propensity:
 
         Pass at least the last `LOOKBACK_LINES` conversation lines and the messages between them.
         The result is empty if the last message is not a conversation line: a command, a forward,
-        another bot's, or of somebody who may not be learned from.
+        another bot's, or of somebody whose messages must not be used.
         """
         if not messages or not is_conversation_line(messages[-1], roster):
             return {}

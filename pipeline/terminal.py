@@ -151,8 +151,8 @@ def _repeat(print_line: Callable[[], None]) -> Iterator[None]:
 class Progress:
     """Shows long work step by step; `verbose` adds figures for people who know training.
 
-    `evaluation_tokens`: what follows a training, in tokens that the model reads; part of the time
-    estimate.
+    `evaluation_tokens`: the cost of what follows training, in tokens that the model reads; part of
+    the time estimate.
     """
 
     def __init__(

@@ -58,8 +58,8 @@ def delete_exports_before(settings: Settings, moment: datetime) -> None:
 def unpack_export(download: Path, export: Path) -> None:
     """Unpack a downloaded export and move it into place, readable only by the bot's user.
 
-    A zip must hold exactly one `.json`. The size is counted while unpacking, because the sizes that
-    a zip states may be false. Names in the zip never decide where a file is written.
+    A zip must contain exactly one `.json`. The size is counted while unpacking, because the sizes
+    that a zip states may be false. Names in the zip never decide where a file is written.
 
     Raises:
         ExportRefused: The file is not an export, or is too large.

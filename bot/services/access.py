@@ -37,7 +37,7 @@ class Access:
 
         A private chat has the id of its user. In a group that the model learned from, the bot may
         speak without authorisation: it was there before authorisation was required. This does not
-        hold for a public model, which learned from strangers.
+        apply to a public model, which learned from strangers.
         """
         if chat_id > 0:
             return chat_id in self.admins

@@ -60,7 +60,7 @@ async def erase(
     """Overwrite messages, delete the bot's messages generated from them, then erase all rows.
 
     `update_id` is the update that asks for this. After a kill in between, it is handled again. A
-    message that is on its way meanwhile is deleted by its sender, see `bot.store.outbox`. What
+    message that is being sent at that time is deleted by its sender, see `bot.store.outbox`. What
     cannot be deleted in its chat now, `delete_withdrawn_later` tries again.
     """
     if wanted == ErasureQuery():

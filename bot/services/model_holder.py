@@ -52,10 +52,10 @@ def make_loader(settings: Settings) -> OpenSpeaker:
 class CurrentModel:
     """The current version of a models folder.
 
-    Its roster contains the bot's own id, and the names that Telegram has shown since the training.
-    Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent
-    newer decisions to this bot; `bot/services/access.py` combines both. `propensity` predicts who
-    would join in unprompted; older versions have none.
+    Its roster contains the bot's own id, and the names that Telegram has shown since the training
+    run. Its roster contains no decisions. The opt-outs are in the card's roster, and people may
+    have sent newer decisions to this bot; `bot/services/access.py` combines both. `propensity`
+    predicts who would join in unprompted; older versions have none.
     """
 
     artifact: Artifact
@@ -198,7 +198,7 @@ class ModelHolder:
         """Switch to a version that has become current; return the result, None if nothing changed.
 
         `with_weights` also loads it. A version that could not be loaded, perhaps for lack of
-        memory, is tried again after pauses that double.
+        memory, is retried after pauses that double.
         """
         loop = asyncio.get_running_loop()
         async with self._checking:

@@ -77,7 +77,7 @@ _COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A finished copy: where it is, its size in bytes, and how many messages it holds."""
+    """A finished copy: where it is, its size in bytes, and its number of messages."""
 
     path: Path
     size: int

@@ -195,7 +195,7 @@ async def _run(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
 
 
 def is_postgres(url: str) -> bool:
-    """Whether a database's URL names a PostgreSQL server."""
+    """Whether a database's URL refers to a PostgreSQL server."""
     return make_url(url).get_backend_name() == POSTGRES
 
 
@@ -209,7 +209,7 @@ def make_backend(url: str) -> Backend:
 
 
 def database_name(url: str) -> str:
-    """Return how people are told about a database: its path, or its name and server."""
+    """Return a database's name for people: its path, or its name and server."""
     return make_backend(url).name
 
 
@@ -288,7 +288,7 @@ async def upgrade_database(url: str) -> bool:
     """Migrate the database, creating it if necessary; return whether anything changed.
 
     Raises:
-        StoreError: It cannot be written, is of a newer version or from before 0.1.0, belongs to
+        StoreError: It cannot be written, has a newer version or one from before 0.1.0, belongs to
             another program, is not a database, or a bot uses it.
     """
     version = await read_version(url)

@@ -1,4 +1,4 @@
-"""Show other processes that the bot works: a file beside the database, and systemd's watchdog."""
+"""Show other processes that the bot works: a file next to the database, and systemd's watchdog."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ a slow disk, delays a heartbeat.
 
 
 def heartbeat_file(url: str) -> Path:
-    """Return the file beside a database whose modification time is the bot's last heartbeat."""
+    """Return the file next to a database whose modification time is the bot's last heartbeat."""
     path = make_backend(url).file
     return path.with_name(f"{path.name}.heartbeat")
 

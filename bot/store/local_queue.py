@@ -40,7 +40,7 @@ class _QueuedJob:
 class LocalQueue:
     """Keeps the order of jobs in memory; the table `inbox` keeps the updates.
 
-    After a restart, every update that has not ended begins again with its first stage.
+    After a restart, every unfinished update starts again with its first stage.
     """
 
     def __init__(self, inbox: Inbox) -> None:

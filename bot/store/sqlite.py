@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 class SqliteFile:
     """An SQLite file.
 
-    `path` is the file as it was named. SQLite puts its other files beside the real one, `file`.
+    `path` is the file as it was named. SQLite puts its other files next to the real one, `file`.
     """
 
     is_shared = False
@@ -75,7 +75,7 @@ class SqliteFile:
         self.file = Path(os.path.realpath(path))
 
     def sibling(self, suffix: str) -> Path:
-        """Return a file beside the database, such as its write-ahead log (-wal)."""
+        """Return a file next to the database, such as its write-ahead log (-wal)."""
         return self.file.with_name(f"{self.file.name}{suffix}")
 
     def exists(self) -> bool:

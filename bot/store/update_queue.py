@@ -48,7 +48,7 @@ QUEUE_OF_STAGE: Mapping[Stage, str] = {
 STOP_SECONDS = 10.0
 """Seconds for which a stop waits for running jobs."""
 RETRY_SECONDS = 5.0
-"""Seconds until a stage is tried again that could not be stored, for example on a full disk."""
+"""Seconds until a stage that could not be stored, for example on a full disk, is retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Job:
 
 
 Handle: TypeAlias = Callable[[Job], Awaitable[None]]
-"""Handles a job to its end. Raises StoppingError or StoreError if it must be tried again."""
+"""Handles a job to its end. Raises StoppingError or StoreError if it must be retried."""
 
 
 class UpdateQueue(Protocol):

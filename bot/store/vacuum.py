@@ -1,7 +1,7 @@
 """Remove the bytes of erased rows from the database's files.
 
 With `secure_delete`, SQLite overwrites what a transaction deletes. But it leaves copies of rows in
-unused parts of its pages when it moves them, and the write-ahead log holds pages as they were.
+unused parts of its pages when it moves them, and the write-ahead log contains pages as they were.
 VACUUM writes all rows anew, and emptying the log then replaces the old pages.
 
 VACUUM loses nothing if it is killed. It writes the rows that are stored now, but no erased ones, to

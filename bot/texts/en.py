@@ -197,11 +197,11 @@ class Wording:
         "with my admins. To stop that at any time, send /optout."
     )
     optin_silent = (
-        "Thank you! That counts for this group only. I'm silent here, so nothing happens unless "
+        "Thank you! That applies to this group only. I'm silent here, so nothing happens unless "
         "one of my admins changes that. To withdraw your consent at any time, send /optout."
     )
     optin_other_group = (
-        "Thank you! That counts for this group only: if I have learned from your messages, I can "
+        "Thank you! That applies to this group only: if I have learned from your messages, I can "
         "now speak in your voice here. /voices lists the voices. To stop that at any time, send "
         "/optout."
     )
@@ -299,7 +299,7 @@ class Wording:
     status_no_reactions = "Reactions: I receive none, because I'm not an admin of this group"
     status_updates = "Updates waiting: {waiting}, set aside: {set_aside}"
     status_set_aside = "Last set aside: {ids} (see the log)"
-    status_replies = "Replies waiting: {waiting}, uncertain: {uncertain}"
+    status_replies = "Replies waiting: {waiting}, delivery unknown: {uncertain}"
     status_jobs_ok = "Background jobs: all running"
     status_job_failing = (
         "Background job failing: {job} ({error}, failures in a row: {times}). I keep trying; "
@@ -346,9 +346,9 @@ class Wording:
     )
     retraining_busy = "I'm still busy with the previous export."
     retraining_started = "Thanks! I'm training on it now. That takes a while, but I can still talk."
-    retraining_done = "The training has finished, and the export is deleted. {result}"
+    retraining_done = "The training has finished, and the export has been deleted. {result}"
     retraining_failed = (
-        "The training failed, so nothing has changed. The export is deleted. {reason}"
+        "The training failed, so nothing has changed. The export has been deleted. {reason}"
     )
     messages: Forms = ("{count} message", "{count} messages")
     minutes: Forms = ("{count} minute", "{count} minutes")

@@ -90,7 +90,7 @@ class Manifest:
         """Read the result of `to_text`.
 
         Raises:
-            ValueError: It is damaged, or names a file that is not allowed.
+            ValueError: It is damaged, or lists a file that is not allowed.
         """
         try:
             value = make_json_printable(json.loads(text))
@@ -106,7 +106,7 @@ class Manifest:
 def _parse_entries(value: Mapping[str, Any]) -> dict[str, Entry]:
     files = {name: Entry(**entry) for name, entry in value.items()}
     if strange := [name for name in files if name == MANIFEST or not is_allowed_name(name)]:
-        raise ValueError(f"a file that is not part of a model, {strange[0]!r}")
+        raise ValueError(f"a file that is not part of a model: {strange[0]!r}")
     if missing := [name for name in _REQUIRED if name not in files]:
         raise ValueError(f"{missing[0]} is missing")
     if len(files) > MAX_FILES or len({name.casefold() for name in files}) < len(files):
@@ -275,7 +275,7 @@ def _check_entries(archive: zipfile.ZipFile) -> dict[str, int]:
         is_plain = kind in (0, stat.S_IFREG) and not is_encrypted and entry.header_offset >= 0
         is_supported = entry.compress_type in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
         if not (is_plain and is_supported and is_allowed_name(entry.orig_filename)):
-            raise ValueError(f"an entry is not part of a model, {entry.orig_filename!r}")
+            raise ValueError(f"an entry that is not part of a model: {entry.orig_filename!r}")
     sizes = {entry.orig_filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or len(entries) > MAX_FILES + 1:
         raise ValueError("too many files, or two with the same name")

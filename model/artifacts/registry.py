@@ -31,7 +31,7 @@ from model.files import locked, make_folder, make_private, write_text
 GROUPS = "groups"
 """Folder, inside a models folder, of the folders of single groups."""
 LOCK = "lock"
-"""The file, in a models folder, that a training, retraining, purge or rebuild locks."""
+"""The file, in a models folder, that training, retraining, purging and rebuilding lock."""
 NEW_PREFIX = ".new-"
 """Prefix of a temporary folder in which a training makes a version."""
 
@@ -282,7 +282,7 @@ class Registry:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder for a training, retraining or purge; clean up after killed ones.
+        """Lock the folder for training, retraining or purging; clean up after killed processes.
 
         Raises:
             TrainingError: Another of them is running.
@@ -451,7 +451,7 @@ class Registry:
         """Store the versions that have been current; `_finish_promotion` makes the last current.
 
         Raises:
-            ArtifactError: It was removed meanwhile.
+            ArtifactError: It has been removed in the meantime.
         """
         self.find(promotions[-1][0])
         database.execute("DELETE FROM promotions")

@@ -70,7 +70,7 @@ class Person:
 
     @property
     def has_no(self) -> bool:
-        """Whether this person may not be learned from, or not be imitated."""
+        """Whether this person's messages must not be used, or they must not be imitated."""
         return "no" in {self.learn, self.imitate}
 
     @property

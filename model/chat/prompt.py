@@ -68,7 +68,7 @@ def parse_conversations(text: str) -> list[list[str]]:
 
 
 def merge_withheld_lines(rendered: Iterable[str]) -> tuple[str, ...]:
-    """Replace consecutive withheld lines by one."""
+    """Replace consecutive withheld lines with one."""
     rendered = tuple(rendered)
     if WITHHELD not in rendered:
         return rendered
@@ -90,7 +90,7 @@ def speaker_label(name: str) -> str:
 
 
 def render_reply(name: str, texts: Sequence[str]) -> str:
-    """Return the text after `speaker_label`: every further message is a labelled line of its own.
+    """Return the text after `speaker_label`: every further message is its own labelled line.
 
     With the label before it, a turn has the same form in a reply and in a context.
     """

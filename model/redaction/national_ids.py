@@ -114,7 +114,7 @@ _BY_WORD = (
     (r"cccd|cmnd|căn cước", r"\d{9}|\d{12}", ""),  # Vietnam
     (r"کد ?ملی|شماره ملی|الهوية|هوية|الرقم القومي", r"\d{10}|\d{14}", ""),  # Iran, Arab countries
 )
-"""Words, the forms of numbers that only count beside one of them, and the modules."""
+"""Words, the forms of numbers that only count next to one of them, and the modules."""
 
 _SPACED = "[a-zA-Z\u00c0-\u052f]"
 """A letter of a script that separates words by spaces: Latin, Greek, Cyrillic."""

@@ -48,8 +48,8 @@ _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, newest last.
 
-    The current version is marked with *, versions trained on messages of people who have withdrawn
-    with !. Also lists the folders of groups with models of their own.
+    Marks the current version with *, and versions that were trained on messages of people who have
+    withdrawn with !. Also lists the folders of groups that have their own models.
     """
     registry = Registry(models_dir)
     if not registry.names:

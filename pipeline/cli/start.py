@@ -113,7 +113,7 @@ def write_env() -> None:
 
 
 def run_bot() -> None:
-    """Replace this program by the bot."""
+    """Replace this program with the bot."""
     program = find_bot()
     os.execv(program, [program, "run"])  # noqa: S606  our own program, without a shell
 

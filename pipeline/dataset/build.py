@@ -79,13 +79,13 @@ def build(
     """Build a dataset from one chat of one or more exports.
 
     The roster is the given one, or the roster.toml next to an export, or a new one of the chat's
-    authors, who are learned from but silent until they agree. A new roster takes over the people
-    of an earlier dataset in `out`. Pairs that were removed from that dataset stay out.
+    authors, whose messages are used but who are silent until they agree. A new roster takes over
+    the people of an earlier dataset in `out`. Pairs that were removed from that dataset stay out.
 
     Raises:
-        ExportError: The exports cannot be used, or only one person talks in the chat.
-        RosterError: The roster cannot be used.
-        DatasetError: There are too few messages, or `out` holds something else.
+        ExportError: The exports cannot be used, or only one person talks in the chat. RosterError:
+        The roster cannot be used. DatasetError: There are too few messages, or `out` contains
+        something else.
     """
     recover_dataset(out)
     check_output(out)
@@ -120,8 +120,8 @@ def build_chat(
     """Build a dataset from a chat that has been read; `hashes` are those of its exports.
 
     Raises:
-        ExportError: Fewer than two people talk in the chat.
-        DatasetError: There are too few messages, or `out` holds something else.
+        ExportError: Fewer than two people talk in the chat. DatasetError: There are too few
+        messages, or `out` contains something else.
     """
     with signals_blocked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         import_module("pandas")  # pyarrow would import it, and swallow what a signal raises

@@ -174,7 +174,7 @@ class Session:
 class SessionLine:
     """A rendered line of a session that a model is trained on as a whole.
 
-    `pauses` means that the turn ends although nobody else speaks next: the same author goes on
+    `pauses` means that the turn ends although nobody else speaks next: the same author continues
     after a pause, or the session ends. `topic_id` is 0 outside a topic.
     """
 
@@ -328,7 +328,9 @@ class BuildOptions:
 
     window: Window = field(default_factory=Window)
     chat: str | None = option(None, options.CHAT)
-    roster: Path | None = option(None, options.ROSTER, default_text="roster.toml beside the export")
+    roster: Path | None = option(
+        None, options.ROSTER, default_text="roster.toml next to the export"
+    )
     last: int | None = option(None, "Use only the last N messages", least=1)
     since: datetime | None = option(
         None, "Use messages since this day, such as 2024-03-31", metavar="DATE"

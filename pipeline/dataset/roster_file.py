@@ -25,7 +25,7 @@ MIN_MESSAGES = 200
 """People with fewer messages are too quiet to be a voice."""
 
 _MAX_NAMED = 5
-"""A question names at most this many people, and counts the others."""
+"""A question lists at most this many people, and counts the others."""
 
 _TWO = 2
 _IF_KNOWN = "If this is somebody else in this file, add the id to theirs and delete this entry."
@@ -112,7 +112,7 @@ def add_people(path: Path, people: Iterable[Person], comments: Mapping[str, str]
 def make_roster(
     authors: Iterable[Author], existing: Roster | None = None, min_messages: int = MIN_MESSAGES
 ) -> Roster:
-    """Return a roster of these authors, who are learned from but silent until they agree.
+    """Return a roster of these authors, who are silent until they agree; their messages are used.
 
     New people get the name that Telegram showed last and are sorted by their number of messages.
     People in `existing` stay the same, apart from what `match_authors` adds. People with fewer

@@ -273,7 +273,7 @@ def _list_voices(
 def split_pool(turns: Sequence[HeldOutTurn]) -> tuple[list[HeldOutTurn], list[HeldOutTurn]]:
     """Return the turns that give distractors, and those that train the judge.
 
-    They are of different sessions, unless a voice has too few turns for that.
+    They are from different sessions, unless a voice has too few turns for that.
     """
     pool = [turn for turn in turns if turn.session % _POOL_SESSIONS == 0]
     rest = [turn for turn in turns if turn.session % _POOL_SESSIONS]

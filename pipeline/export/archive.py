@@ -42,7 +42,7 @@ class DamagedPlace:
 
 @dataclass(slots=True)
 class ExportedChat:
-    """A chat of the exports; `number` is its id in them, `joined` are its former basic groups.
+    """A chat in the exports; `number` is its id in them, `joined` are its former basic groups.
 
     `unread` counts the bytes of each file that cannot be read, `sizes` holds the files' sizes.
     """
@@ -135,7 +135,7 @@ class Archive:
         if (more := len(largest) - MAX_LISTED) > 0:
             listed += f"\n  and {more:,} more"
         raise ExportError(
-            f"the export holds {what}: choose one with --chat NAME or --chat ID{listed}"
+            f"the export contains {what}: choose one with --chat NAME or --chat ID{listed}"
         )
 
 
@@ -245,7 +245,7 @@ def _read_file(
     """Read one file, whose local times are in `zone`, into the archive.
 
     Raises:
-        ExportError: It holds no chat.
+        ExportError: It contains no chat.
     """
     chat: ExportedChat | None = None
     parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), zone, now)

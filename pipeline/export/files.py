@@ -68,7 +68,7 @@ class ExportFile:
         return self.path.stat().st_size
 
     def index(self, progress: Progress = SILENT) -> ExportIndex:
-        """Return what the file holds.
+        """Return the contents of the file.
 
         Raises:
             ExportError: It cannot be read.

@@ -126,12 +126,12 @@ def find_models_folder(
 ) -> Path:
     """Return the models folder for the chat in these files: that of a group, or `root`.
 
-    A folder is known by the chat of its current version or history. If several are of the same
-    chat, it is the first group's by name, which is the one that the bot uses.
+    A folder is known by the chat of its current version or history. If several belong to the same
+    chat, the first group by name has it, as in the bot.
 
     Raises:
-        ExportError: A file is not an export, or cannot be read.
-        TrainingError: There are folders of groups, and none is of this chat.
+        ExportError: A file is not an export, or cannot be read. TrainingError: There are folders of
+        groups, and none belongs to this chat.
     """
     groups = [one.root for one in Registry(root).group_folders().values()]
     if not groups:
@@ -185,7 +185,7 @@ def update_history(
     """Apply consent to a merged chat, erase what it forbids, and store the rest as the history.
 
     Raises:
-        ExportError: The exports are of different accounts, too much of a file is damaged, or the
+        ExportError: The exports are from different accounts, too much of a file is damaged, or the
             user did not confirm a shorter export.
     """
     check_chat(merged.chat, merged.spool.count_author_clashes(merged.chat.chat_id))

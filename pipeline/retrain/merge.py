@@ -159,8 +159,8 @@ def merge_chat(
     history of a basic group continues in an export of the supergroup that it became.
 
     Raises:
-        ExportError: A file is of another chat, or is not an export.
-        ArtifactError: The stored history is damaged.
+        ExportError: A file is from another chat, or is not an export. ArtifactError: The stored
+        history is damaged.
     """
     with closing(Spool()) as spool:
         merged: MergedChat | None = None
@@ -193,11 +193,11 @@ def merge_chat(
 
 
 def withhold_text(merged: MergedChat, roster: Roster) -> None:
-    """Replace the messages of people who withdrew by placeholders.
+    """Replace the messages of people who withdrew with placeholders.
 
     With this roster, the result leads to exactly the same prompts as the original messages. Copies
     of their words in other people's messages are removed too. Once anyone has withdrawn, all
-    forwards are replaced, because they may hold anyone's words.
+    forwards are replaced, because they may contain anyone's words.
     """
     withdrawn = roster.excluded_ids | {
         user_id for user_id in merged.ledger.opted_out if roster.find_by_id(user_id) is None
@@ -357,7 +357,7 @@ def _add_dump(merged: MergedChat, found: Archive, chat: ExportedChat, notes: Dum
     """Merge a dump: it adds messages that no export covers, and newer edits.
 
     Raises:
-        ExportError: Its decisions are of another chat than its messages.
+        ExportError: Its decisions and its messages are from different chats.
     """
     if notes.chat_id != chat.chat_id:
         raise ExportError(
@@ -407,7 +407,7 @@ def _is_bot_numbered(kind: str, number: int) -> bool:
 
 
 def _match_bot_ids(merged: MergedChat) -> None:
-    """Replace messages that have the bot's ids by the exported messages that match them.
+    """Replace messages that have the bot's ids with the exported messages that match them.
 
     Two messages match if they have the same author and second.
     """
@@ -501,9 +501,9 @@ def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -
     """Return the difference between a supergroup's ids and a basic group's, or None.
 
     `exported` maps the ids of the basic group's messages in the supergroup's export to author and
-    second. None means that the export is of another chat. If another account exported the basic
+    second. None means that the export is from another chat. If another account exported the basic
     group, the messages match but the ids do not. They are then moved above `BOT_ID_OFFSET`, where
-    `_match_bot_ids` replaces them by the exported messages, as it replaces the bot's.
+    `_match_bot_ids` replaces them with the exported messages, as it does with the bot's.
     """
     times = [at for _, at in exported.values()]
     stored = {

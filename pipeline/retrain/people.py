@@ -200,7 +200,7 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
 def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
     """Return the ids of our own bot: those on record, and authors who mostly speak in voices.
 
-    Somebody whose messages must not be learned from is not taken for the bot, whatever they write.
+    Somebody whose messages must not be used never counts as the bot, whatever they write.
     """
     messages, spoken = Counter[int](), Counter[int]()
     for entry in merged.entries():

@@ -1,4 +1,4 @@
-"""Build the dataset of a retraining, and decide what to train on and what to hold out."""
+"""Build the dataset for retraining, and decide what to train on and what to hold out."""
 
 import hashlib
 import random

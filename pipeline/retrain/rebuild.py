@@ -99,7 +99,7 @@ def _replace_database(root: Path, new: Path) -> Path | None:
     killed process left of a transaction belongs to the old database.
 
     Raises:
-        ArtifactError: Another command has created a database meanwhile.
+        ArtifactError: Another command has created a database in the meantime.
     """
     path = root / DATABASE
     if not path.exists():

@@ -127,7 +127,8 @@ def _apply_dumps(
 ) -> None:
     """Apply the decisions in dumps although the exports are refused.
 
-    If the chat of the models folder is unknown, the dumps may be of another chat and do not apply.
+    If the chat of the models folder is unknown, the dumps may be from another chat and do not
+    apply.
     """
     if not current.chat or not sources.dumps or not sources.exports:
         return
@@ -170,7 +171,7 @@ def _print_intake(intake: Intake, dependencies: RetrainDependencies) -> None:
 def _confirm_roster(
     intake: Intake, request: RetrainRequest, dependencies: RetrainDependencies
 ) -> bool:
-    """Print what a first export holds, and ask whether the new roster is right."""
+    """Print what a first export contains, and ask whether the new roster is right."""
     options = BuildOptions(min_messages=request.min_messages)
     found = inspect_chat(intake.merged.spool, intake.merged.chat, options)
     dependencies.print_findings([found], dependencies.watch.console)
@@ -285,7 +286,7 @@ def _explain_purge(registry: Registry) -> str:
     withdrawn = find_withdrawn_by_version(registry).values()
     people = dict.fromkeys(person for names in withdrawn for person in names)
     purge = "; ".join(purge_command(one, registry.root) for one in people)
-    learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
+    learned = f"Older versions were trained on words of {', '.join(people)}, who withdrew"
     return f"{learned}; to delete them: {purge}" if people else ""
 
 

@@ -1,4 +1,4 @@
-"""Store the answers given to `understudy start` in a private file beside the models."""
+"""Store the answers in `understudy start` in a private file next to the models."""
 
 import json
 from dataclasses import asdict, dataclass

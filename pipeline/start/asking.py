@@ -188,7 +188,7 @@ def _is_back(answer: str) -> bool:
 
 
 def discard_typed_lines() -> None:
-    """Forget what was typed before a question was visible, such as Enter during a training."""
+    """Forget what was typed before a question was visible, such as Enter during training."""
     with suppress(ImportError, OSError, ValueError):
         import termios
 

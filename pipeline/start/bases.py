@@ -92,7 +92,7 @@ def ask_base(
         "dim",
     )
     while True:
-        answer = asker.ask("Which base? A number, a hub id, or a folder", default, "--base")
+        answer = asker.ask("Which base, by number, hub id or folder", default, "--base")
         problem = _find_problem(answer, len(names), is_online=is_online)
         if not problem and answer.isdecimal():
             answer = names[int(answer) - 1]

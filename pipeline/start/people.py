@@ -75,8 +75,8 @@ def ask_people(  # noqa: PLR0913  about whom to ask, where to write, and how to 
 ) -> Roster:
     """Write a roster with the person's answers about each author, and return it.
 
-    Without an answer nobody is imitated. An existing roster, in `file` or `beside` the export, is
-    used as it is, or its answers are the defaults. `recent_texts` returns the last texts of an
+    People without an answer are not imitated. An existing roster, in `file` or `beside` the export,
+    is used as it is, or its answers are the defaults. `recent_texts` returns the last texts of an
     account.
 
     Ctrl-C among the questions about consent writes the answers so far, and `on_stop` gets their
@@ -146,7 +146,7 @@ def describe_consent(roster: Roster) -> str:
 def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
     """Return a roster in which these people are merged into the first of them.
 
-    A "no" of any of them is kept. Their other names stay as aliases.
+    A "no" from any of them is kept. Their other names stay as aliases.
     """
     first, *others = same
     names = dict.fromkeys(name for person in same for name in person.names)

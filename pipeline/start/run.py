@@ -206,7 +206,7 @@ class _Steps:
         """Ask for a path, or for the number of an export that was found."""
         while True:
             if found:
-                answer = self._ask.ask("Which export? A number or a path", "1", "--export")
+                answer = self._ask.ask("Which export, by number or path", "1", "--export")
             else:
                 answer = self._ask.ask("Where is the export", None, "--export PATH")
             if answer.isdecimal() and 1 <= int(answer) <= len(found):
@@ -453,7 +453,7 @@ class _Steps:
         if names:
             export = _folder_of(Path(self._answers.export or "EXPORT"))
             raise UnderstudyError(
-                f"{version} has learned messages of {join_names(names)}: to train without them, "
+                f"{version} was trained on messages of {join_names(names)}: to train without them, "
                 f"run understudy retrain {export} --force-training{models_option(self._root)}, "
                 f"then {purge_command(names[0], self._root)}"
             )

@@ -27,7 +27,7 @@ def _option(default: Any, help: str, notebook: Any = None, **declared: Any) -> A
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """Settings of a training."""
+    """Settings of a training run."""
 
     epochs: float = _option(
         4.0, "Maximum passes over the training data", 4.0, above=0, most=10_000,

@@ -11,7 +11,7 @@ from pipeline.dataset.storage import Dataset
 
 
 def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Yield voice and text of the messages in the training pairs: targets, then other context.
+    """Yield the voice and text of the messages in the training pairs: targets, then other context.
 
     A target is yielded each time it was said, a context line only once.
     """

@@ -218,13 +218,13 @@ def make_version(
 
 
 def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
-    """Return the folder for the checkpoints of a training."""
+    """Return the folder for the checkpoints of a training run."""
     slug = "".join(c if c.isalnum() else "-" for c in start.name)[-40:].strip("-")
     return registry.root / "training" / f"{dataset.content_hash[:8]}-{slug}"
 
 
 def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | None:
-    """Return the last checkpoint of an interrupted training; None if there is none."""
+    """Return the last checkpoint of an interrupted run; None if there is none."""
     return find_checkpoint(work_folder(dataset, start, registry))
 
 
@@ -237,7 +237,7 @@ def choose_resume(
     resume: bool,
     restart: bool,
 ) -> bool:
-    """Return whether to continue an interrupted training; ask without --resume or --restart.
+    """Return whether to continue an interrupted run; ask without --resume or --restart.
 
     Raises:
         TrainingError: It left a checkpoint, and there is no terminal to ask what to do with it; or
@@ -268,7 +268,7 @@ def find_commit() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _TrainingRun:
-    """A training that is ready to run.
+    """A training run that is ready to start.
 
     `requested` holds the settings as they were given, `settings` with the choices that depend on
     the base. `rows` has `draws` versions of each example, each hiding different lines.
@@ -382,9 +382,9 @@ def _shared_folder(registry: Registry, processes: Processes) -> Iterator[Path]:
 
 
 def _count_tested(minutes: float) -> int:
-    """Return the held-out replies per voice on which a training of these minutes is tested.
+    """Return the held-out replies per voice on which a run of these minutes is tested.
 
-    After a short training the difference is large, and a slow machine needs minutes for them.
+    After a short run the difference is large, and a slow machine needs minutes for them.
     """
     if not minutes:
         return _TEST_PAIRS_PER_VOICE

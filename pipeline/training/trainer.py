@@ -40,7 +40,7 @@ from pipeline.training.scorer import Score, score_examples
 from pipeline.training.speaker_loss import SpeakerLoss
 
 PRECISION = "precision"
-"""The file next to a run's checkpoints that names its precision, for a resumed run."""
+"""The file next to a run's checkpoints that records its precision, for a resumed run."""
 
 _BATCH_SIZE = "batch_size"  # the same for the examples in a step
 _SPEAKER_LOSS = "speaker_loss"  # exists if the run has a loss on names, for a resumed run
@@ -199,8 +199,7 @@ def _round_batch_size(
     if not may_enlarge:
         raise TrainingError(
             f"steps of {size} examples cannot be divided among {count} processes: choose another "
-            "number of processes, or another batch size (--set batch-size=N) for a "
-            "new training"
+            "number of processes, or another batch size (--set batch-size=N) for a new training run"
         )
     return replace(settings, batch_size=math.ceil(size / count) * count)
 

@@ -188,7 +188,7 @@ def load_ledger(connection: sqlite3.Connection, chat_id: int) -> Ledger:
 
 
 def store_ledger(connection: sqlite3.Connection, chat_id: int, ledger: Ledger) -> None:
-    """Store what is known of a chat, except what its row in `chats` holds."""
+    """Store what is known of a chat, except what is in its row in `chats`."""
     store_facts(connection, ledger.facts)
     store_people(connection, ledger.people)
     connection.execute("DELETE FROM forgotten WHERE chat_id = ?", (chat_id,))

@@ -51,10 +51,10 @@ def explain_withdrawn_words(registry: Registry, version: str, ledger: Ledger) ->
         if _has_learned(registry, version, person.ids, person.name)
     ]
     if names:
-        return f"has learned words of {', '.join(names)}, who withdrew"
+        return f"was trained on words of {', '.join(names)}, who withdrew"
     record = read_receipt(registry.root, version)
     if len(ledger.forgotten_words) > (record.forgotten_words if record else 0):
-        return "has learned messages that must be forgotten"
+        return "was trained on messages that must be forgotten"
     return None
 
 
@@ -67,9 +67,9 @@ def explain_why_not_continue(registry: Registry, version: str, ledger: Ledger) -
         return reason
     record = read_receipt(registry.root, version)
     if len(ledger.forgotten) > (record.forgotten if record else 0):
-        return "has learned messages that must be forgotten"
+        return "was trained on messages that must be forgotten"
     if ledger.deleted > (record.deleted if record else 0):
-        return "has learned messages that were deleted since"
+        return "was trained on messages that have been deleted since"
     return None
 
 

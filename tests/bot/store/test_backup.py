@@ -230,7 +230,7 @@ async def test_a_folder_is_no_place_for_a_copy(url, target):
 
 
 async def test_a_folder_that_cannot_be_written_is_named(url, path):
-    with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db \(.*choose a file in"):
+    with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db .*choose a file in"):
         await back_up(url, Path("/proc/copy.db"))
 
 

@@ -108,7 +108,7 @@ def test_of_several_chats_one_must_be_chosen_and_all_are_listed(tmp_path, two_ch
 
     first, *listed = result.stderr.splitlines()
     assert result.returncode == 1
-    assert first.startswith("understudy: the export holds several chats: choose one")
+    assert first.startswith("understudy: the export contains several chats: choose one")
     assert [line.split()[0] for line in listed] == ["-1000000000077", "-1000000000005"]
     assert [path.name for path in tmp_path.iterdir()] == ["account"]
 

@@ -222,7 +222,7 @@ class TestCurrentVersionWithoutWeights:
 
 
 class TestWithdrawnWords:
-    """The current version has learned words of Friend 2, who withdrew since."""
+    """The current version was trained on words of Friend 2, who withdrew since."""
 
     @pytest.fixture
     def retrain(self, running):
@@ -236,7 +236,7 @@ class TestWithdrawnWords:
         result = retrain()
 
         current = running.registry.current
-        stays = f"{current} has learned words of Friend 2, who withdrew"
+        stays = f"{current} was trained on words of Friend 2, who withdrew"
         assert current.startswith("0001-")
         assert f"{stays}, and stays in use; to promote 0002 by hand: under" in result.message
         page = running.page(result)

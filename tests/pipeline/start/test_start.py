@@ -317,7 +317,9 @@ def test_a_mistyped_export_keeps_the_answers(run, folder, tmp_path, telegram):
 def test_a_version_that_learned_from_an_excluded_person_is_refused(run, folder, telegram):
     run(*ANSWERS[:8])
 
-    with pytest.raises(UnderstudyError, match="has learned messages of Friend 1.*--force-training"):
+    with pytest.raises(
+        UnderstudyError, match="was trained on messages of Friend 1.*--force-training"
+    ):
         run("", consent=NamedConsent(excluded=("Friend 1",)))
 
 

@@ -75,7 +75,7 @@ def test_it_is_erased_even_where_too_little_is_new_to_train(runner):
     result = runner.run(dump(decisions=[decision(1, "optout")]))
 
     assert result.version is None
-    assert "has learned words of Friend 1, who withdrew: train with --force" in result.message
+    assert "was trained on words of Friend 1, who withdrew: train with --force" in result.message
     assert found(runner.root, "zebra") == []
 
 
@@ -86,7 +86,7 @@ def test_words_forgotten_since_are_a_reason_to_train_on_few_messages_the_bot_s_l
     words = runner.run(dump(forgotten=[3]))
 
     assert line.message.endswith(": wait, or train with --force-training")
-    assert "has learned messages that must be forgotten: train with" in words.message
+    assert "was trained on messages that must be forgotten: train with" in words.message
 
 
 @pytest.mark.parametrize("export", [chat(*OLD[:99]), chat(*OLD, name="Work", id=8)])
@@ -180,7 +180,7 @@ def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(runner):
 
 def test_a_version_that_serves_is_never_purged(runner):
     with pytest.raises(
-        ArtifactError, match="0002-.* is the current version and has learned words of Friend 1"
+        ArtifactError, match="0002-.* is the current version and was trained on words of Friend 1"
     ):
         purge_person(runner.registry, "Friend 1")
 

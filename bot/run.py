@@ -376,7 +376,7 @@ def _build_application(
         .build()
     )
     if not isinstance(app, DurableApplication):
-        raise TypeError("the library built another application than ours")
+        raise TypeError("the library did not build our application class")
     return app
 
 

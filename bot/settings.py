@@ -177,7 +177,7 @@ def check_database_url(value: str) -> str:
 
 
 def _is_address(value: str) -> bool:
-    """Whether this is an http address with a host and, if it names a port, a valid one."""
+    """Whether this is an http address with a host and, if it has a port, a valid one."""
     try:
         parts = urlsplit(value)
         return bool(_ADDRESS.fullmatch(value) and parts.hostname and parts.port != 0)

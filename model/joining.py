@@ -365,7 +365,7 @@ def read_propensity(folder: Path) -> Propensity | None:
     """Read an artifact's propensity.json; return None for older artifacts, which have none.
 
     Raises:
-        ArtifactError: It is damaged, or of another version.
+        ArtifactError: It is damaged, or from another version.
     """
     path = folder / FILE_NAME
     try:

@@ -40,7 +40,7 @@ async def show_privacy(_: Message, context: Context) -> str:
 
 
 async def _describe_admin(user_id: int, bot: Client) -> str:
-    """Return an admin's name and username, or the id if Telegram does not give them."""
+    """Return an admin's name and username, or the id if Telegram does not return them."""
     try:
         chat = await bot.get_chat(user_id)
     except TelegramError:  # Telegram describes only people who have written to the bot

@@ -141,7 +141,7 @@ class Speaking:
                     if turn is None:
                         turn = await state.replies.generate(request, started.set)
                         if is_asked and self._refuse(request.voice, place, context):
-                            raise VoiceError(f"{turn.voice} may not be used any more")
+                            raise VoiceError(f"{turn.voice} may no longer be used")
                         await state.store.outbox.keep_turn(part, place, turn)
                 since = begun if is_first_paced else None
                 ready = self._paced(context, part, place, turn, may_continue, since, stopped)

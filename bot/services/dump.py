@@ -106,7 +106,7 @@ def _item(kept: StoredMessage) -> Json:
 def _roots(kept: Sequence[StoredMessage]) -> Iterable[Json]:
     """Yield the message that opened each topic, and substitutes for answered messages left out.
 
-    An export gives a message's topic only through the chain of messages that it answers.
+    An export shows a message's topic only through the chain of messages that it answers.
     """
     first: dict[int, datetime] = {}
     for item in kept:
@@ -260,7 +260,7 @@ async def _collect_dump(
 def _add_accounts(decisions: Iterable[Decision], permissions: StoredPermissions) -> list[Decision]:
     """Return decisions, with each opt-out that counts as the last one of all the person's accounts.
 
-    The roster that reads the dump may know only another account than the one that opted out.
+    The roster that reads the dump may know only accounts other than the one that opted out.
     """
     told: dict[int, list[Decision]] = {}
     for one in decisions:

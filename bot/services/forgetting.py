@@ -79,7 +79,7 @@ async def erase(
 async def delete_withdrawn(
     lines: Collection[Ref], state: BotState, bot: Bot, update_id: int | None = None
 ) -> ErasureResult:
-    """Delete withdrawn lines after the person was answered; log those that Telegram refuses."""
+    """Delete withdrawn lines after answering the person; log those that Telegram refuses."""
     result = await erase(ErasureQuery(own=tuple(lines)), state, bot, update_id)
     for ref in result.refused:
         logger.warning(

@@ -14,9 +14,9 @@ READERS = 4  # threads that read
 class Backend(Protocol):
     """A place for the bot's tables.
 
-    `name` is how people are told about it. `is_shared`: several processes of one bot may use it at
-    the same time. `path` is the file that its URL names, `file` the same with links resolved. The
-    lock, the heartbeat and other small files have the name of `file` and an ending.
+    `name` is its name in messages to people. `is_shared`: several processes of one bot may use it
+    at the same time. `path` is the file in its URL, `file` the same with links resolved. The lock,
+    the heartbeat and other small files have the name of `file` and an ending.
     """
 
     name: str

@@ -41,8 +41,8 @@ async def copy_database(source: str, target: str, on_table: Callable[[CopiedTabl
     Rows that the target already has are not copied again, so a stopped copy can be continued.
 
     Raises:
-        StoreError: The source is missing or of another version, a bot uses one of them, or the
-            target has other rows.
+        StoreError: The source is missing or has another version, a bot is using one of them, or the
+        target has other rows.
     """
     version = await read_version(source)
     if version is Version.MISSING:

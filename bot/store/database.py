@@ -200,7 +200,7 @@ def is_postgres(url: str) -> bool:
 
 
 def make_backend(url: str) -> Backend:
-    """Return the backend that a database's URL names; the name of a driver in it has no effect."""
+    """Return the backend for a database's URL; the name of a driver in it has no effect."""
     if is_postgres(url):
         from bot.store.postgres.server import PostgresDatabase  # its driver is optional
 
@@ -214,7 +214,7 @@ def database_name(url: str) -> str:
 
 
 def database_file(url: str) -> Path:
-    """Return the file that a database's URL names."""
+    """Return the file that a database's URL refers to."""
     return make_backend(url).path
 
 

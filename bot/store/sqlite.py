@@ -65,7 +65,8 @@ logger = logging.getLogger(__name__)
 class SqliteFile:
     """An SQLite file.
 
-    `path` is the file as it was named. SQLite puts its other files next to the real one, `file`.
+    `path` is the file as given in the URL. SQLite puts its other files next to the real one,
+    `file`.
     """
 
     is_shared = False
@@ -162,7 +163,7 @@ class SqliteFile:
                     error.strerror if isinstance(error, OSError) else "no file can be locked there"
                 )
                 raise StoreError(
-                    f"the lock {lock} cannot be taken ({reason}): {ANOTHER}"
+                    f"the lock {lock} cannot be acquired ({reason}): {ANOTHER}"
                 ) from error
             if not is_ours:
                 raise StoreError(in_use(self.name))

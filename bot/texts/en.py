@@ -157,7 +157,7 @@ class Wording:
             "copied": "copied from a training message",
         }
     )
-    why_usage = "Send /why in reply to a message that I wrote in a voice."
+    why_usage = "Send /why in reply to a message that I wrote in somebody's voice."
     sticker_voice = "{name} didn't send this. I did, in {name}'s voice."
     quiz_question = "Who said it?\n\n“{text}”"
     quiz_machine = "the machine 🎭"

@@ -228,8 +228,8 @@ class Bundle:
         free = shutil.disk_usage(folder).free
         if self.manifest.size > free:
             raise ArtifactError(
-                f"{self.file} unpacks to {self.manifest.size:,} bytes, but only {free:,} are free: "
-                "free some space first"
+                f"{self.file} unpacks to {self.manifest.size:,} bytes, but only {free:,} are "
+                "available: free some space first"
             )
         with _translate_errors(self.file):
             for name, expected in self.manifest.files.items():

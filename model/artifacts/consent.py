@@ -146,7 +146,7 @@ def keep_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple
 
 
 def add_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple[Person, ...]:
-    """Return people with each "no" of another roster."""
+    """Return people with every "no" from another roster."""
     refusals = tuple(one for one in refusals if one.has_no)
     stricter = []
     for person in people:

@@ -383,8 +383,8 @@ class Registry:
         """Give a version a newer roster, without training; return its name.
 
         Raises:
-            ArtifactError: There is no such version, or it cannot be used.
-            RosterError: Somebody is missing, or has another name than in the weights.
+            ArtifactError: There is no such version, or it cannot be used. RosterError: Somebody is
+            missing, or has a different name from the one in the weights.
         """
         name = self.find(version)
         with write_database(self.root):  # one process at a time
@@ -394,7 +394,7 @@ class Registry:
         return name
 
     def _apply_consent(self, artifact: Artifact) -> Artifact:
-        """Apply the consent of this folder, and of the version's folder if that is another one."""
+        """Apply the consent of this folder, and of the version's own folder if it is elsewhere."""
         roots = {self.root.resolve()}
         if (versions := artifact.path.resolve().parent).name == "versions":
             roots.add(versions.parent)

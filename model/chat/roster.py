@@ -188,7 +188,7 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
     Telegram showed for an id stay.
 
     Raises:
-        RosterError: Somebody is missing, or has another name than in the weights.
+        RosterError: Somebody is missing, or has a different name from the one in the weights.
     """
     names = {person.name for person in trained.people}
     for person in trained.people:

@@ -192,7 +192,7 @@ def _check_dataset(models_dir: Path) -> Finding:
 def _check_model(models_dir: Path) -> Finding:
     registry = Registry(models_dir)
     if registry.current is None:
-        return note("model", f"none in {models_dir}: `understudy start` trains the first")
+        return note("model", f"none in {models_dir}: `understudy start` trains the first one")
     try:
         artifact = registry.open_verified("current")
     except ArtifactError as error:

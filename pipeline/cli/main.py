@@ -194,8 +194,8 @@ def check_processes(command: str) -> None:
     """
     if command != "train" and (count := count_processes()) > 1:
         raise TrainingError(
-            f"only `train` can run in several processes, not {count} times `{command}`: start it "
-            "without torchrun"
+            f"only `train` can run in several processes, but {count} are running `{command}`: "
+            "start it without torchrun"
         )
 
 

@@ -71,10 +71,10 @@ def split(
 ) -> "array[int]":
     """Return for each session the index of its split in SPLITS, or GAP.
 
-    Sessions are ordered by their start: first training, then validation, then test. A border is
-    the end of the session nearest to the share of messages. The sessions after a border with at
-    least `gap` lines together are left out, so that no context reaches across. So is a session
-    before a border that lasts until the next split begins, as in another topic.
+    Sessions are ordered by their start: first training, then validation, then test. A border is the
+    end of the session nearest to the share of messages. The sessions after a border with at least
+    `gap` lines together are left out, so that no context reaches across. A session before a border
+    that lasts until the next split begins, as one in another topic may, is also left out.
 
     Raises:
         DatasetError: There are too few sessions, or the test share is out of range.

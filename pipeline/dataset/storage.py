@@ -169,8 +169,8 @@ def read_sessions(
     """Read the sessions of a table of lines, by topic and time; `only` those of a split, if given.
 
     Raises:
-        KeyError, OSError, TypeError, ValueError: It cannot be read.
-        _RosterChangedError: The roster, if given, names another author for a line.
+        KeyError, OSError, TypeError, ValueError: It cannot be read. _RosterChangedError: The
+        roster, if any, has another author for a line.
     """
     with pq.ParquetFile(file) as table:
         batches = table.iter_batches(_BATCH)
@@ -314,7 +314,7 @@ def _read_checked(folder: Path, roster: Roster, only: SplitName | None = None) -
 
 
 class _RosterChangedError(Exception):
-    """The roster names another author for a line than the dataset does."""
+    """The roster and the dataset have different authors for a line."""
 
 
 def _read_rows(
@@ -346,10 +346,10 @@ def _read_rows(
 
 
 def _check_roster(table: pa.Table, roster: Roster) -> None:
-    """Check that the roster names the same author for each line, and allows learning from them.
+    """Check that the roster has the same author for each line, and allows their use.
 
     Raises:
-        _RosterChangedError: One is not.
+        _RosterChangedError: It does not.
     """
     authors = table.group_by(["author_id", "speaker", "is_target"]).aggregate([]).to_pylist()
     for author in authors:

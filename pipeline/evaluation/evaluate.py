@@ -224,7 +224,8 @@ def load_evaluation_dataset(artifact: Artifact, folder: str | None) -> Dataset:
     """Load the dataset in a folder, by default the one that a version was trained on.
 
     Raises:
-        DatasetError: The dataset is missing, or is another one. The held-out turns of another
+        DatasetError: The dataset is missing, or is not the one that the version was trained on. The
+        held-out turns of another
             dataset may be in the version's training set.
     """
     trained_on = artifact.card.provenance.get("dataset", {})
@@ -271,7 +272,7 @@ def _list_voices(
 
 
 def split_pool(turns: Sequence[HeldOutTurn]) -> tuple[list[HeldOutTurn], list[HeldOutTurn]]:
-    """Return the turns that give distractors, and those that train the judge.
+    """Return the turns that supply distractors, and those that train the judge.
 
     They are from different sessions, unless a voice has too few turns for that.
     """

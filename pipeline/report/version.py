@@ -69,7 +69,7 @@ def read_training_curve(artifact: Artifact) -> TrainingCurve | None:
 
 
 def read_scorecard(artifact: Artifact) -> Scorecard | None:
-    """Return a version's scorecard; None if it has none, or one of another format.
+    """Return a version's scorecard; None if it has none, or one in another format.
 
     Raises:
         ArtifactError: It is damaged.

@@ -320,7 +320,7 @@ def _describe_decision(decision: gate.GateDecision) -> dict[str, Any]:
 def _find_unfinished(registry: Registry, plan: RetrainPlan) -> tuple[str, HeldOutLoss] | None:
     """Return the version of a killed run that was trained by this plan, and its loss.
 
-    A version whose roster is another one may speak as somebody who has not agreed.
+    A version with a different roster may speak as somebody who has not agreed.
     """
     for name in reversed(list_killed_versions(registry)):
         with suppress(ArtifactError, KeyError, TypeError):

@@ -40,7 +40,7 @@ def check_conversion(base: Base, examples: Sequence[Example], parent: Path) -> N
     more.
 
     Raises:
-        BaseError: CTranslate2 computes something else with its settings than transformers does.
+        BaseError: With its settings, CTranslate2 and transformers compute different results.
     """
     truth = log_probabilities(base, examples)
     with tempfile.TemporaryDirectory(dir=parent) as temporary:

@@ -85,8 +85,8 @@ def encode_pairs(
 ) -> "datasets.Dataset":
     """Encode pairs for the Trainer; each row becomes the result of `row_of`.
 
-    Each pair has `draws` rows. In a share `speaker_dropout` of them the context has no lines of the
-    voice, so that the model learns the voice from its name.
+    Each pair has `draws` rows. In a fraction `speaker_dropout` of them the context has no lines of
+    the voice, so that the model learns the voice from its name.
     """
     rng = random.Random(seed)
 
@@ -119,10 +119,10 @@ def encode_sessions(
     """Encode sessions for the Trainer of a decoder-only model, cut into pieces of 24 lines.
 
     The loss covers every line that is a target, with its label. A piece has at most `limit` tokens.
-    Each session is cut `draws` times, at other places each time. In a share `speaker_dropout` of
-    the pieces one person's lines are missing from the first half, so that the model learns their
-    voice from their name. Half of the first pieces are preceded by lines of the previous session,
-    as many as `window` may add to a short session.
+    Each session is cut `draws` times, at different places each time. In a fraction
+    `speaker_dropout` of the pieces one person's lines are missing from the first half, so that the
+    model learns their voice from their name. Half of the first pieces are preceded by lines of the
+    previous session, as many as `window` may add to a short session.
     """
     rng = random.Random(seed)
 

@@ -72,7 +72,7 @@ class Processes:
         return [shares[number % self.count][number // self.count] for number in range(len(items))]
 
     def pad(self, batches: list[_T]) -> list[_T]:
-        """Return as many batches as the process with the most has, if they share a model.
+        """If processes share a model, return as many batches as the process with the most has.
 
         The last batch is repeated.
         """
@@ -81,7 +81,7 @@ class Processes:
         return batches + batches[-1:] * (max(self.gather(len(batches))) - len(batches))
 
     def wait(self) -> None:
-        """Wait until all processes have come here."""
+        """Wait until all processes have reached this point."""
         self.gather(None)
 
     @contextmanager
@@ -98,10 +98,10 @@ SINGLE_PROCESS = Processes()
 
 
 def count_processes() -> int:
-    """Return how many processes a launcher says it has started; 1 without a launcher.
+    """Return the number of processes that a launcher reports; 1 without a launcher.
 
     Raises:
-        TrainingError: It says something else than a number.
+        TrainingError: WORLD_SIZE is not a number.
     """
     if any(name not in os.environ for name in _LAUNCHERS_VARIABLES):
         return 1

@@ -118,7 +118,7 @@ def stage(artifact: Artifact, staged: Path, repository: str, *, public_repo: boo
     """Prepare a repository's content: links to the files, the manifest and the model card.
 
     The roster is the card's, with people's decisions applied, not the file on disk. In a public
-    repository, the files other than the weights name only people who agreed.
+    repository, the files other than the weights mention only people who agreed.
     """
     names = list_file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public_repo else artifact.card
@@ -178,7 +178,7 @@ def terms_notice(base: str) -> str:
 def model_card(card: Card, repository: str) -> str:
     """Return README.md: base, training, and a warning that the weights have learned a chat.
 
-    It names only people who agreed, even in a private repository, which may become public later.
+    It mentions only people who agreed, even in a private repository, which may become public later.
     """
     is_hub_id = HUB_ID.fullmatch(card.base) is not None
     base = f"base_model: {card.base}\n" if is_hub_id else ""

@@ -350,7 +350,7 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "bot.db.lock").mkdir()
 
     with (
-        pytest.raises(StoreError, match=r"the lock .*bot\.db\.lock cannot be taken"),
+        pytest.raises(StoreError, match=r"the lock .*bot\.db\.lock cannot be acquired"),
         lock_database(f"sqlite+aiosqlite:///{tmp_path}/bot.db"),
     ):
         pass

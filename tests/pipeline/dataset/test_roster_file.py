@@ -163,7 +163,7 @@ def test_a_roster_written_by_hand_may_leave_out_what_has_a_default(tmp_path):
         ("[[people]\n", "roster.toml"),
         ("[[people]]\nids = [1]\n", "a person needs a name"),
         ('[[people]]\nname = "Hugo"\nids = ["user7"]\n', "an id must be a number"),
-        ('[[people]]\nname = "Hugo"\nids = 7\n', "ids is a list"),
+        ('[[people]]\nname = "Hugo"\nids = 7\n', "ids must be a list"),
         ('[[people]]\nname = "Hugo"\nids = [7]\nconsent = "yes"\n', "consent"),
         ('[[people]]\nname = "Hugo"\nids = [7]\nimitate = "maybe"\n', '"yes", "no" or "ask"'),
         ('[[people]]\nname = "Hugo"\nids = [7]\nquiet = "yes"\n', "quiet must be true or false"),

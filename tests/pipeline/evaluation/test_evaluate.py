@@ -210,10 +210,10 @@ def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--split", "validation"], "name a file with --out"),
-        (["--set", "voice-weight=0"], "name a file with --out"),
-        (["--out", "no-such-folder/tried.json"], "in a folder that exists"),
-        (["--out", "."], "in a folder that exists"),
+        (["--split", "validation"], "choose a file with --out"),
+        (["--set", "voice-weight=0"], "choose a file with --out"),
+        (["--out", "no-such-folder/tried.json"], "in an existing folder"),
+        (["--out", "."], "in an existing folder"),
         (["--split", "train", "--out", "x.json"], "--split"),
     ],
     ids=["validation", "other settings", "no folder", "a folder", "training talk"],

@@ -307,7 +307,7 @@ def test_a_resumed_training_keeps_its_steps(tmp_path, decoder_only):
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        ("2", "only `train` can run in several processes, not 2 times `demo-chat`"),
+        ("2", "only `train` can run in several processes, but 2 are running `demo-chat`"),
         ("x", "WORLD_SIZE is not a number"),
     ],
 )

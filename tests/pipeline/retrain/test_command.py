@@ -272,7 +272,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "of Friends (-1000000000066): use --models-dir artifacts/groups/NAME" in (
+        assert "to Friends (-1000000000066): use --models-dir artifacts/groups/NAME" in (
             str(result.exception)
         )
 

@@ -43,14 +43,14 @@ def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(ru
     runner.agrees = False
     runner.run(chat(*OLD))
 
-    with pytest.raises(ExportError, match="is of Other, not of Friends"):
+    with pytest.raises(ExportError, match="contains Other, not Friends"):
         runner.run(chat(*OLD, id=66, name="Other"))
 
     assert [one.name for one in list_chats(runner.root)] == ["Friends"]
 
 
 def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_behind(runner):
-    with pytest.raises(ExportError, match="is of Work, not of Friends"):
+    with pytest.raises(ExportError, match="contains Work, not Friends"):
         runner.run(chat(*OLD), dump(*NEW, name="Work", id=8))
 
     assert not list(runner.root.rglob("roster.toml"))
@@ -114,7 +114,7 @@ def test_a_fresh_export_and_a_dump_make_the_next_version(running):
 
 
 def test_without_a_dump_nobody_s_withdrawal_is_passed_over(running):
-    with pytest.raises(UnderstudyError, match="no dump of the bot is given") as told:
+    with pytest.raises(UnderstudyError, match="there is no dump of the bot") as told:
         running.run(chat(*NEW))
 
     assert "\n" not in str(told.value)
@@ -149,12 +149,12 @@ def test_a_message_of_the_future_is_skipped_and_ages_nothing(running):
 
 
 def test_an_export_of_another_chat_is_refused_with_both_names(running):
-    with pytest.raises(ExportError, match="is of Work, not of Friends"):
+    with pytest.raises(ExportError, match="contains Work, not Friends"):
         running.run(chat(*NEW, name="Work", id=8), no_live_bot=True)
 
 
 def test_two_chats_of_one_name_are_told_apart_by_their_ids(running):
-    with pytest.raises(ExportError, match=r"is of Friends \(-1000000000008\), not of Friends"):
+    with pytest.raises(ExportError, match=r"contains Friends \(-1000000000008\), not Friends"):
         running.run(chat(*NEW, id=8), no_live_bot=True)
 
 

@@ -158,7 +158,7 @@ def test_a_supergroup_that_does_not_prove_itself_is_another_chat(basic, put, mes
 
     with (
         pytest.raises(
-            ExportError, match=r"is of Friends \(-1000000000077\), not of Friends \(-5\)"
+            ExportError, match=r"contains Friends \(-1000000000077\), not Friends \(-5\)"
         ),
         merging(basic, files, BASIC),
     ):

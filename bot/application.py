@@ -205,7 +205,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         await calling
 
     async def _read(self, number: int) -> Update | None:
-        """Return an update that waits; one that cannot be read or has no content is set aside."""
+        """Return a waiting update; one that cannot be read or has no content is set aside."""
         found = await self.inbox.find(number, lambda body: (self.bot.parse_update(body),))
         if found is None:
             return None

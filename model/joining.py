@@ -196,7 +196,7 @@ def _log_share(value: float, most: float) -> float:
 
 
 class MentionFinder:
-    """Finds the friends that a text names: by name, alias, or a first name that only one has.
+    """Finds the friends that a text mentions: by name, alias, or a first name that only one has.
 
     The time depends on the length of the text, not on the number of friends.
     """
@@ -225,7 +225,7 @@ class MentionFinder:
                 index.add(label, owner)
 
     def find_mentions(self, words: str) -> tuple[str, ...]:
-        """Return the friends named in folded words, in the roster's order."""
+        """Return the friends mentioned in folded words, in the roster's order."""
         owners: set[int] = set()
         for word in _WORD.finditer(words):
             if labels := self._by_word.get(word[0]):

@@ -113,8 +113,7 @@ class Option:
     def check(self, value: Any) -> Any:  # noqa: ANN401  any field's value
         """Return a value if it is of the right type and in range.
 
-        Raises:
-            ValueError: It is not; the message says what to give.
+        Raises: ValueError: It is not; the message says what is allowed.
         """
         number = value / _MINUTE if isinstance(value, timedelta) else value
         is_right = not self.choices or value in self.choices
@@ -148,7 +147,7 @@ class Option:
         """Convert and check a value of a TOML file.
 
         Raises:
-            ValueError: It has the wrong type or is out of range; the message says what to give.
+            ValueError: It has the wrong type or is out of range; the message says what is allowed.
         """
         if self.is_repeated and isinstance(value, list):
             return tuple(replace(self, is_repeated=False).read(one) for one in value)

@@ -281,7 +281,7 @@ STEPS: Mapping[str, tuple[str, float]] = {
 
 
 class Watch(Progress):
-    """Shows the steps of a retraining and measures their seconds.
+    """Shows the steps of `understudy retrain` and measures their seconds.
 
     `lasted` are the seconds of each step in the last run, used to estimate the time left.
     """

@@ -28,7 +28,7 @@ from model.files import PRIVATE_FILE, make_folder
 FOLDER, EXPORT, DOWNLOAD = "incoming", "result.json", "arriving"
 MAX_BYTES = 200 * 2**20
 STOP_SECONDS = 1.5
-"""Seconds that a retraining has to exit when the bot stops; then it is killed."""
+"""Seconds that a retraining process has to exit when the bot stops; then it is killed."""
 HINTS = ("Receipt:", "Next:")
 """Prefixes of the last lines that `understudy retrain` prints: commands for a terminal."""
 
@@ -143,7 +143,7 @@ class ExportUploads:
             self._is_busy = self._retraining is not None
 
     async def close(self) -> None:
-        """Stop a retraining in progress; the model version in use does not change."""
+        """Stop retraining in progress; the model version in use does not change."""
         if self._retraining:
             self._retraining.cancel()
             await asyncio.gather(self._retraining, return_exceptions=True)
@@ -151,7 +151,7 @@ class ExportUploads:
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._retraining, self._is_busy = None, False
         if not task.cancelled() and (error := task.exception()):
-            logger.error("a retraining could not be completed", exc_info=error)
+            logger.error("the retraining could not be completed", exc_info=error)
 
 
 async def _download(document: Document, export: Path, context: Context) -> str:
@@ -186,7 +186,7 @@ async def _retrain(
     try:
         await bot.send_message(admin, truncate(text))
     except TelegramError as error:
-        logger.warning("the result of a retraining was not sent: %s", type(error).__name__)
+        logger.warning("the result of the retraining was not sent: %s", type(error).__name__)
 
 
 async def _run_command(command: tuple[str, ...], texts: Wording) -> str:

@@ -1,4 +1,4 @@
-"""The updates that wait for the bot, and their delivery by polling or webhook."""
+"""The updates waiting for the bot, and their delivery by polling or webhook."""
 
 import asyncio
 import re

@@ -65,7 +65,7 @@ class Access:
         return self.public or chat_id in self.chats or earlier in self.chats
 
     def roster_in(self, chat_id: int) -> Roster:
-        """Return the roster of the people that a chat may learn of.
+        """Return the roster of the people that a chat may learn about.
 
         In a group that the model did not learn from, these are only the voices. In private, where
         the bot speaks only with admins, they are all people.
@@ -77,8 +77,8 @@ class Access:
     def may_imitate(self, person: Person) -> bool:
         """Whether a friend agreed: by their own decision, otherwise by the CONSENT setting.
 
-        An opt-out from any of their accounts always wins. A person who wrote too little has no
-        voice.
+        An opt-out from any of their accounts always wins. A person who wrote too few messages has
+        no voice.
         """
         own = self.permissions.get(person.name)
         if own is None or own.optouts or not person.may_be_target:

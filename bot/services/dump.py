@@ -154,7 +154,7 @@ async def dump(settings: Settings, models: Registry, path: Path, wanted: int | N
 
     It contains messages of people who agreed and of the bot, without copies of excluded people's
     words, every `/optout`, each `/optin` that counts in this chat, the ids of forgotten messages,
-    and the names that Telegram showed for people whom the chat may learn of.
+    and the names that Telegram showed for people whom the chat may learn about.
 
     Raises:
         DumpError: There is no such chat, or there are several, or the file cannot be written.

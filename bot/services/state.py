@@ -155,7 +155,7 @@ class BotState:
                 stop(number)
 
     async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies to a chat wait or are generated, in all processes of the bot."""
+        """Return how many replies to a chat are waiting or being generated, in all processes."""
         return max(self.replies.pending_in(chat_id), await self.queue.count_replies(chat_id))
 
     def holder_in(self, chat_id: int) -> ModelHolder:
@@ -205,7 +205,7 @@ class BotState:
         return self.models.linked_accounts.get(user_id, frozenset({user_id}))
 
     async def record_model_folders(self) -> None:
-        """Store which groups have models of their own, so that it is known without the models.
+        """Store which groups have their own models, so that it is known without the models.
 
         Of several processes only the leading one does this: they may see different folders.
         """

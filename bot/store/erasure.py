@@ -96,9 +96,9 @@ class Eraser:
     ) -> Marked:
         """Delete the text of forgotten messages and record their ids, so that they are not used.
 
-        Messages in updates before `update_id` that wait in other chats are recorded too, so that
-        they are not stored. Turns that are being sent are withdrawn. The bot's own messages are
-        recorded, but keep their text.
+        Messages in updates before `update_id` that are waiting in other chats are recorded too, so
+        that they are not stored. Turns that are being sent are withdrawn. The bot's own messages
+        are recorded, but keep their text.
         """
         record = partial(_record_messages, at)
         for refs in _batches(wanted.messages):
@@ -249,7 +249,7 @@ class Eraser:
                 return count
 
     async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> None:
-        """Remove the erased text from updates that wait or were set aside."""
+        """Remove the erased text from updates that are waiting or were set aside."""
         last = None
         while True:
             query = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(

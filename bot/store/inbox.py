@@ -59,14 +59,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class OpenUpdates:
-    """The numbers of updates that wait and that were set aside."""
+    """The numbers of updates that are waiting and that were set aside."""
 
     waiting: int
     set_aside: int
 
 
 async def read_waiting(url: str) -> tuple[int, datetime | None]:
-    """Return how many updates wait in a database, and when the oldest of them was received.
+    """Return how many updates are waiting in a database, and when the oldest was received.
 
     Nothing is created or changed.
 
@@ -247,7 +247,7 @@ class Inbox:
         self.leave(update_id)
 
     async def count_open(self) -> OpenUpdates:
-        """Return how many updates wait and how many were set aside."""
+        """Return how many updates are waiting and how many were set aside."""
         query = select(inbox.c.state, func.count().label("number")).group_by(inbox.c.state)
 
         def count(connection: Connection) -> dict[str, int]:
@@ -257,7 +257,7 @@ class Inbox:
         return OpenUpdates(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
 
     async def count_waiting(self) -> tuple[int, datetime | None]:
-        """Return how many updates wait, and when the oldest of them was received."""
+        """Return how many updates are waiting, and when the oldest was received."""
         return await self._database.read(_count_waiting)
 
     async def newest_aside(self, most: int) -> list[int]:

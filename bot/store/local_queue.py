@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _QueuedJob:
-    """A job that waits or runs, and its lanes."""
+    """A job that is waiting or running, and its lanes."""
 
     job: Job
     lanes: Sequence[str]

@@ -8,7 +8,7 @@ records make it safe to end the process at any moment:
   or `mark` for a text).
 - The send log, a table, records for each part whether its newest message was sent and whether
   Telegram has answered. It is written just before a request is sent and just after the answer, and
-  emptied in the transaction that stores what it says.
+  emptied in the transaction that stores its contents.
 
 What the next attempt finds after a kill:
 
@@ -113,7 +113,7 @@ class Outbox:
         self.log = SendLog(database)
 
     async def begin(self, part: Part, place: Place) -> bool:
-        """Record that a part is started; return whether anything is left to generate or send.
+        """Record that a part has started; return whether anything is left to generate or send.
 
         Nothing is left if the part has ended, after an apology for the update, and if the stored
         turn was withdrawn; then the turn is deleted.

@@ -100,7 +100,7 @@ class SendLog:
         return [_parse_note(json.loads(note)) for note in connection.execute(query).scalars()]
 
     def drop_in(self, connection: Connection, part: Part) -> None:
-        """Drop the record of a part in the transaction that stores what it says."""
+        """Drop the record of a part in the transaction that stores its contents."""
         connection.execute(delete(sends).where(*_is_of(part)))
 
 

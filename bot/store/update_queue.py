@@ -38,7 +38,7 @@ AnswerKind: TypeAlias = Literal[
 Stage: TypeAlias = Literal["receive", "busy"] | AnswerKind
 
 MAX_JOBS_IN_CHAT: Mapping[Stage, int] = {"reply": 3, "simulation": 1}
-"""The most jobs of a stage that may wait or run in a chat, in all processes together."""
+"""The maximum number of waiting and running jobs of a stage in a chat, across all processes."""
 QUEUE_OF_STAGE: Mapping[Stage, str] = {
     "receive": "receive", "answer": "answer", "busy": "answer", "refuse": "answer",
     "membership": "answer", "erasure": "answer", "stop": "stop", "reply": "reply",
@@ -64,7 +64,7 @@ Handle: TypeAlias = Callable[[Job], Awaitable[None]]
 
 
 class UpdateQueue(Protocol):
-    """The updates of a bot that wait; its methods raise StoreError if the database fails."""
+    """The waiting updates of a bot; its methods raise StoreError if the database fails."""
 
     def add(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
         """Add new updates, in the transaction that stores them."""
@@ -77,7 +77,7 @@ class UpdateQueue(Protocol):
     ) -> None:
         """Add the second stage of an update, or the stage `busy` if too many wait in its chat.
 
-        A queue in memory loses it at a kill; the update then begins again with its first stage.
+        A queue in memory loses it in a kill; the update then starts again with its first stage.
         """
 
     async def close(self, update_id: int) -> None:
@@ -90,10 +90,10 @@ class UpdateQueue(Protocol):
         """End the updates of a chat whose replies wait, or whose process has died."""
 
     async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies and simulations for a chat wait or run, in all processes."""
+        """Return how many replies and simulations for a chat are waiting or running."""
 
     async def count_jobs(self) -> Mapping[str, int]:
-        """Return how many jobs wait, by queue."""
+        """Return how many jobs are waiting, by queue."""
 
     async def start(self, handle: Handle) -> None:
         """Begin to handle jobs, first those that an earlier process left."""
@@ -120,7 +120,7 @@ def choose_stage(
 ) -> tuple[Stage, str | None]:
     """Return the second stage of an update, and its lane; None if it never waits.
 
-    `count` returns how many jobs wait or run in a lane.
+    `count` returns how many jobs are waiting or running in a lane.
     """
     lane = _find_answer_lane(kind, chat_id, user_id)
     most = MAX_JOBS_IN_CHAT.get(kind)

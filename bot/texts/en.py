@@ -319,7 +319,7 @@ class Wording:
     group_version = "its own model {version}"
     group_unusable = "silent, because its own model can't be used now"
     own_model_unusable = (
-        "This group has a model of its own, but I can't use it now, so I stay silent. /status in "
+        "This group has its own model, but I can't use it now, so I stay silent. /status in "
         "private says why."
     )
     version_loaded = "I now use version {version}{facts}."
@@ -329,7 +329,7 @@ class Wording:
         "better; guessing gives {chance:.2f}):"
     )
     version_refused = "The new version can't be used, so I keep using {old}. {reason}"
-    version_unusable = "I can't use this model, so the group has no model of its own. {reason}"
+    version_unusable = "I can't use this model, so the group doesn't have its own model. {reason}"
     model_in_folder = "Model in {folder}:"
     model_version = "I use version {version}, trained from {base}{facts}.\nOther versions: {others}"
     rollback_failed = "I can't go back: {reason}"

@@ -132,15 +132,15 @@ def describe_group_folder(name: str) -> str:
 class Registry:
     """The versions in one models folder; the first `add` creates the folder.
 
-    Which versions there are, and which is current, is what the folder shows: it can be copied
-    without its database, which knows when they were added, promoted and removed. The folder may
-    contain others, `groups/NAME`, of groups that have models of their own.
+    The folder itself shows which versions there are and which is current: it can be copied without
+    its database, which knows when they were added, promoted and removed. The folder may contain
+    others, `groups/NAME`, of groups that have models of their own.
     """
 
     root: Path
 
     def group_folders(self) -> "dict[str, Registry]":
-        """Return the folders of groups with models of their own, by name.
+        """Return the folders of groups that have their own models, by name.
 
         Folders without a current version are left out. Those that cannot be read are not, so that
         opening them reports why.

@@ -103,7 +103,7 @@ _CARD_STARTS = re.compile(
 )
 """Visa, Mastercard, Mir, American Express, Diners, JCB, Discover, UnionPay and Maestro.
 
-Sixteen digits count in any case: Iran, India, Turkey and Ukraine have networks of their own.
+Sixteen digits count in any case: Iran, India, Turkey and Ukraine have their own networks.
 """
 _CARD_END = re.compile(r"(?<=\d)(?=[ .-]|$)")
 _AFTER_CARD = re.compile(
@@ -157,7 +157,7 @@ def find_phones(text: str) -> Iterator[Span]:
 def find_cards(text: str) -> Iterator[Span]:
     """Yield card numbers of a known network with a correct check digit, and what follows them.
 
-    The expiry date and the security code are parts of their own.
+    The expiry date and the security code are separate parts.
     """
     for match in _CARD.finditer(text):
         if end := _find_card_end(match[0]):

@@ -426,7 +426,7 @@ def _print_silent(people: Iterable[Person]) -> None:
 
 
 def _print_group_folders(registry: Registry) -> None:
-    """Print a table of the groups with models of their own."""
+    """Print a table of the groups that have their own models."""
     folders = registry.group_folders()
     if not folders:
         return
@@ -440,7 +440,7 @@ def _print_group_folders(registry: Registry) -> None:
             chats = ", ".join(make_printable_name(chat.title) for chat in artifact.card.chats)
             version = artifact.path.name
         groups.add_row(*map(Text, (describe_group_folder(name), chats, version)))
-    _console().print("\nGroups with models of their own:")
+    _console().print("\nGroups with their own models:")
     _console().print(groups)
 
 

@@ -43,7 +43,7 @@ _TYPE_NAME = re.compile(r"[a-z_]{1,40}")
 
 
 class EntryKind(IntEnum):
-    """The kind of a row; some service messages have a kind of their own."""
+    """The kind of a row; some service messages have their own kind."""
 
     MESSAGE = 0
     SERVICE = 1

@@ -90,7 +90,7 @@ def read_scorecard(artifact: Artifact) -> Scorecard | None:
 def draw_samples(
     artifact: Artifact, dataset: Dataset, agreed: Collection[str], count: int, seed: int
 ) -> tuple[Sample, ...]:
-    """Generate `count` replies in each voice that agreed, beside the real ones of the test split.
+    """Generate `count` replies in each voice that agreed; return them with the real replies.
 
     Raises:
         ArtifactError: The model cannot be loaded.

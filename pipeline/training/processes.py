@@ -144,7 +144,7 @@ def join_processes(*, shards: bool = False) -> Iterator[Processes]:
 
 
 def _is_connection_error(error: RuntimeError) -> bool:
-    """Whether another process has closed its connection; gloo has no type of its own for that."""
+    """Whether another process has closed its connection; gloo has no separate type for that."""
     from torch import distributed
 
     return isinstance(error, distributed.DistError) or "gloo" in str(error)

@@ -54,7 +54,7 @@ _TEST_PAIRS_PER_VOICE, _MIN_TEST_PAIRS_PER_VOICE = 20, 4
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _MIN_NAME_PASSES = 1.0
-"""Passes over the data of a run with a loss on names. Shorter runs need their time for the data."""
+"""Passes over the data of a run with a speaker loss. Shorter runs need their time for the data."""
 _CHECKED_PAIRS = 10  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
 
@@ -162,7 +162,7 @@ def make_version(
     from pipeline.training.trainer import PRECISION
 
     if settings.lora and processes.shards:
-        raise TrainingError("--set shard=true cannot be combined with --lora")
+        raise TrainingError("--set shard=true cannot be combined with --lora: omit one of them")
     processes.wait()  # until the main process has locked the registry
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()
@@ -495,7 +495,7 @@ def _encode_examples(
 def _training_sessions(
     dataset: Dataset, start: Start, settings: Hyperparameters, canaries: Iterable[Canary]
 ) -> list[list[SessionLine]]:
-    """Return the sessions to train on; the pairs with canaries are sessions of their own."""
+    """Return the sessions to train on; each pair with a canary is a separate session."""
     [chat] = dataset.chats
     sessions = [
         list(session_lines(session))

@@ -43,12 +43,12 @@ PRECISION = "precision"
 """The file next to a run's checkpoints that records its precision, for a resumed run."""
 
 _BATCH_SIZE = "batch_size"  # the same for the examples in a step
-_SPEAKER_LOSS = "speaker_loss"  # exists if the run has a loss on names, for a resumed run
+_SPEAKER_LOSS = "speaker_loss"  # exists if the run has a speaker loss, for a resumed run
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a run learns from: rows for the Trainer, held-out examples, and a loss on names."""
+    """What a run learns from: rows for the Trainer, held-out examples, and a speaker loss."""
 
     rows: datasets.Dataset
     held_out: Sequence[Example] = ()
@@ -59,7 +59,7 @@ class TrainingData:
 class Outcome:
     """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used.
 
-    `speaker_loss` is the weight of the loss on names, 0 if the run went without.
+    `speaker_loss` is the weight of the speaker loss, 0 if the run went without.
     """
 
     steps: int
@@ -252,7 +252,7 @@ def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameter
 def _keeps_speaker_loss(
     speaker_loss: SpeakerLoss | None, settings: Hyperparameters, resumed: Path | None
 ) -> bool:
-    """Whether a run without a plan has a loss on names: a resumed one if it had one before."""
+    """Whether a run without a plan has a speaker loss: a resumed one if it had one before."""
     if resumed:
         return (resumed / _SPEAKER_LOSS).is_file()
     return speaker_loss is not None and settings.epochs >= speaker_loss.min_passes
@@ -268,7 +268,7 @@ def _plan_run(
     may_enlarge: bool,
     processes: Processes,
 ) -> tuple[TrainingPlan, SpeakerLoss | None]:
-    """Return a plan, and the loss on names if the time limit leaves enough passes for it.
+    """Return a plan, and the speaker loss if the time limit leaves enough passes for it.
 
     The speed is measured with as many examples at a time as fit in memory. With several processes,
     it is the slowest one's speed times their number.
@@ -454,7 +454,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> Any:
         """Return the sum over these labels, divided by the number of labels in the step.
 
-        The gradient of the loss on names is added before, so that memory holds one of the two at a
+        The gradient of the speaker loss is added before, so that memory holds one of the two at a
         time. In a step of several parts, each adds its share of the turns. Gradients of several
         processes are averaged, hence the factor.
         """

@@ -30,7 +30,7 @@ class Wheel:
 
     `folder` holds the converted weights. With a `learning_rate`, it is the default in place of the
     family's. With `frequent_pieces`, only that many of the most frequent pieces of the vocabulary
-    are kept beside those of the chat.
+    are kept in addition to those of the chat.
     """
 
     folder: str

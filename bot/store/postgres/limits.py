@@ -46,6 +46,6 @@ class SharedLimits:
 
 
 def delete_old_actions(connection: Connection) -> None:
-    """Delete actions that count for no limit any more."""
+    """Delete actions that no longer count towards any limit."""
     since = _CLOCK - func.make_interval(0, 0, 0, 0, 0, 0, LONGEST_SECONDS)
     connection.execute(delete(limits).where(limits.c.at < type_coerce(since, UtcDateTime())))

@@ -153,7 +153,7 @@ class PostgresDatabase:
 
     @contextmanager
     def open_autocommit(self) -> Iterator[Engine]:
-        """Open an engine whose statements are transactions of their own."""
+        """Open an engine whose statements are separate transactions."""
         engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
         try:
             yield engine

@@ -34,7 +34,9 @@ def test_values_out_of_range_are_refused(option):
 
 @pytest.mark.parametrize("option", ["batching", "example_type", "precision", "schedule"])
 def test_unknown_words_are_refused(option):
-    with pytest.raises(TrainingError, match=f"{option.replace('_', '-')}: give .* or .*, not soup"):
+    with pytest.raises(
+        TrainingError, match=f"{option.replace('_', '-')}: must be .* or .*, not soup"
+    ):
         Hyperparameters(**{option: "soup"})
 
 

@@ -327,7 +327,7 @@ def build(
 
 
 def _open_limits(settings: Settings, resources: AsyncExitStack) -> CountMessage | None:
-    """Return how several processes keep Telegram's limits together; None if there is only one."""
+    """Return how several processes share Telegram's limits; None if there is only one."""
     if not is_postgres(settings.database_url):
         return None
     from bot.store.postgres.limits import SharedLimits

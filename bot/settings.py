@@ -155,7 +155,8 @@ class Settings(BaseSettings):
             )
         if not BOT_TOKEN.fullmatch(token):
             raise SettingsError(
-                "BOT_TOKEN cannot be a token: copy it again from @BotFather, such as 123456:ABC-DEF"
+                "BOT_TOKEN is not a valid token: copy it again from @BotFather; it looks like "
+                "123456:ABC-DEF"
             )
         return token
 

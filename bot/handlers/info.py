@@ -74,7 +74,7 @@ async def list_voices(message: Message, context: Context) -> str:
 
 
 async def explain_line(message: Message, context: Context) -> str:
-    """Explain how the message replied to was made; rejected candidates are for admins only."""
+    """Explain how the message replied to was generated; rejected candidates are for admins only."""
     state, texts = context.state, context.texts
     replied = message.reply_to_message
     turn = None

@@ -227,7 +227,7 @@ class StoredPermissions:
         return self._build_access(folder, find_own_chat(self.cards[folder]))
 
     def find_accounts(self, user_id: int) -> frozenset[int]:
-        """Return the ids of all accounts of a person, by the rosters of all models."""
+        """Return the ids of all of a person's accounts, according to the rosters of all models."""
         return self._linked.get(user_id, frozenset({user_id}))
 
     def counts(self, decision: StoredDecision, chat_id: int) -> bool:

@@ -201,7 +201,7 @@ class BotState:
         return any(one.current.roster.find_by_id(user_id) for one in self.models.usable[1:])
 
     def find_accounts(self, user_id: int) -> frozenset[int]:
-        """Return the ids of all accounts of a person, by the rosters of all models."""
+        """Return the ids of all of a person's accounts, according to the rosters of all models."""
         return self.models.linked_accounts.get(user_id, frozenset({user_id}))
 
     async def record_model_folders(self) -> None:

@@ -324,7 +324,8 @@ def _find_unread(
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
-    """Find the bot's messages to erase: made from erased messages, or in the people's voices."""
+    """Find the bot's messages to erase: generated from erased messages, or in the people's
+    voices."""
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
         and_(

@@ -154,8 +154,8 @@ def make_client(
 ) -> Client:
     """Return the client for these settings, not yet initialised.
 
-    `count`: how several processes keep Telegram's limits together, see `Limiter`. `request` sends
-    all requests instead of the network.
+    `count`: how several processes share Telegram's limits, see `Limiter`. `request` sends all
+    requests instead of the network.
 
     Raises:
         SettingsError: There is no token.

@@ -33,7 +33,7 @@ GROUPS = "groups"
 LOCK = "lock"
 """The file, in a models folder, that training, retraining, purging and rebuilding lock."""
 NEW_PREFIX = ".new-"
-"""Prefix of a temporary folder in which a training makes a version."""
+"""Prefix of a temporary folder in which training creates a version."""
 
 Origin = Literal["trained", "imported", "rebuilt", "copied"]
 """How a version came into a folder; "rebuilt" means that this is unknown."""

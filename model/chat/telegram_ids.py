@@ -95,7 +95,7 @@ def make_copy_id(number: int, *content: object) -> int:
 
 
 def is_copy_id(number: int) -> bool:
-    """Whether `make_copy_id` made this id; such ids do not show when a message was sent."""
+    """Whether this id comes from `make_copy_id`; such ids do not show when a message was sent."""
     return number >= _COPIES
 
 

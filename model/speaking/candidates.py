@@ -79,7 +79,7 @@ def clean_opening(words: str, names: Iterable[str]) -> str:
 
 
 def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
-    """Return which of `REJECTIONS` applies to a candidate by itself, or "".
+    """Return which of `REJECTIONS` applies to a single candidate, or "".
 
     It must have words, and no bracket, broken character or private data. It must not have one of
     these names before a colon either, because that looks like somebody else's line.

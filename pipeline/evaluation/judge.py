@@ -91,7 +91,7 @@ def read_judge_turns(path: Path, voices: Collection[str]) -> list[HeldOutTurn]:
     `conversation` (a number).
 
     Raises:
-        DatasetError: The file cannot be read, or has no turn of a voice.
+        DatasetError: The file cannot be read, or contains no turn by a voice.
     """
     turns = []
     try:

@@ -47,7 +47,7 @@ class Rebuilt:
 
 
 def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt:
-    """Replace a missing or damaged database with one made from what is left.
+    """Replace a missing or damaged database with one created from what is left.
 
     It has the versions, the decisions in the dumps and in imported versions, and each "no"
     in roster.toml or in a version's roster: it may stand for an `/optout` that no dump has.

@@ -357,7 +357,7 @@ class _Steps:
     def _ask_minutes(self, suggested: int) -> float:
         self._ask.say(
             "After 5 minutes on two cores the replies are fluent; after an hour they begin to "
-            "sound like your friends. A GPU is much faster. Training may stop earlier by itself.",
+            "sound like your friends. A GPU is much faster. Training may stop earlier on its own.",
             "dim",
         )
         while True:

@@ -223,7 +223,7 @@ def _next_batch_size(sizes: Iterator[int], longest: int, processes: Processes) -
 
 
 def _check_start(rows: datasets.Dataset, work: Path, *, resume: bool) -> None:
-    """Make the folder of a run; check that there is something to train on, or to resume."""
+    """Create the folder of a run; check that there is something to train on, or to resume."""
     work.mkdir(parents=True, exist_ok=True)
     if not len(rows):
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")

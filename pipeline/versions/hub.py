@@ -166,7 +166,7 @@ def agreed_names(roster: Roster) -> list[str]:
 
 
 def terms_notice(base: str) -> str:
-    """Return the sentence that must accompany models made from a base, or ""."""
+    """Return the sentence that must accompany models trained from a base, or ""."""
     if "gemma" not in base.casefold():
         return ""
     return (

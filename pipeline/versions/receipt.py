@@ -1,4 +1,4 @@
-"""Store, read and show receipts, which record how `understudy retrain` made a version."""
+"""Store, read and show receipts, which record how `understudy retrain` trained a version."""
 
 import io
 import json

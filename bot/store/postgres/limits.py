@@ -1,4 +1,4 @@
-"""Limits that all processes of a bot keep together, such as Telegram's 20 messages a minute."""
+"""Limits that all processes of a bot share, such as Telegram's 20 messages a minute."""
 
 import asyncio
 from datetime import timedelta

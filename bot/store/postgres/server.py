@@ -135,7 +135,7 @@ class PostgresDatabase:
             return bool(connection.execute(query.bindparams(key=_LOCK)).scalar_one())
 
     def truncate_log(self, writer: Engine) -> bool:
-        """Return True: the server keeps its log, and recycles it by itself."""
+        """Return True: the server keeps its log and recycles it automatically."""
         del writer
         return True
 

@@ -324,7 +324,7 @@ def _find_unread(
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
-    """Find the bot's messages to erase: generated from erased messages, or in the people's
+    """Find the bot's messages that were generated from erased messages or in the people's
     voices."""
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,

@@ -227,7 +227,7 @@ class Inbox:
         await self._execute(_change(update_id, working=working))
 
     async def end(self, update_id: int) -> None:
-        """Record that an update is handled, and delete its content."""
+        """Record that an update has been handled, and delete its content."""
 
         def write(connection: Connection) -> None:
             self._database.check_is_own(connection, update_id)

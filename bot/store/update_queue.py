@@ -81,7 +81,7 @@ class UpdateQueue(Protocol):
         """
 
     async def close(self, update_id: int) -> None:
-        """Record that an update is handled.
+        """Record that an update has been handled.
 
         This may return before it is stored; after a kill the update is handled again.
         """

@@ -186,7 +186,7 @@ def score_replies(
 
 
 def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
-    """Return the sum of what speaks for a reply, each part with its weight.
+    """Return the weighted sum of a reply's scores.
 
     The context's part is the mutual information of Li et al. 2016 (arXiv:1510.03055): it ranks
     lower what fits everywhere, such as "I don't know".

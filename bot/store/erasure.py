@@ -324,8 +324,7 @@ def _find_unread(
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
-    """Find the bot's messages that were generated from erased messages or in the people's
-    voices."""
+    """Find the bot's messages generated from erased ones, and those in the people's voices."""
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
         and_(

@@ -119,7 +119,7 @@ def find_programs() -> Path:
 
 
 def default_user() -> str:
-    """Return the user as whom the bot should run: this one, or a new one instead of root."""
+    """Return the user to run the bot as: this one, or a new one instead of root."""
     return pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "understudy"
 
 

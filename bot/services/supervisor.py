@@ -92,7 +92,7 @@ class Supervisor:
             _record_failure(job, error)
         else:
             if job.failures:
-                logger.info("the job %s works again", job.name)
+                logger.info("the job %s is running again", job.name)
             job.failures, job.error = 0, ""
         return not job.failures
 

@@ -210,7 +210,7 @@ class Wording:
         "consent takes effect as soon as I have, if the person who runs me allows it."
     )
     optin_group_model = (
-        "I have a separate model of a group that you are in. To let me speak in your voice there, "
+        "I have a separate model for a group that you are in. To let me speak in your voice there, "
         "send /optin in that group."
     )
     optin_too_few_messages = (
@@ -268,8 +268,8 @@ class Wording:
         "• the names that Telegram shows for the people I was trained on, also after /forget all, "
         "because they only serve to recognise whose words others have copied\n"
         "• messages that I failed to handle, from any chat, for two days at most\n"
-        "I keep no messages of other chats, no other private messages, and not the text that a "
-        "message quotes.\n\n"
+        "I keep no messages of other chats, no other private messages, and no text that a message "
+        "quotes.\n\n"
         "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
         "/forget all: I do that for all your messages\n"

@@ -80,7 +80,7 @@ class Manifest:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def to_text(self) -> str:
-        """Return the manifest as JSON; equal files give equal text."""
+        """Return the manifest as JSON; identical files give identical text."""
         files = {n: {"size": e.size, "sha256": e.sha256} for n, e in sorted(self.files.items())}
         value = {"format": _FORMAT, "version": self.version, "sha256": self.sha256, "files": files}
         return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
@@ -169,7 +169,7 @@ def write_bundle(
     with_weights: bool = False,
     on_bytes: OnBytes = lambda _: None,
 ) -> Manifest:
-    """Write an artifact as a bundle that only its owner can read; equal files give equal bytes.
+    """Write an artifact as a bundle that only its owner can read; the same files give the same bytes.
 
     The bundle has the card's roster, to which consent was applied, not the file on disk.
 

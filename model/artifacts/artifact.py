@@ -271,7 +271,7 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_decoding(value: Mapping[str, Any], path: Path) -> Decoding:
     if wrong := [name for name, one in value.items() if type(one) not in {int, float}]:
-        raise TypeError(f"{wrong[0]} is no number")
+        raise TypeError(f"{wrong[0]} is not a number")
     try:
         return Decoding(**value)
     except ValueError as error:

@@ -21,7 +21,7 @@ _MAX_DATED_WORDS = 10  # with a date, as in "On Wed, Mar 12, 2025 at 10:11 AM Ev
 _TITLES = frozenset(
     "mr mrs ms miss dr dra sr sra prof the as os el la los las".split()  # noqa: SIM905
 )
-"""Titles, and articles in English, Portuguese and Spanish, which are no first names."""
+"""Titles, and articles in English, Portuguese and Spanish, which are not first names."""
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME_WORD = re.compile(r"[^\W_]+")
 _CLOCK = re.compile(r"\d[:.h]\d\d|\d[/.-] ?\d{1,2}[/.-] ?\d")

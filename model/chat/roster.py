@@ -49,7 +49,7 @@ class Roster:
                     )
                 if number in self.bots or number in self.understudies:
                     raise RosterError(
-                        f"id {number} is {person.name}'s, and a bot's: remove one of them"
+                        f"id {number} is listed for {person.name} and for a bot: remove one of them"
                     )
                 by_id[number] = person
             if fold(person.name) in by_name:

@@ -90,7 +90,7 @@ def is_non_telegram_id(author_id: int) -> bool:
 
 
 def make_copy_id(number: int, *content: object) -> int:
-    """Return a new id for a message whose own id is taken; equal content gets an equal id."""
+    """Return a new id for a message whose own id is taken; the same content gets the same id."""
     return _COPIES + _hash(repr((number, *content))) // 2**8
 
 

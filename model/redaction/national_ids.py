@@ -67,7 +67,7 @@ _BY_FORM = (
     (rf"\d\d{_MONTH_DAY}-[1-8]\d{{6}}", ""),  # South Korea
     (r"\d{3}-\d{3}-\d{3}[ -]\d\d", ""),  # SNILS
 )
-"""Forms, and the modules of which one must find the number valid; no number has two forms."""
+"""Forms, and the modules, one of which must find the number valid; no number has two forms."""
 
 _PAN = re.compile(r"(?<!\w)[A-Z]{3}P[A-Z]\d{4}[A-Z](?!\w)")
 """India's taxpayer number: a P in fourth place means a person; there is no check digit."""

@@ -26,7 +26,7 @@ def demo_chat(
 ) -> None:
     """Write the demo's chat as a Telegram Desktop export.
 
-    Also writes judge.jsonl, what the same people wrote to others, for `evaluate --judge`.
+    Lines that the same people wrote to others go to judge.jsonl, for `evaluate --judge`.
     """
     from pipeline.dataset.sample import write_sample
 

@@ -1,4 +1,4 @@
-"""Judge by whom lines are, with character language models of what people wrote.
+"""Judge who wrote a line, with character language models of what people wrote.
 
 The judge shares neither data nor method with what it judges: the model under test is a transformer,
 and the chooser of replies is a logistic regression on n-grams.

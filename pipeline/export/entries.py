@@ -270,7 +270,7 @@ class TimeParser:
         return not -_MAX_UTC_OFFSET <= seconds - start < _DAY + _MAX_UTC_OFFSET
 
     def _note_offset(self, seconds: int, date: str) -> None:
-        """Record the offset of a local time, unless it is none of a time zone."""
+        """Record the offset of a local time, unless no time zone has it."""
         try:
             local = datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
         except (ValueError, OverflowError):

@@ -58,7 +58,9 @@ class Hyperparameters:
     precision: Literal["auto", "float32", "bf16"] = _option(
         "auto", "Precision of training; auto = bf16 if supported", "float32"
     )
-    learning_rate: float = _option(0.0, "Peak learning rate; 0 = by base", 5e-5, least=0, most=1)
+    learning_rate: float = _option(
+        0.0, "Peak learning rate; 0 = the default for the base", 5e-5, least=0, most=1
+    )
     schedule: Literal["cosine", "linear"] = _option("cosine", "Learning rate decay", "linear")
     warmup: float = _option(0.03, "Share of the steps used for warm-up", 0.0, least=0, most=0.99)
     weight_decay: float = _option(0.0, "Weight decay of AdamW", 0.0, least=0)
@@ -99,7 +101,8 @@ class Hyperparameters:
         """
         if self.example_type == "sessions" and family == "encoder-decoder":
             raise TrainingError(
-                "an encoder-decoder base learns pairs: --set example-type=pairs, or another base"
+                "an encoder-decoder base can only learn pairs: use --set example-type=pairs, or "
+                "another base"
             )
         are_sessions = self.example_type != "pairs" and family == "decoder-only"
         return replace(

@@ -74,7 +74,7 @@ def explain_why_not_continue(registry: Registry, version: str, ledger: Ledger) -
 
 
 def find_person(registry: Registry, name: str) -> Person:
-    """Return the person of this name in the ledgers and the versions' rosters, with all their ids.
+    """Return the person with this name in the ledgers and rosters, with all their ids.
 
     Raises:
         ArtifactError: There is no such person.

@@ -220,7 +220,7 @@ def test_a_zip_bomb_is_refused_before_unpacking(tmp_path, registry):
 def test_a_disk_that_is_too_small_is_reported(file, registry, monkeypatch):
     monkeypatch.setattr(bundle.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
 
-    with pytest.raises(ArtifactError, match="only 10 are free"):
+    with pytest.raises(ArtifactError, match="only 10 are available"):
         bring(registry, file)
 
 

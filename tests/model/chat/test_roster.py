@@ -248,7 +248,7 @@ def test_nobody_in_a_model_s_roster_may_be_missing_or_renamed(people, says):
 
 @pytest.mark.parametrize("role", ["bots", "understudies"])
 def test_a_friend_with_a_bots_id_is_refused(role):
-    with pytest.raises(RosterError, match="id 1 is Hugo's, and a bot's"):
+    with pytest.raises(RosterError, match="id 1 is listed for Hugo and for a bot"):
         Roster((Person("Hugo", (1,)),), **{role: frozenset({1})})
 
 

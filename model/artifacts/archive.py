@@ -169,7 +169,7 @@ def write_bundle(
     with_weights: bool = False,
     on_bytes: OnBytes = lambda _: None,
 ) -> Manifest:
-    """Write an artifact as a bundle that only its owner can read; the same files give the same bytes.
+    """Write an artifact as a bundle that only its owner can read; same files, same bytes.
 
     The bundle has the card's roster, to which consent was applied, not the file on disk.
 

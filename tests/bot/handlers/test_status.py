@@ -8,7 +8,7 @@ import pytest
 from bot.handlers.admin import format_size, format_uptime
 from bot.playground.objects import Member
 from bot.store.sqlite import SqliteFile
-from bot.texts import EN, PT
+from bot.texts import EN, PT_BR
 
 JOAO = "13"
 NAMES = "Hugo Silva, Hugo Sá, João, 李雷"
@@ -168,7 +168,7 @@ async def test_it_is_in_the_senders_language(guarded, joao):
     answer = await guarded.answer(private, joao, "/status", **{"from": sender})
 
     assert f"Vozes: {NAMES}\nAinda não concordaram: Ana" in answer["text"]
-    assert answer["text"].endswith(f"Grupos\n{PT.status_no_groups}")
+    assert answer["text"].endswith(f"Grupos\n{PT_BR.status_no_groups}")
 
 
 @pytest.mark.parametrize(

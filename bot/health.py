@@ -16,11 +16,11 @@ LONG_WAIT = timedelta(minutes=5)
 def check_health(settings: Settings) -> str:
     """Return a status line.
 
-    Updates that have waited for long are mentioned, but do not fail the check: while Telegram
-    cannot be reached, a restart would not help.
+    Updates that have waited for a long time are mentioned, but do not fail the check: while
+    Telegram cannot be reached, a restart would not help.
 
     Raises:
-        BotNotRunning: No bot uses this database, or it is starting, or hangs.
+        BotNotRunning: No bot is using this database, or it is starting, or hangs.
     """
     url = settings.database_url
     name = database_name(url)

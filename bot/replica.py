@@ -1,9 +1,9 @@
 """Run the bot as one of several processes on a PostgreSQL server.
 
 Each process receives updates by webhook, or the leading one polls. The updates are jobs in the
-database, which any process handles (`bot.store.postgres.job_queue`). Processes notify each other of
-changed groups, decisions and forgotten messages. The leading one also does what must be done once:
-it polls, gives the jobs of dead processes to others, and cleans up.
+database, which any process can handle (`bot.store.postgres.job_queue`). Processes notify each other
+of changed groups, decisions and forgotten messages. The leading one also does what must be done
+once: it polls, gives the jobs of dead processes to others, and cleans up.
 """
 
 import asyncio

@@ -102,7 +102,7 @@ async def _run(settings: Settings, app: DurableApplication) -> None:
 async def run_until_stopped(
     settings: Settings, app: DurableApplication, stop: asyncio.Event
 ) -> None:
-    """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
+    """Run the bot until `stop` is set; raise as `run` does, or StoppingError during startup."""
     try:
         await _call_until_answered("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
         await read_version(settings.database_url)  # report problems with its path first

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         """Return the bot's token.
 
         Raises:
-            SettingsError: There is none, or it cannot be a token.
+            SettingsError: There is none, or it is not a valid token.
         """
         token = self.bot_token.get_secret_value().strip() if self.bot_token else ""
         if not token:

@@ -47,7 +47,8 @@ def write_settings(folder: Path) -> Iterator[str]:
 def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> Iterator[str]:
     """Write systemd units for a bot in this folder; yield lines about them and the next steps.
 
-    They go into its subfolder `systemd`. A unit that exists and differs is kept without `replace`.
+    They go into its subfolder `systemd`. A unit that exists and differs is kept unless `replace` is
+    true.
 
     Raises:
         SetupError: A path or the user's name cannot be used in a unit, or a program is missing.

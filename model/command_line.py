@@ -46,7 +46,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Options of a command: the fields of a dataclass. The parameter gets those that were given.
+    """Options of a command: the fields of a dataclass. The parameter receives those passed.
 
     If `only` names fields, the other fields are not options. Those in `shown` are in the help
     although they have a panel. `default_text` is shown in place of each default.

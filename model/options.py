@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
 Given = Mapping[str, Any]
-"""Values that a person gave, by the name of the field or parameter."""
+"""Values that a person entered, by the name of the field or parameter."""
 
 _MINUTE = timedelta(minutes=1)
 _METAVARS: Mapping[Any, str] = {int: "N", float: "N", timedelta: "N", Path: "PATH"}
@@ -27,7 +27,7 @@ _VALUES: Mapping[Any, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What people see of an option, and the values that it takes.
+    """What people see of an option, and the values that it accepts.
 
     Numbers are between `least` and `most`, and greater than `above`. A timedelta is a number of
     minutes. An option with a `panel` is not in the help of a command: it is set with `--set` or
@@ -87,7 +87,7 @@ class Option:
 
     @property
     def values(self) -> str:
-        """Describe the values that it takes."""
+        """Describe the values that it accepts."""
         if self.choices:
             *others, last = map(format_value, self.choices)
             return f"{', '.join(others)} or {last}"

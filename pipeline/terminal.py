@@ -32,7 +32,7 @@ _COLOURS = (
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each name, which depends on the name alone if no other name has it too.
+    """Return a colour for each name, which depends on the name alone if no other name shares it.
 
     With more names than colours, some share one.
     """
@@ -167,7 +167,7 @@ class Progress:
 
         Yields a function that shows how much of it is done. In a terminal the bar moves all the
         time, even while nobody calls this; elsewhere a line is printed after two seconds, and then
-        one each half minute.
+        one every half minute.
         """
         title, console, started = make_printable(title), self.console, time.monotonic()
         done, remark = 0.0, ""

@@ -90,7 +90,7 @@ def check_disk(settings: Settings) -> Finding:
 
 
 def check_device(settings: Settings) -> Finding:
-    """Check that CTranslate2, which runs the model, finds the GPU that DEVICE names."""
+    """Check that CTranslate2, which runs the model, finds the GPU that DEVICE selects."""
     runs_on_gpu = _runs_on_gpu(settings)
     if settings.device == "cuda" and not runs_on_gpu:
         return fix(
@@ -137,7 +137,7 @@ def open_current(models_dir: Path) -> Artifact:
     """Return the current version after checking its files.
 
     Raises:
-        ArtifactError: There is none, it is damaged, or it was trained with another prompt.
+        ArtifactError: There is none, it is damaged, or it was trained with another prompt format.
     """
     if not models_dir.is_dir():
         raise ArtifactError(

@@ -59,7 +59,7 @@ def unpack_export(download: Path, export: Path) -> None:
     """Unpack a downloaded export and move it into place, readable only by the bot's user.
 
     A zip must contain exactly one `.json`. The size is counted while unpacking, because the sizes
-    that a zip states may be false. Names in the zip never decide where a file is written.
+    that a zip claims may be false. Names in the zip never decide where a file is written.
 
     Raises:
         ExportRefused: The file is not an export, or is too large.

@@ -68,7 +68,7 @@ class SimulatedGroup:
         Its database is in a temporary folder.
 
         Raises:
-            UnderstudyError: The bot does not start, or ends.
+            UnderstudyError: The bot does not start, or exits.
         """
         loop = asyncio.get_running_loop()
         greeting: asyncio.Future[str] = loop.create_future()

@@ -149,9 +149,9 @@ def build_access(
 def does_count(decision: StoredDecision, chat_id: int, access: Access, *, is_default: bool) -> bool:
     """Whether a decision counts in a chat, whose model may be the default one.
 
-    An `/optout` counts everywhere. An `/optin` counts in the group in which it was sent, also after
-    that became a supergroup. One that was sent in private counts for the default model: in the
-    groups that it learned from, and in private.
+    An `/optout` counts everywhere. An `/optin` counts in the group in which it was sent, even after
+    it became a supergroup. One that was sent in private counts for the default model: in the groups
+    that it learned from, and in private.
     """
     if decision.kind == "optout":
         return True

@@ -60,8 +60,8 @@ async def erase(
     """Overwrite messages, delete the bot's messages generated from them, then erase all rows.
 
     `update_id` is the update that asks for this. After a kill in between, it is handled again. A
-    message that is being sent at that time is deleted by its sender, see `bot.store.outbox`. What
-    cannot be deleted in its chat now, `delete_withdrawn_later` tries again.
+    message that is being sent at that time is deleted by its sender, see `bot.store.outbox`.
+    `delete_withdrawn_later` retries what cannot be deleted in its chat now.
     """
     if wanted == ErasureQuery():
         return ErasureResult(0, 0, 0, ())

@@ -26,7 +26,7 @@ from model.speaking.speaker import Speaker
 
 FIRST_WAIT, MAX_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
 MAX_FOLDERS_PER_CHECK = 100
-"""Folders of groups that are looked at in one check, 0.3 ms each. If there are more, they take
+"""Folders of groups that are examined in one check, 0.3 ms each. If there are more, they take
 turns."""
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 
 def make_loader(settings: Settings) -> OpenSpeaker:
-    """Return the function that loads the weights of a version as the settings say."""
+    """Return the function that loads the weights of a version as configured."""
     from model.speaking.speaker import open_speaker  # a test replaces the module
 
     share_heap()
@@ -89,7 +89,7 @@ class ModelChange:
 
 
 class SpeakerCache:
-    """Loads speakers when they are needed, and keeps those that were used last.
+    """Loads speakers when they are needed, and keeps the most recently used ones.
 
     At most `size` are kept. One that is unloaded stays in memory until its replies have ended.
     """

@@ -197,7 +197,7 @@ class BotState:
         return self.access_in(chat_id).may_speak_in(chat_id)
 
     def is_in_group_model(self, user_id: int) -> bool:
-        """Whether a group's own model has learned from somebody."""
+        """Whether a group's own model was trained on somebody's messages."""
         return any(one.current.roster.find_by_id(user_id) for one in self.models.usable[1:])
 
     def find_accounts(self, user_id: int) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""What the store needs of a place for its tables: an SQLite file or a database on a server."""
+"""The interface to a place for the bot's tables: an SQLite file or a database on a server."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,7 +16,7 @@ class Backend(Protocol):
 
     `name` is its name in messages to people. `is_shared`: several processes of one bot may use it
     at the same time. `path` is the file in its URL, `file` the same with links resolved. The lock,
-    the heartbeat and other small files have the name of `file` and an ending.
+    the heartbeat and other small files have the name of `file` plus a suffix.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Backend(Protocol):
         """Return whether it exists.
 
         Raises:
-            StoreError: It cannot be reached, or not be created there.
+            StoreError: It cannot be reached, or cannot be created there.
         """
 
     def open_read_only(self) -> AbstractContextManager[Engine]:
@@ -57,7 +57,7 @@ class Backend(Protocol):
         """
 
     def is_locked(self) -> bool:
-        """Whether a bot or an upgrade uses it now."""
+        """Whether a bot or an upgrade is using it."""
 
     def truncate_log(self, writer: Engine) -> bool:
         """Empty its write-ahead log, if the bot is responsible for that; False if it is busy."""

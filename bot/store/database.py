@@ -289,7 +289,7 @@ async def upgrade_database(url: str) -> bool:
 
     Raises:
         StoreError: It cannot be written, has a newer version or one from before 0.1.0, belongs to
-            another program, is not a database, or a bot uses it.
+        another program, is not a database, or is used by a bot.
     """
     version = await read_version(url)
     if version not in {Version.MISSING, Version.OLDER, Version.CURRENT}:
@@ -312,7 +312,7 @@ def lock_database(url: str, bot_id: int | None = None) -> AbstractContextManager
 
 
 def is_locked(url: str) -> bool:
-    """Whether a bot or an upgrade uses a database now."""
+    """Whether a bot or an upgrade is using a database."""
     return make_backend(url).is_locked()
 
 

@@ -64,8 +64,8 @@ NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
 class ErasureQuery:
     """The messages to erase: single messages, or all messages of some author ids.
 
-    `own`: single messages of the bot. All that the bot said in the voices of `authors` is erased
-    too, no matter what it was generated from.
+    `own`: single messages of the bot. Everything that the bot said in the voices of `authors` is
+    erased too, no matter what it was generated from.
     """
 
     messages: tuple[Ref, ...] = ()
@@ -189,9 +189,9 @@ class Eraser:
 
         `authors` are erased in all chats, and those of `authors_in` in single chats, but nothing in
         the chats `spared`. Forwards are erased even if the sender agreed: they are somebody else's
-        words. Messages in private chats are always erased, because they only serve as context. Also
-        erased are references from the bot's messages to the erased ones, and the content of old
-        updates that were set aside.
+        words. Messages in private chats are always erased, because they only serve as context.
+        References from the bot's messages to the erased ones, and the content of old updates that
+        were set aside, are erased too.
         """
         is_old = and_(messages.c.sent_at < moment, messages.c.chat_id.not_in(spared))
         is_private = messages.c.chat_id > 0

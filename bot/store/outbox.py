@@ -61,7 +61,7 @@ from model.chat.eligibility import add_voice_header
 T = TypeVar("T")
 
 APOLOGY = -1
-"""The part that says that something failed. Once it has ended, no other part is begun."""
+"""The part that says that something failed. Once it has ended, no other part is started."""
 NOTICE = -2
 """The part that says that the answer will take a while."""
 

@@ -1,6 +1,6 @@
 """Record each message that is sent just before its request and just after Telegram's answer.
 
-After a kill, these records tell which messages may have arrived (see `bot.store.outbox`), and each
+After a kill, these records show which messages may have arrived (see `bot.store.outbox`), and each
 of several processes sees what the others have tried to send.
 """
 

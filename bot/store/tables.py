@@ -274,4 +274,4 @@ limits = Table(
     Column("at", UtcDateTime, nullable=False),
     Index("limits_by_key", "key", "at"),
 )
-"""When something was done that is limited; see `bot.store.postgres.limits`."""
+"""When a limited action was performed; see `bot.store.postgres.limits`."""

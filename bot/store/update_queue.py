@@ -1,7 +1,7 @@
 """The interface of the update queue, and the order in which it handles updates.
 
 An update is handled in one or two stages. `receive` stores its message and decides what it changes;
-it sends nothing. If an answer is wanted, a second stage gives it, so that nobody's messages wait
+it sends nothing. If an answer is wanted, a second stage sends it, so that nobody's messages wait
 while the model generates or Telegram is slow. Each stage has lanes. Stages in one lane run one
 after another, in the order in which they were added; others run side by side.
 
@@ -87,7 +87,7 @@ class UpdateQueue(Protocol):
         """
 
     async def cancel_replies(self, chat_id: int) -> None:
-        """End the updates of a chat whose replies wait, or whose process has died."""
+        """End the updates of a chat whose replies are waiting, or whose process has died."""
 
     async def count_replies(self, chat_id: int) -> int:
         """Return how many replies and simulations for a chat are waiting or running."""

@@ -157,7 +157,7 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
     """Send a sticker in a voice, with a button that names the voice.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     data = f"{_VOICE_PREFIX}{voice}".encode()[:MAX_DATA_BYTES].decode("utf-8", "ignore")
     button = InlineKeyboardButton(f"{VOICE_EMOJI} {voice}", callback_data=data)
@@ -174,7 +174,7 @@ async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Perso
     """Send a text with a button for each of `voices`; return the sent message.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     return await bot.send_message(
         place.chat_id,
@@ -189,7 +189,7 @@ async def send_photo(bot: ExtBot[Any], place: Place, photo: bytes, caption: str)
     """Send a picture with a text below it.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     return await bot.send_photo(
         place.chat_id,
@@ -204,7 +204,7 @@ async def send_quiz(bot: ExtBot[Any], place: Place, question: QuizQuestion) -> M
     """Send a quiz that shows everybody's answers.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     return await bot.send_poll(
         place.chat_id,

@@ -130,7 +130,7 @@ class Client(ExtBot[Any]):
 
 
 def find_polling_task() -> asyncio.Task[Any] | None:
-    """Return the library's task that polls, or None if it does not run."""
+    """Return the library's task that polls, or None if it is not running."""
     tasks = (one for one in asyncio.all_tasks() if one.get_name() == _POLLING_TASK)
     return next(tasks, None)
 

@@ -142,7 +142,7 @@ def list_file_names(folder: Path, *, with_weights: bool) -> list[str]:
 
 
 def build_manifest(folder: Path, version: str, names: Iterable[str], on_bytes: OnBytes) -> Manifest:
-    """Return the manifest of these files of a folder."""
+    """Return the manifest of these files in a folder."""
     files = {}
     for name in names:
         with (folder / name).open("rb") as source:
@@ -174,7 +174,7 @@ def write_bundle(
     The bundle has the card's roster, to which consent was applied, not the file on disk.
 
     Raises:
-        ArtifactError: The file exists already, or the artifact lacks weights or contains a file
+        ArtifactError: The file already exists, or the artifact lacks weights or contains a file
             that must not be exported.
     """
     names = list_file_names(artifact.path, with_weights=with_weights)
@@ -223,7 +223,7 @@ class Bundle:
         """Write the files into a new folder, and check them against the manifest.
 
         Raises:
-            ArtifactError: The bundle is damaged, or the disk too small.
+            ArtifactError: The bundle is damaged, or the disk is too small.
         """
         free = shutil.disk_usage(folder).free
         if self.manifest.size > free:

@@ -87,7 +87,7 @@ class Card:
 
     `scores` are figures by name, such as nats per character by voice; `provenance` holds seed,
     dataset, commit, hyperparameters and the number of lines by voice, for people to read. `learned`
-    names the voices that the weights know, by default the roster's voices.
+    lists the voices that the weights know, by default the roster's voices.
     """
 
     base: str
@@ -110,7 +110,7 @@ class Card:
             object.__setattr__(self, "learned", names)
 
     def count_lines(self, name: str) -> int | None:
-        """Return how many lines of this person the model was trained on, or None if unknown."""
+        """Return how many lines by this person the model was trained on, or None if unknown."""
         voices = self.provenance.get("voices")
         lines = voices.get(name) if isinstance(voices, dict) else None
         return lines if isinstance(lines, int) else None
@@ -175,7 +175,8 @@ def load_artifact(folder: Path) -> Artifact:
     """Read an artifact's card and check that this code can use the model.
 
     Raises:
-        ArtifactError: There is none, it is incomplete, or it was trained with another prompt.
+        ArtifactError: There is none, it is incomplete, or it was trained with another prompt
+        format.
     """
     card = _read_card(folder / CARD)
     if card.prompt != fingerprint():

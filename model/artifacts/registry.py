@@ -134,7 +134,7 @@ class Registry:
 
     The folder itself shows which versions there are and which is current: it can be copied without
     its database, which knows when they were added, promoted and removed. The folder may contain
-    others, `groups/NAME`, of groups that have models of their own.
+    others, `groups/NAME`, of groups that have their own models.
     """
 
     root: Path
@@ -214,7 +214,7 @@ class Registry:
     def fingerprint(self) -> str:
         """Return a text that changes with the current version, the database or the consent.
 
-        It also changes with the version's card, roster and weights, but with no other file of it.
+        It also changes with the version's card, roster and weights, but not with its other files.
         """
         try:
             folder = self.root / "versions" / (self.current or "")
@@ -290,7 +290,7 @@ class Registry:
         with locked(self.root / LOCK, wait=False) as is_alone:
             if not is_alone:
                 raise TrainingError(
-                    f"a training or retraining is running in {self.root}: wait until it finishes"
+                    f"training or retraining is running in {self.root}: wait until it finishes"
                 )
             for unfinished in self.root.glob(f"{NEW_PREFIX}*"):
                 shutil.rmtree(unfinished)

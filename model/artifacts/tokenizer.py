@@ -267,7 +267,7 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
 def cut_bpe(codec: Codec, texts: Iterable[str], frequent: int) -> tuple[Codec, list[int]]:
     """Return a codec with fewer pieces, and for each of them its id in the original vocabulary.
 
-    Kept are the pieces of these texts (names, messages and rendered lines), bytes, special tokens
+    It keeps the pieces of these texts (names, messages and rendered lines), bytes, special tokens
     in use, the `frequent` most frequent pieces of the texts' characters, and the pieces that all
     these are merged from. The ids of a BPE vocabulary are in the order of its merges, the most
     frequent first. So these texts have the same pieces as before, and others are spelled in shorter

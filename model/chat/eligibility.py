@@ -70,7 +70,7 @@ def make_line(message: Message, roster: Roster) -> Line | None:
     after `/as NAME` are a line of their author, because they are said to the friends. The words
     after `/as NAME:` have no line, because the reply begins with them. Our own bot's messages are
     lines of the voice it used, and never targets. The lines of people with learn = "no" are `[…]`.
-    Private data is replaced by placeholders, and a very long message is cut to its beginning.
+    Private data is replaced with placeholders, and a very long message is cut to its beginning.
     """
     if message.is_forward:
         return None

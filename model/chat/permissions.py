@@ -59,7 +59,7 @@ def permissions(people: Iterable[Person], facts: Facts) -> list[tuple[Person, Pe
 
 
 def apply_facts(roster: Roster, facts: Facts) -> Roster:
-    """Return a version's roster in which only those are voices who may be imitated.
+    """Return a version's roster in which only people who may be imitated are voices.
 
     Also add the accounts that other rosters list for each person.
     """

@@ -34,7 +34,7 @@ def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
 
 
 def render_line(line: Line) -> str:
-    """Render a line as it is in a prompt."""
+    """Render a line as it appears in a prompt."""
     return WITHHELD if line.speaker is None else f"{line.speaker}: {replace_breaks(line.text)}"
 
 

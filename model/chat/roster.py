@@ -119,7 +119,7 @@ class Roster:
         }
 
     def with_understudy(self, bot_id: int) -> "Roster":
-        """Return this roster with another id of our own bot."""
+        """Return this roster with an additional id of our own bot."""
         return replace(self, understudies=self.understudies | {bot_id})
 
     def with_shown_names(self, shown: Mapping[int, Iterable[str]]) -> "Roster":
@@ -140,7 +140,7 @@ class Roster:
 
 
 def link_accounts(people: Iterable[Person]) -> dict[int, frozenset[int]]:
-    """Return all accounts of each person with several, by account, as all entries together say."""
+    """Return all accounts of each person with several, by account, according to all entries."""
     linked: dict[int, set[int]] = {}
     for person in people:
         if len(person.ids) > 1:
@@ -162,7 +162,7 @@ def remove_decisions(roster: Roster) -> Roster:
 
 
 def merge_stricter(existing: Roster, newer: Roster) -> Roster:
-    """Return the newer roster of a version with each "no" of the existing one."""
+    """Return the newer roster of a version with every "no" from the existing one."""
     people, others = [], [*existing.optouts, *newer.optouts]
     for person in newer.people:
         merged = person

@@ -85,7 +85,7 @@ def find_characteristic_words(
 
     `counts` are words by person. The score is the z-score of the log-odds ratio with an informative
     Dirichlet prior: Monroe, Colaresi and Quinn, "Fightin' Words", Political Analysis 16 (2008),
-    equations 15, 16 and 22. The prior has the words of everybody. Words below 5 % significance,
+    equations 15, 16 and 22. The prior contains everybody's words. Words below 5 % significance,
     those with odds less than 1.5 times those of the others, and those that a person used fewer than
     `min_count` times are left out.
     """

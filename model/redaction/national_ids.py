@@ -3,7 +3,7 @@
 python-stdnum validates them. It has no list of which of its numbers belong to persons, so the
 tables below name its modules. A number counts by itself if its form is its country's own, or if at
 most 2 % of random numbers of its length are valid (a date and a check digit, or two check digits).
-Every other number, of which one in ten or more is valid, counts only beside a word that names it.
+Every other number, of which one in ten or more is valid, counts only next to a word that names it.
 """
 
 import re

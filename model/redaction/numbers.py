@@ -131,8 +131,9 @@ def find_phones(text: str) -> Iterator[Span]:
 
     The matcher alone, tried with 14 regions, does not replace these forms. Of Faker's numbers
     (benchmarks/redaction_languages.py) it finds 0.68 in Brazil, 0.73 in the Netherlands and 0.87 in
-    the USA; these forms find at least 0.99 in each of 12 countries. It takes dates, scores and
-    prices for numbers. 4,000 characters of numbers take it 0.86 s, and these forms 0.02 s.
+    the USA; these forms find at least 0.99 in each of 12 countries. It mistakes dates, scores and
+    prices for telephone numbers. 4,000 characters of numbers take it 0.86 s, and these forms 0.02
+    s.
     """
     text = mask(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
     undecided: list[Span] = []

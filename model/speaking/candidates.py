@@ -47,8 +47,8 @@ class ReplyScores:
     """What the choice of a reply depends on.
 
     `here` and `alone` are the log-probabilities of its `tokens` tokens for the voice, in the
-    context and without it. `voice` are the log-odds of the voice, `length` says in nats how usual
-    its length is for the voice; both are 0 without a table of voices.
+    context and without it. `voice` are the log-odds of the voice, `length` is the log-density of
+    its length for the voice, in nats; both are 0 without a table of voices.
     """
 
     here: float
@@ -151,7 +151,7 @@ def choose_reply(
     decoding: Decoding,
     table: VoiceTable | None,
 ) -> ScoredReply:
-    """Return the reply with the most merit; without a table of voices only the context counts."""
+    """Return the highest-scoring reply; without a table of voices only the context counts."""
     if len(replies) == 1:
         return replies[0]
     scores = score_replies(engine, codec, replies, voice, table)

@@ -1,4 +1,4 @@
-"""Split a chat's messages into sessions of lines, and pair the turns in these with contexts."""
+"""Split a chat's messages into sessions of lines, and pair their turns with contexts."""
 
 import random
 import re
@@ -208,7 +208,7 @@ def session_lines(session: Session) -> Iterator[SessionLine]:
 def split_days(lines: Iterable[Line], gap: timedelta, hour: int | None) -> Iterator[list[Line]]:
     """Split a topic's lines into sessions, and these at an hour (UTC) of each day, if given.
 
-    A topic may never pause while the sessions of others begin and end. Its messages of months would
+    A topic may never pause while the sessions of others begin and end. Months of its messages would
     be in no split if they were one session.
     """
     for session in split_sessions(lines, gap):
@@ -358,7 +358,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """What decides about a chat's sessions, apart from its messages.
+    """What determines a chat's sessions, apart from its messages.
 
     `repeats` maps the author and text of messages that are repeated too often to their number, and
     to how many of them stay. A session ends at `quiet_hour` (UTC) at the latest.

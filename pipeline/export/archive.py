@@ -148,8 +148,8 @@ def open_exports(
 ) -> Iterator[Archive]:
     """Read the exports at these paths: the wanted chat with its former groups, or all chats.
 
-    Local times of old exports are in `zone`, by default this machine's. Messages with a later time
-    than tomorrow's are damaged and skipped.
+    Local times of old exports are in `zone`, by default this machine's. Messages dated after
+    tomorrow count as damaged and are skipped.
 
     Raises:
         ExportError: A path is not an export, or a file cannot be read.

@@ -104,7 +104,7 @@ class Tally:
     utc_offsets: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: "Tally") -> None:
-        """Add the counts of another tally; this one's UTC offsets win."""
+        """Add the counts of another tally; this one's UTC offsets take precedence."""
         self.repaired.update(other.repaired)
         self.skipped.update(other.skipped)
         self.skipped_messages.update(other.skipped_messages)
@@ -115,7 +115,7 @@ class Tally:
 class RowParser:
     """Converts the items of one chat to rows; `names` numbers all display names of an export.
 
-    A time more than a day after `now` is damage.
+    A time more than a day after `now` counts as damage.
     """
 
     def __init__(
@@ -198,7 +198,8 @@ class TimeParser:
 
     When clocks go back, an hour occurs twice. A time belongs to the second occurrence if the first
     would put it before the message above it. `utc_offsets` receives the offset in minutes of each
-    local day that has a message with both times. A time more than a day after `now` is damage.
+    local day that has a message with both times. A time more than a day after `now` counts as
+    damage.
     """
 
     def __init__(

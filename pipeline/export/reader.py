@@ -1,9 +1,9 @@
 r"""Read a Telegram export in bounded memory: its chats, their messages, and any damage.
 
 A file is read from front to back in chunks. Its layout does not matter: it may be as Telegram
-Desktop writes it, or saved again by another program with other white space or another order of
-keys. Messages are parsed in batches. A batch with damage is parsed message by message, so that
-damage costs at most the message it is in.
+Desktop writes it, or saved again by another program with different white space or key order.
+Messages are parsed in batches. A batch with damage is parsed message by message, so that damage
+costs at most the message it is in.
 """
 
 import json

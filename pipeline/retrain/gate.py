@@ -64,9 +64,9 @@ def decide(
     """Compare two versions on the same held-out turns, or evaluate a version alone.
 
     The new version may be promoted if attribution and right voice did not fall, if the answers with
-    copied lines did not increase beyond chance, and if its lines hold no private data. If it must
-    replace the current version, which has learned withdrawn words, only a fall beyond chance
-    counts.
+    copied lines did not increase beyond chance, and if its lines contain no private data. If it
+    must replace the current version, which was trained on withdrawn words, only a fall beyond
+    chance counts.
 
     If there is a current version that is not compared, `not_compared` says why. That prevents
     promotion if a comparison is needed, and if the new version saw less than half of its training

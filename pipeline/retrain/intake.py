@@ -66,10 +66,10 @@ class CurrentVersion:
 class Intake:
     """A merged and stored chat, its people, and how much of it is new to the current version.
 
-    `withdrawn_words` says which withdrawn words the current version has learned, if any. `total`
-    counts all messages, `new` those sent after the current version's newest, `untrained`
-    those that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of
-    pairs that the user removed from its dataset.
+    `withdrawn_words` says which withdrawn words the current version was trained on, if any. `total`
+    counts all messages, `new` those sent after the current version's newest, `untrained` those that
+    it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of pairs that
+    the user removed from its dataset.
     """
 
     merged: MergedChat
@@ -99,7 +99,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     """Return the current version with its training record; the demo's version does not count.
 
     Without a current version the chat is that of the only stored history, if there is one: an
-    earlier run may have ended before it made a version.
+    earlier run may have ended before it created a version.
     """
     name, found, problem = None, None, None
     try:
@@ -165,7 +165,7 @@ def check_dump_given(sources: Sources, current: CurrentVersion, request: Retrain
     """Refuse to run without a dump if a bot may have received an `/optout`.
 
     Raises:
-        UnderstudyError: A model exists, no dump is given, and `no_live_bot` is not set.
+        UnderstudyError: A model exists, no dump was passed, and `no_live_bot` is not set.
     """
     has_model = current.artifact is not None or current.problem is not None
     if has_model and not sources.dumps and not request.no_live_bot:

@@ -154,9 +154,9 @@ def merge_chat(
 ) -> Iterator[MergedChat]:
     """Merge files with a chat's stored history, without changing the stored history.
 
-    `exports` are ordered from oldest to newest. `expected` is the chat that the model has learned.
-    Without it, the chat is the first export's, or the one named `wanted` if there are several. The
-    history of a basic group continues in an export of the supergroup that it became.
+    `exports` are ordered from oldest to newest. `expected` is the chat that the model was trained
+    on. Without it, the chat is the first export's, or the one named `wanted` if there are several.
+    The history of a basic group continues in an export of the supergroup that it became.
 
     Raises:
         ExportError: A file is from another chat, or is not an export. ArtifactError: The stored

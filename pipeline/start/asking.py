@@ -1,4 +1,4 @@
-"""Ask a person one question at a time, in a terminal or with given answers."""
+"""Ask a person one question at a time, in a terminal or with preset answers."""
 
 import getpass
 import sys

@@ -62,7 +62,7 @@ def ask_base(
 ) -> tuple[str, bool, float | None]:
     """Return a base, whether to train it with LoRA, and the seconds of one pass if known.
 
-    The default knows the first of the chat's languages, if a listed base does. `cache` records the
+    The default is a base that knows the chat's main language, if one is listed. `cache` records the
     terms that were accepted.
     """
     machine = describe_machine()

@@ -44,7 +44,7 @@ May the bot speak as them? Telegram's terms ask for their consent.
 _STRICTEST: tuple[Imitate, ...] = ("no", "ask", "yes")
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
 _EXAMPLES, _MAX_EXAMPLE = 2, 70
-"""Messages that show whose an account is, and their maximum characters."""
+"""Messages that show who owns an account, and their maximum characters."""
 _CONSENT_WORDS = {"-": "", "not yet": "", "yes": "y", "s": "y", "sim": "y", "no": "n", "não": "n"}
 
 

@@ -82,7 +82,7 @@ def start(request: StartRequest, dependencies: StartDependencies) -> None:
     """Go through the steps that are not done yet.
 
     Raises:
-        UnderstudyError: An answer cannot be used, or another start runs in this folder. The
+        UnderstudyError: An answer cannot be used, or another start is running in this folder. The
             answers before it are kept.
     """
     with locked(request.root / _LOCK, wait=False) as is_alone:

@@ -73,7 +73,7 @@ def check_token(token: str, api: str) -> Bot:
 
 
 def find_senders(token: str, api: str) -> list[Sender]:
-    """Return who wrote to the bot in private lately, the latest first; no update is taken.
+    """Return who wrote to the bot in private recently, the latest first; no update is taken.
 
     Raises:
         TokenError: Telegram cannot be asked, or another process receives the updates.

@@ -122,7 +122,7 @@ class Hyperparameters:
 def by_recipe(recipe: Literal["understudy", "notebook"], given: Given) -> Hyperparameters:
     """Return a recipe's hyperparameters; the given values override it.
 
-    The notebook's repeats the seed notebook, as the benchmarks' baseline.
+    The recipe `notebook` repeats the original notebook, as a baseline for the benchmarks.
 
     Raises:
         TrainingError: A value is out of range.

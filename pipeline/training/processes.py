@@ -1,4 +1,4 @@
-"""Coordinate the processes of a distributed training (torchrun, accelerate launch).
+"""Coordinate the processes of distributed training (torchrun, accelerate launch).
 
 Every process runs the whole program. The main one does what may be done only once, and decides
 what depends on time; the others learn its decisions.
@@ -119,7 +119,7 @@ def join_processes(*, shards: bool = False) -> Iterator[Processes]:
     divide the model.
 
     Raises:
-        TrainingError: Another process ended while this one waited for it, or there is only one
+        TrainingError: Another process exited while this one waited for it, or there is only one
             process to divide the model among.
     """
     if count_processes() == 1:

@@ -113,8 +113,8 @@ def train(
     A version with canaries is never promoted.
 
     Raises:
-        DatasetError: It contains messages of a person who opted out.
-        TrainingError: Another training uses the same models folder, or see `make_version`.
+        DatasetError: It contains messages of a person who opted out. TrainingError: Another
+        training run is using the same models folder, or see `make_version`.
     """
     people = [person for person in dataset.roster.people if person.learn == "yes"]
     facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))
@@ -154,8 +154,8 @@ def make_version(
     The caller has locked the registry. All processes must see the same dataset and models folders.
 
     Raises:
-        TrainingError: Ctrl-C stopped it and left a checkpoint, LoRA is asked for with a divided
-            model, or `pipeline.training.trainer.train` failed.
+        TrainingError: Ctrl-C stopped it and left a checkpoint, LoRA was requested with a divided
+        model, or `pipeline.training.trainer.train` failed.
     """
     from pipeline.training.convert import check_conversion
     from pipeline.training.device import choose_precision

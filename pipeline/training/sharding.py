@@ -84,7 +84,7 @@ def save_optimizer(optimizer: Any, scheduler: Any, folder: Path, processes: Proc
 
 
 def prepare_checkpoint(checkpoint: Path, processes: Processes) -> None:
-    """Give a checkpoint's optimizer the name under which this training looks for it.
+    """Give a checkpoint's optimizer the name under which this run looks for it.
 
     All processes must call this.
     """

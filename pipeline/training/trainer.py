@@ -417,7 +417,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> tuple[list[Any], Any]:
         """Return the batches of a step in this process, and the number of labels in all processes.
 
-        accelerate fills the last step of a pass up with examples from its start. Their labels are
+        accelerate fills up the last step of a pass with examples from its start. Their labels are
         removed, so that each example counts once.
         """
         if self._processes.count > 1:

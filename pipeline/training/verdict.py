@@ -1,4 +1,4 @@
-"""Say in plain sentences what a training achieved."""
+"""Say in plain sentences what training achieved."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal

@@ -40,7 +40,7 @@ def purge_person(registry: Registry, name: str) -> list[str]:
 
     Raises:
         ArtifactError: Nobody has this name, or the current version has learned their words.
-        TrainingError: A training or retraining is running, and may add another version.
+        TrainingError: Training or retraining is running, and may add another version.
     """
     with registry.locked():
         person = find_person(registry, name)

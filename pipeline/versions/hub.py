@@ -34,7 +34,7 @@ _MAX_MANIFEST_BYTES = 1 << 20
 
 
 def open_hub() -> HfApi:
-    """Return a client for the hub that the environment names, with the user's token."""
+    """Return a client for the hub specified in the environment, with the user's token."""
     return HfApi()
 
 

@@ -4,7 +4,7 @@ The first stage of an update is a job that is stored in the same transaction as 
 lane is procrastinate's lock: jobs with the same lock run one after another; others run in parallel,
 in any process. An update with several lanes has a job in each; the first one that runs handles it.
 
-A process that dies leaves jobs behind that are marked as running. Its heartbeat ends, and the
+A process that dies leaves jobs behind that are marked as running. Its heartbeat stops, and the
 leading process makes these jobs available again (`recover`).
 """
 
@@ -119,7 +119,7 @@ async def _retry_query(execute: Callable[[], Awaitable[T]]) -> T:
 
 
 class RetryAlways(procrastinate.BaseRetryStrategy):
-    """Try a job again: at once if its process is stopped, else in some seconds."""
+    """Retry a job: at once if its process is stopping, otherwise after some seconds."""
 
     def get_retry_decision(
         self, *, exception: BaseException, job: procrastinate.jobs.Job

@@ -1,4 +1,4 @@
-"""Hear what other processes of the bot have changed."""
+"""Listen for changes made by other processes of the bot."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChangeListener:
-    """Hears of the changes; `is_current` is set while none can be missed.
+    """Listens for the changes; `is_current` is set while none can be missed.
 
     Its connection also has the locks that keep other bots and upgrades away.
     """
@@ -45,7 +45,7 @@ class ChangeListener:
         """Listen until cancelled; connect again if the connection is lost.
 
         Raises:
-            StoreError: An upgrade or another bot has taken the database in the meantime.
+            StoreError: An upgrade or another bot has taken over the database in the meantime.
         """
         while True:
             try:

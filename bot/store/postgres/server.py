@@ -35,7 +35,7 @@ _FULL, _READ_ONLY = "53", "25006"
 
 
 class InUseError(StoreError):
-    """An upgrade or another bot uses the database."""
+    """An upgrade or another bot is using the database."""
 
 
 class PostgresDatabase:
@@ -118,7 +118,7 @@ class PostgresDatabase:
         """Take the locks of a running bot once more, for as long as this connection lasts.
 
         Raises:
-            InUseError: An upgrade or another bot has taken the database.
+            InUseError: An upgrade or another bot has taken over the database.
         """
         number = bot_id % _MAX_INT
         taken = "SELECT pg_try_advisory_lock_shared(%s), pg_advisory_lock_shared(%s, %s)"

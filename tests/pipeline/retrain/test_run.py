@@ -188,7 +188,7 @@ def test_a_shorter_export_that_was_merged_before_is_not_asked_about_again(runnin
 def test_two_cannot_run_at_once(running):
     with (
         locked(running.root / "lock", wait=False),
-        pytest.raises(TrainingError, match="a training or retraining is running"),
+        pytest.raises(TrainingError, match="training or retraining is running"),
     ):
         running.run(chat(*NEW), no_live_bot=True)
 

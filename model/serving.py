@@ -112,7 +112,7 @@ class CompletionRequest(BaseModel):
         elif any(len(text) <= own.unscored for text in self.scored) or (
             own.decoder_prefixes is None and not own.unscored
         ):
-            raise ValueError("a text needs a token with a log-probability after the first one")
+            raise ValueError("a text needs at least one scored token after the first one")
         return self
 
     @property

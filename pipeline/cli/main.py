@@ -132,8 +132,8 @@ def evaluate(
     require_training()
     if out is None and (sampling or split is not HeldOutSplit.TEST):
         raise UsageError(
-            "with sampling settings or --split validation, choose a file with --out: the version's "
-            "own scorecard is not replaced"
+            "sampling settings and --split validation need --out FILE: they do not replace the "
+            "version's own scorecard"
         )
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise UsageError(f"--out {out}: choose a file in an existing folder")
@@ -190,7 +190,7 @@ def check_processes(command: str) -> None:
     """Refuse commands that a launcher started in several processes, except `train`.
 
     Raises:
-        TrainingError: Another command was started so.
+        TrainingError: Another command was started that way.
     """
     if command != "train" and (count := count_processes()) > 1:
         raise TrainingError(

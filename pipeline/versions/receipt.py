@@ -36,7 +36,7 @@ class TrainingRecord:
     The version was trained on messages up to `through`, and only evaluated on messages since
     `held_out_since`. `min_messages` is the minimum for a voice, `learned_from` holds the ids of the
     people in its training set. `forgotten` and `deleted` count the message ids that were forgotten
-    and the messages that were deleted before it was made; `forgotten_words` are those of the
+    and the messages that were deleted before it was trained; `forgotten_words` are those of the
     forgotten that people wrote. `started_from` names the base or version that training started
     from, `step_seconds` holds the duration of each step.
     """

@@ -210,8 +210,8 @@ def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--split", "validation"], "choose a file with --out"),
-        (["--set", "voice-weight=0"], "choose a file with --out"),
+        (["--split", "validation"], "need --out FILE"),
+        (["--set", "voice-weight=0"], "need --out FILE"),
         (["--out", "no-such-folder/tried.json"], "in an existing folder"),
         (["--out", "."], "in an existing folder"),
         (["--split", "train", "--out", "x.json"], "--split"),

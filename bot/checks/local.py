@@ -68,7 +68,7 @@ async def check_database(settings: Settings) -> Finding:
     if is_file and path.stat().st_mode & _OTHERS:
         return fix("database", f"other users can read {path} and all messages: run {_chmod(path)}")
     is_used = await asyncio.to_thread(is_locked, settings.database_url)
-    more = "; a bot uses it now" if is_used else ""
+    more = "; a bot is using it now" if is_used else ""
     if is_used and not backend.is_shared:
         more += ", so a second `understudy-bot run` fails"
     return ok("database", f"{name} is up to date{more}")

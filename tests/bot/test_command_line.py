@@ -298,7 +298,7 @@ async def test_a_second_process_on_the_same_database_is_refused(desk, stage, gro
 
     assert says_one_line(second, "another understudy-bot is using the database understudy.db: stop")
     assert {call.method for call in stage.telegram.calls[calls:]} >= {"getMe"}
-    assert "ok     database: understudy.db is up to date; a bot uses it now" in checked.out
+    assert "ok     database: understudy.db is up to date; a bot is using it now" in checked.out
     assert checked.code == 0
     assert b" is up, " in again
 

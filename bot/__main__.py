@@ -26,7 +26,7 @@ _DURATIONS = ("PTB_TIMEDELTA", "1")
 
 
 def run() -> None:
-    """Run the bot until it is stopped; create a missing database."""
+    """Run the bot. Creates the database if there is none."""
     settings = load_settings()
     logs.set_up_logging(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
@@ -50,8 +50,8 @@ def run() -> None:
 def check() -> None:
     """Check the settings, Telegram, the database and the model.
 
-    Says how to fix each problem, and changes nothing. If the bot is polling meanwhile, it logs one
-    conflict and continues.
+    Says how to fix each problem, and changes nothing. A running bot that polls logs one conflict
+    and continues.
     """
     from bot.checks import run_checks
     from model.findings import Severity
@@ -64,9 +64,9 @@ def check() -> None:
 
 
 def health() -> None:
-    """Check whether the bot works now.
+    """Check whether the bot is healthy.
 
-    The exit status is 1 if it has ended, hangs or is still starting. Meant for containers and
+    The exit status is 1 if it has exited, hangs or is still starting. Meant for containers and
     monitoring; works with polling and with a webhook.
     """
     from bot.health import check_health
@@ -77,9 +77,11 @@ def health() -> None:
 def setup(
     folder: Annotated[Path, Option("Folder for the bot's files", is_argument=True)] = Path(),
     systemd: Annotated[bool, Option("Also write systemd units")] = False,
-    user: Annotated[str | None, Option("With --systemd: the bot's user, if it is not you")] = None,
+    user: Annotated[
+        str | None, Option("With --systemd: user to run the bot as (default: you)")
+    ] = None,
     chat: Annotated[int | None, Option("With --systemd: chat to retrain on, if several")] = None,
-    force: Annotated[bool, Option("Replace units that were changed; never .env")] = False,
+    force: Annotated[bool, Option("Replace changed units, but never .env")] = False,
 ) -> None:
     """Write the settings file .env, and systemd units with --systemd.
 
@@ -97,13 +99,13 @@ def setup(
 def playground(
     conversation: Annotated[
         Path | None,
-        Option("Text file of lines `Name: words` to play in the terminal", is_argument=True),
+        Option("Text file with lines `Name: words`, to play in the terminal", is_argument=True),
     ] = None,
     models_dir: Annotated[Path, Option("Folder of trained models")] = DEFAULT_MODELS,
     port: Annotated[
-        int, Option("Port of the page; 0 = a free one", least=0, most=LAST_PORT)
+        int, Option("Port of the page; 0 = any free port", least=0, most=LAST_PORT)
     ] = DEFAULT_PORT,
-    opening: Annotated[Path | None, Option("Text file of lines that the page starts with")] = None,
+    opening: Annotated[Path | None, Option("Text file with the opening messages")] = None,
     open_page: Annotated[bool, Option("Open the page in a browser", name="open")] = False,
 ) -> None:
     """Try the bot in your browser, without Telegram.
@@ -118,7 +120,7 @@ def playground(
     def print_address(greeting: str, address: str) -> None:
         console.print(f"{greeting}\n", markup=False)
         console.print(f"  {address}\n", markup=False, soft_wrap=True)
-        console.print("Open this address in a browser. Ctrl-C ends the bot and forgets the group.")
+        console.print("Open this address in a browser. Ctrl-C stops the bot and deletes the group.")
         if open_page:
             webbrowser.open(address)
 
@@ -148,13 +150,13 @@ def dump(
     settings = load_settings()
     result = asyncio.run(write_dump(settings, Registry(settings.models_dir), file, chat))
     print(
-        f"{file} contains {result.friends:,} messages of friends who agreed and {result.own:,} of "
-        f"the bot, of chat {result.chat_id}, and {result.decisions:,} decisions."
+        f"{file} contains {result.friends:,} messages of friends who agreed, {result.own:,} of "
+        f"the bot, and {result.decisions:,} decisions, all from chat {result.chat_id}."
     )
 
 
 def upgrade() -> None:
-    """Upgrade the database to the newest version.
+    """Upgrade the database to the latest version.
 
     Stop the bot and make a copy first (`understudy-bot db backup PATH`).
     """
@@ -167,10 +169,10 @@ def copy(
     source: Annotated[str, Option("Address as in DATABASE_URL", "SOURCE", is_argument=True)],
     target: Annotated[str, Option("Address as in DATABASE_URL", "TARGET", is_argument=True)],
 ) -> None:
-    """Move to another database, such as from SQLite to PostgreSQL.
+    """Move to another database, for example from SQLite to PostgreSQL.
 
-    Copies all rows; stop the bot first. A copy that was stopped is continued. At the end, both are
-    compared row by row. Then set DATABASE_URL to TARGET.
+    Copies all rows; stop the bot first. An interrupted copy can be continued. At the end, both
+    databases are compared row by row. Then set DATABASE_URL to TARGET.
     """
     from bot.store.copying import CopiedTable, copy_database
 
@@ -198,7 +200,7 @@ def backup(
 
 
 cli = make_app(
-    "Run the live bot, which answers in a Telegram group in friends' voices.",
+    "Run the bot that answers in friends' voices in a Telegram group.",
     program="understudy-bot",
 )
 add_commands(

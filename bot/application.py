@@ -124,16 +124,16 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         """Handle a stage of an update to its end, and add the second stage if it has one.
 
         Raises:
-            StoppingError: The bot is being stopped: it must be handled again.
-            StoreError: Something could not be stored, or this process is already handling the
+            StoppingError: The bot is stopping: the update must be handled again. StoreError:
+            Something could not be stored, or this process is already handling the
                 update: it must be handled again.
         """
         number = job.update_id
         if self.is_stopping:
-            raise StoppingError("the bot is being stopped: the update is handled after the restart")
+            raise StoppingError("the bot is stopping: the update will be handled after the restart")
         # this process was silent for too long and got its own job back
         if number in self._handling:
-            raise StoreError(f"update {number} is being handled: its job is tried again")
+            raise StoreError(f"update {number} is already being handled: its job will be retried")
         handling = self._handling[number] = _Handling(job)
         try:
             handling.task = asyncio.create_task(self._handle(handling))
@@ -143,7 +143,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
             await self._note_interruption(number)
             if handling.task is None or not handling.task.done():
                 raise  # not by `stop`
-            raise StoppingError("the bot is being stopped: the update is handled again") from error
+            raise StoppingError("the bot is stopping: the update will be handled again") from error
         except SupersededError:
             return
         except StoreError:
@@ -205,7 +205,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         await calling
 
     async def _read(self, number: int) -> Update | None:
-        """Return an update that waits; one that cannot be read or has no content is set aside."""
+        """Return a waiting update; one that cannot be read or has no content is set aside."""
         found = await self.inbox.find(number, lambda body: (self.bot.parse_update(body),))
         if found is None:
             return None
@@ -219,7 +219,7 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         return update
 
     async def _begin(self, job: Job, update: Update) -> bool:
-        """Record that a stage starts, and store the update's message; return whether to go on.
+        """Record that a stage starts, and store the update's message; return whether to continue.
 
         If a message cannot be stored, for example because it has half a surrogate pair, this is
         reported like an error in a handler.

@@ -1,16 +1,14 @@
 """The bot's exceptions, in addition to the model's.
 
-UnderstudyError           says what happened and what to do; the command line prints it
-├── SettingsError         a setting is missing or invalid
-├── StoreError            a database cannot be used, written or copied
-│   └── SupersededError   another process handles the update
-├── StoppingError         the bot is stopping; waiting work continues after a restart
-├── DumpError             a dump cannot be written: the chat or the file is unclear
-├── TelegramUnreachable   the Bot API does not answer, or rejects the token
-├── BotNotRunning         the bot has ended, is starting, or hangs
-├── SetupError            a file for running the bot cannot be made for this machine
-├── ExportRefused         a file that an admin sent is not an export
-└── PlaygroundError       the bot of the playground does not start or answer
+UnderstudyError           says what happened and what to do; the command line prints it ├──
+SettingsError         a setting is missing or invalid ├── StoreError            a database cannot be
+used, written or copied │   └── SupersededError   another process handles the update ├──
+StoppingError         the bot is stopping; waiting work continues after a restart ├── DumpError a
+dump cannot be written: the chat or the file is unclear ├── TelegramUnreachable   the Bot API does
+not answer, or rejects the token ├── BotNotRunning         the bot has exited, is starting, or hangs
+├── SetupError            a file for running the bot cannot be created for this machine ├──
+ExportRefused         a file that an admin sent is not an export └── PlaygroundError       the bot
+of the playground does not start or answer
 """
 
 from model.errors import UnderstudyError
@@ -41,11 +39,11 @@ class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistak
 
 
 class BotNotRunning(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
-    """The bot, or a task that it needs, has ended, is starting, or hangs."""
+    """The bot, or a task that it needs, has stopped, is starting, or hangs."""
 
 
 class SetupError(UnderstudyError):
-    """A file for running the bot cannot be made for this machine."""
+    """A file for running the bot cannot be created for this machine."""
 
 
 class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours

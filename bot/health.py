@@ -16,26 +16,29 @@ LONG_WAIT = timedelta(minutes=5)
 def check_health(settings: Settings) -> str:
     """Return a status line.
 
-    Updates that have waited for long are mentioned, but do not fail the check: while Telegram
-    cannot be reached, a restart would not help.
+    Updates that have waited for a long time are mentioned, but do not fail the check: while
+    Telegram cannot be reached, a restart would not help.
 
     Raises:
-        BotNotRunning: No bot uses this database, or it is starting, or hangs.
+        BotNotRunning: No bot is using this database, or it is starting, or hangs.
     """
     url = settings.database_url
     name = database_name(url)
     if not is_locked(url):
-        raise BotNotRunning(f"no bot runs with {name}: start it with `understudy-bot run`")
+        raise BotNotRunning(
+            f"no bot is using the database {name}: start it with `understudy-bot run`"
+        )
     silence = read_silence(url)
     if silence is None:
-        raise BotNotRunning(f"the bot with {name} is starting; ask again in a minute")
+        raise BotNotRunning(f"the bot on {name} is still starting: check again in a minute")
     if silence > MAX_SILENCE:
-        raise BotNotRunning(f"the bot with {name} has been silent for {silence:.0f} s: restart it")
-    line = f"The bot works; it reported {silence:.0f} s ago."
+        raise BotNotRunning(f"the bot on {name} has not responded for {silence:.0f} s: restart it")
+    line = f"The bot is healthy; it last reported {silence:.0f} s ago."
     try:
         waiting, oldest = asyncio.run(read_waiting(url))
-    except StoreError:  # a moment in which it is busy; the bot itself can read it
+    except StoreError:  # the database is busy for a moment
         return line
     if oldest is None or (age := datetime.now(UTC) - oldest) < LONG_WAIT:
         return line
-    return f"{line} {waiting:,} updates wait, the oldest for {age // timedelta(minutes=1)} minutes."
+    minutes = age // timedelta(minutes=1)
+    return f"{line} {waiting:,} updates are waiting, the oldest for {minutes} minutes."

@@ -47,14 +47,14 @@ async def collect_figures(
 
     return [
         MetricFigure(
-            "understudy_updates", "Updates that were started, by kind", app.updates, "kind",
+            "understudy_updates", "Updates started, by kind", app.updates, "kind",
             is_counter=True,
         ),
-        gauge("updates_waiting", "Updates that are not handled yet, in the database", waiting),
-        gauge("oldest_update_age_seconds", "The age of the oldest of them", age),
-        MetricFigure("understudy_jobs_waiting", "Jobs that wait, by queue", jobs, "queue"),
+        gauge("updates_waiting", "Updates in the database that are not handled yet", waiting),
+        gauge("oldest_update_age_seconds", "Age of the oldest of them", age),
+        MetricFigure("understudy_jobs_waiting", "Waiting jobs, by queue", jobs, "queue"),
         MetricFigure(
-            "understudy_messages", "Messages by the state in which sending ended",
+            "understudy_messages", "Messages by the final state of sending",
             measured.messages, "state", is_counter=True,
         ),
         MetricFigure(
@@ -62,22 +62,22 @@ async def collect_figures(
             measured.unanswered, "reason", is_counter=True,
         ),
         MetricFigure(
-            "understudy_candidates_rejected", "Candidates that may not be sent, by reason",
+            "understudy_candidates_rejected", "Rejected candidates, by reason",
             measured.rejected, "reason", is_counter=True,
         ),
         MetricFigure(
-            "understudy_tokens", "Tokens of all candidates that were drawn",
+            "understudy_tokens", "Tokens of all candidates that were generated",
             {"": measured.tokens}, is_counter=True,
         ),
         Distribution(
-            "understudy_generation_seconds", "The time to generate a turn",
+            "understudy_generation_seconds", "Time to generate a turn",
             histogram.bounds, tuple(histogram.counts), histogram.total,
         ),
         gauge("replies_pending", "Replies in progress in this process", state.replies.pending),
-        gauge("leading", "Whether this process polls and cleans up", is_leading),
+        gauge("leading", "Whether this process leads: it polls and cleans up", is_leading),
         gauge("tasks_failing", "Background tasks whose last step failed", len(state.jobs.failing)),
         MetricFigure(
-            "understudy_model_info", "The versions of models in use",
+            "understudy_model_info", "Versions of the models in use",
             {one.current.version: 1 for one in state.models.usable}, "version",
         ),
         gauge("models_loaded", "Models in memory", len(state.models.speakers)),

@@ -1,8 +1,8 @@
 """Run the bot as one of several processes on a PostgreSQL server.
 
 Each process receives updates by webhook, or the leading one polls. The updates are jobs in the
-database, which any process handles (`bot.store.postgres.job_queue`). A process hears what others
-change in groups, decisions and forgotten messages. The leading one also does what must be done
+database, which any process can handle (`bot.store.postgres.job_queue`). Processes notify each other
+of changed groups, decisions and forgotten messages. The leading one also does what must be done
 once: it polls, gives the jobs of dead processes to others, and cleans up.
 """
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """One of a bot's processes: it handles jobs, hears what others change, and may lead."""
+    """One of a bot's processes: it handles jobs, is notified of changes, and may lead."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Replica:
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[None]:
-        """Open the job queue, and hear changes, while the block runs."""
+        """Open the job queue, and listen for changes, while the block runs."""
         state = self._state
         async with self.queue.open():
             state.queue = state.store.inbox.queue = self.queue
@@ -89,8 +89,7 @@ class Replica:
     async def _lead(self) -> None:
         """Do what only one process must do.
 
-        Raises:
-            BotNotRunning: Polling has ended.
+        Raises: BotNotRunning: Polling has stopped.
         """
         store = self._state.store
         try:
@@ -120,12 +119,12 @@ class Replica:
             await asyncio.wait({polling})  # it is not cancelled with this task
             if not polling.cancelled() and (error := polling.exception()):
                 raise error
-        raise BotNotRunning("polling has ended, the log says why: restart the bot")
+        raise BotNotRunning("polling has stopped (see the log): restart the bot")
 
     async def _recover(self) -> None:
         count = await self.queue.recover(self._record_crash)
         if count:
-            logger.warning("%d updates of a process that died are handled again", count)
+            logger.warning("%d updates of a process that died will be handled again", count)
 
     async def _record_crash(self, update_id: int) -> bool:
         """Record that a process died while it handled an update; return whether it is set aside."""
@@ -139,7 +138,7 @@ class Replica:
             try:
                 await step()
             except StoreError:
-                logger.exception("a step of the leading process failed and is repeated")
+                logger.exception("a step of the leading process failed and will be retried")
             except Exception as error:  # noqa: BLE001  procrastinate's, which wraps the driver's
                 logger.warning("the job queue cannot be read (%s)", type(error).__name__)
             await asyncio.sleep(seconds)

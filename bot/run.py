@@ -56,7 +56,7 @@ FIRST_WAIT, MAX_WAIT = 1.0, 30.0  # seconds before a call that failed at the sta
 WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
 MODEL_CHECK_SECONDS = 5.0  # between checks for another version of the model
 MAX_GET_ME_CALLS = 5  # at the start; only a few, so that an error is reported soon
-_NO_UPDATES = "the bot no longer receives updates, the log says why: restart it"
+_NO_UPDATES = "the bot no longer receives updates (see the log): restart it"
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ async def _run(settings: Settings, app: DurableApplication) -> None:
 async def run_until_stopped(
     settings: Settings, app: DurableApplication, stop: asyncio.Event
 ) -> None:
-    """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
+    """Run the bot until `stop` is set; raise as `run` does, or StoppingError during startup."""
     try:
         await _call_until_answered("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
         await read_version(settings.database_url)  # report problems with its path first
@@ -327,7 +327,7 @@ def build(
 
 
 def _open_limits(settings: Settings, resources: AsyncExitStack) -> CountMessage | None:
-    """Return how several processes keep Telegram's limits together; None if there is only one."""
+    """Return how several processes share Telegram's limits; None if there is only one."""
     if not is_postgres(settings.database_url):
         return None
     from bot.store.postgres.limits import SharedLimits
@@ -376,7 +376,7 @@ def _build_application(
         .build()
     )
     if not isinstance(app, DurableApplication):
-        raise TypeError("the library built another application than ours")
+        raise TypeError("the library did not build our application class")
     return app
 
 

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
             return value
         words = value.replace(",", " ").split()
         if invalid := [word for word in words if not word.isdecimal()]:
-            raise ValueError(f"{invalid[0]} is not a user id: write numbers, as in ADMINS=123,456")
+            raise ValueError(f"{invalid[0]} is not a user id: use numbers, as in ADMINS=123,456")
         return frozenset(int(word) for word in words)
 
     @field_validator("database_url")
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_generation_url(cls, value: str | None) -> str | None:
         if value is not None and not _is_address(value):
-            raise ValueError("write an address such as http://127.0.0.1:8000/v1")
+            raise ValueError("use an address such as http://127.0.0.1:8000/v1")
         return value
 
     @field_validator("telegram_api_url")
@@ -94,14 +94,14 @@ class Settings(BaseSettings):
     def _check_api_url(cls, value: str) -> str:
         """Return the address without a slash at its end."""
         if not _is_address(value):
-            raise ValueError("write an address such as https://api.telegram.org")
+            raise ValueError("use an address such as https://api.telegram.org")
         return value.rstrip("/")
 
     @field_validator("webhook_url")
     @classmethod
     def _check_webhook_url(cls, value: str | None) -> str | None:
         if value is not None and not _is_address(value):
-            raise ValueError("write an address such as https://bot.example.org/telegram")
+            raise ValueError("use an address such as https://bot.example.org/telegram")
         if value is not None and unquote(urlsplit(value).path).rstrip("/").endswith(HEALTH):
             raise ValueError(
                 f"{HEALTH} is the path of the health check: use another path, such as "
@@ -116,14 +116,14 @@ class Settings(BaseSettings):
             return None
         match = _LISTEN.fullmatch(value)
         if not match or not 0 < int(match[1]) <= _LAST_PORT:
-            raise ValueError("write an address and a port, such as 127.0.0.1:8443")
+            raise ValueError("use an address and a port, such as 127.0.0.1:8443")
         return value
 
     @field_validator("webhook_secret")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _SECRET.fullmatch(value.get_secret_value()):
-            raise ValueError("write 1 to 256 characters: A-Z, a-z, 0-9, _ and -")
+            raise ValueError("use 1 to 256 characters: A-Z, a-z, 0-9, _ and -")
         return value
 
     @field_validator("retrain_command", mode="before")
@@ -135,9 +135,9 @@ class Settings(BaseSettings):
         try:
             words = json.loads(value) if value.lstrip().startswith("[") else shlex.split(value)
         except (ValueError, RecursionError) as error:
-            raise ValueError("write a command as in a shell, or a JSON list of words") from error
+            raise ValueError("use a command as in a shell, or a JSON list of words") from error
         if not words or not words[0] or not all(isinstance(word, str) for word in words):
-            raise ValueError("write a command as in a shell, or a JSON list of words")
+            raise ValueError("use a command as in a shell, or a JSON list of words")
         return tuple(words)
 
     @property
@@ -145,17 +145,18 @@ class Settings(BaseSettings):
         """Return the bot's token.
 
         Raises:
-            SettingsError: There is none, or it cannot be a token.
+            SettingsError: There is none, or it is not a valid token.
         """
         token = self.bot_token.get_secret_value().strip() if self.bot_token else ""
         if not token:
             raise SettingsError(
                 "BOT_TOKEN is not set: create a bot with @BotFather and write its token into .env, "
-                "which `understudy-bot setup` makes"
+                "which `understudy-bot setup` creates"
             )
         if not BOT_TOKEN.fullmatch(token):
             raise SettingsError(
-                "BOT_TOKEN cannot be a token: copy it again from @BotFather, such as 123456:ABC-DEF"
+                "BOT_TOKEN is not a valid token: copy it again from @BotFather; it looks like "
+                "123456:ABC-DEF"
             )
         return token
 
@@ -171,13 +172,13 @@ def check_database_url(value: str) -> str:
     if is_file or _POSTGRES.fullmatch(value):
         return value
     raise ValueError(
-        f"name an SQLite file, as in {SQLITE}understudy.db, or a database on a PostgreSQL server, "
+        f"use an SQLite file, as in {SQLITE}understudy.db, or a database on a PostgreSQL server, "
         "as in postgresql+asyncpg://user:password@host/understudy"
     )
 
 
 def _is_address(value: str) -> bool:
-    """Whether this is an http address with a host and, if it names a port, a valid one."""
+    """Whether this is an http address with a host and, if it has a port, a valid one."""
     try:
         parts = urlsplit(value)
         return bool(_ADDRESS.fullmatch(value) and parts.hostname and parts.port != 0)

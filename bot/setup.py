@@ -47,7 +47,8 @@ def write_settings(folder: Path) -> Iterator[str]:
 def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> Iterator[str]:
     """Write systemd units for a bot in this folder; yield lines about them and the next steps.
 
-    They go into its subfolder `systemd`. A unit that exists and differs is kept without `replace`.
+    They go into its subfolder `systemd`. A unit that exists and differs is kept unless `replace` is
+    true.
 
     Raises:
         SetupError: A path or the user's name cannot be used in a unit, or a program is missing.
@@ -60,7 +61,7 @@ def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> 
             yield f"Wrote {path}."
         elif path.read_text("utf-8") != text:
             yield f"{path} differs and was kept; --force replaces it."
-    yield "To start the bot with the machine:"
+    yield "To start the bot at boot:"
     if not _user_exists(user):
         yield f"  sudo useradd --system --shell /usr/sbin/nologin {user}"
     yield f"  sudo chown -R {user}: {shlex.quote(str(folder))}"
@@ -70,7 +71,7 @@ def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> 
     yield "  sudo systemctl daemon-reload"
     yield f"  sudo systemctl enable --now {SERVICE}"
     if find_spec("torch"):
-        yield "To train a new version each month from the bot's messages, too:"
+        yield "To also train a new version each month from the bot's messages:"
     else:
         yield "To train on this machine each month, install the training extra; then:"
     yield f"  sudo systemctl enable --now {TIMER}"
@@ -85,11 +86,11 @@ def render_units(folder: Path, programs: Path, user: str, chat: int | None) -> d
     for path in (folder, programs):
         if not _PLAIN_PATH.fullmatch(str(path)):
             raise SetupError(
-                f"the path {make_printable(str(path))} cannot be used in a systemd unit: choose "
-                "one of letters, digits, spaces and . _ - + , = @ : ~"
+                f"the path {make_printable(str(path))} cannot be used in a systemd unit: use only "
+                "letters, digits, spaces and . _ - + , = @ : ~"
             )
     if not _USER.fullmatch(user):
-        raise SetupError(f"{make_printable(user)} is not the name of a user: see --user")
+        raise SetupError(f"{make_printable(user)} is not a valid user name: see --user")
     if hidden := next((one for one in _TEMPORARY if folder.is_relative_to(one)), None):
         raise SetupError(f"services cannot see {hidden}: choose another folder")
     is_at_home = any(path.is_relative_to(home) for path in (folder, programs) for home in _HOMES)
@@ -119,7 +120,7 @@ def find_programs() -> Path:
 
 
 def default_user() -> str:
-    """Return the user as whom the bot should run: this one, or a new one instead of root."""
+    """Return the user to run the bot as: this one, or a new one instead of root."""
     return pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "understudy"
 
 

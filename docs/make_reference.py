@@ -18,8 +18,9 @@ PROGRAMS = (("understudy", pipeline_cli), ("understudy-bot", bot_cli))
 def render_options() -> str:
     """Return a page with the help of every command of both programs."""
     introduction = (
-        "Generated from the code by `python docs/make_reference.py`. `--help` shows the same in "
-        "the terminal, and `understudy settings` the settings. What people write to the bot is in "
+        "Generated from the code by `python docs/make_reference.py`. `--help` shows this "
+        "information in the terminal, and `understudy settings` the settings. What people write to "
+        "the bot is in "
         "[commands](commands.md)."
     )
     blocks = ["# Commands and options", introduction]
@@ -40,7 +41,7 @@ def render_settings() -> str:
     introduction = (
         "Generated from `.env.example` by `python docs/make_reference.py`. `understudy-bot` reads "
         "them from the environment or from the file `.env` in the folder in which it starts; the "
-        "environment takes precedence. An empty setting has its default."
+        "environment takes precedence. An empty setting has its default value."
     )
     return "\n\n".join(["# Settings of the bot", introduction, "\n".join(rows)]) + "\n"
 

@@ -46,7 +46,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Options of a command: the fields of a dataclass. The parameter gets those that were given.
+    """Options of a command: the fields of a dataclass. The parameter receives those passed.
 
     If `only` names fields, the other fields are not options. Those in `shown` are in the help
     although they have a panel. `default_text` is shown in place of each default.
@@ -131,7 +131,9 @@ class Command(click.RichCommand):
         named = self._read_settings("--set", map(_split_setting, words), Option.parse)
         if twice := named.keys() & given.keys():
             (name, *_) = (one.name for one in self.options if one.field in twice)
-            raise click.UsageError(f"--{name} and --set {name}=… are both given: give one of them")
+            raise click.UsageError(
+                f"--{name} and --set {name}=… cannot be combined: use one of them"
+            )
         given |= named
         if file:
             given = self._read_settings(str(file), _read_toml(file), Option.read) | given

@@ -47,7 +47,7 @@ class RosterError(UnderstudyError):
 
 
 class DatasetError(UnderstudyError):
-    """A dataset is missing, empty or of another version."""
+    """A dataset is missing, empty or from another version."""
 
 
 class BaseError(UnderstudyError):
@@ -59,7 +59,7 @@ class TrainingError(UnderstudyError):
 
 
 class ArtifactError(UnderstudyError):
-    """A trained model is missing, damaged or of another version."""
+    """A trained model is missing, damaged or from another version."""
 
 
 class VoiceError(UnderstudyError):

@@ -119,12 +119,12 @@ def owned_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def owned_folders(parent: Path, name: str) -> list[Path]:
-    """Return the existing folders that `owned_folder` made with this name."""
+    """Return the existing folders that `owned_folder` created with this name."""
     return list(parent.glob(f".{glob.escape(name)}{_OWNED}*"))
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Whether the process that made an owned folder has ended.
+    """Whether the process that created an owned folder has exited.
 
     The folder's lock shows it; before the process has the lock, its process id does.
     """

@@ -91,7 +91,7 @@ class LineFacts:
 
 
 def is_conversation_line(message: Message, roster: Roster) -> bool:
-    """Whether a message is a line of somebody who may be learned from, or our bot's in a voice."""
+    """Whether a message is our bot's in a voice, or by somebody whose messages may be used."""
     line = make_line(message, roster)
     return line is not None and line.speaker is not None
 
@@ -196,7 +196,7 @@ def _log_share(value: float, most: float) -> float:
 
 
 class MentionFinder:
-    """Finds the friends that a text names: by name, alias, or a first name that only one has.
+    """Finds the friends that a text mentions: by name, alias, or a first name that only one has.
 
     The time depends on the length of the text, not on the number of friends.
     """
@@ -225,7 +225,7 @@ class MentionFinder:
                 index.add(label, owner)
 
     def find_mentions(self, words: str) -> tuple[str, ...]:
-        """Return the friends named in folded words, in the roster's order."""
+        """Return the friends mentioned in folded words, in the roster's order."""
         owners: set[int] = set()
         for word in _WORD.finditer(words):
             if labels := self._by_word.get(word[0]):
@@ -313,7 +313,7 @@ class Propensity:
 
         Pass at least the last `LOOKBACK_LINES` conversation lines and the messages between them.
         The result is empty if the last message is not a conversation line: a command, a forward,
-        another bot's, or of somebody who may not be learned from.
+        another bot's, or of somebody whose messages must not be used.
         """
         if not messages or not is_conversation_line(messages[-1], roster):
             return {}
@@ -334,7 +334,7 @@ class Propensity:
             ValueError: The level is not from 0 to 100.
         """
         if not 0 <= chatty <= LEVELS[-1]:
-            raise ValueError(f"a level of {chatty} is not from 0 (never) to 100 (most)")
+            raise ValueError(f"the level must be from 0 (never) to 100 (most), not {chatty}")
         step = bisect_left(LEVELS, chatty)
         candidates = {
             voice: probability
@@ -365,7 +365,7 @@ def read_propensity(folder: Path) -> Propensity | None:
     """Read an artifact's propensity.json; return None for older artifacts, which have none.
 
     Raises:
-        ArtifactError: It is damaged, or of another version.
+        ArtifactError: It is damaged, or from another version.
     """
     path = folder / FILE_NAME
     try:
@@ -390,7 +390,9 @@ def _parse_weights(value: Mapping[str, Any]) -> VoiceWeights:
     _check_keys(value["features"], set(FEATURES))
     thresholds = tuple(map(_check_weight, value["bars"]))
     if len(thresholds) != len(LEVELS) or list(thresholds) != sorted(thresholds, reverse=True):
-        raise ValueError(f"bars are {len(LEVELS)} falling probabilities, {value['bars']!r} is not")
+        raise ValueError(
+            f"bars must be {len(LEVELS)} decreasing probabilities, not {value['bars']!r}"
+        )
     return VoiceWeights(
         bias=_check_weight(value["bias"]),
         features=tuple(_check_weight(value["features"][name]) for name in FEATURES),
@@ -407,5 +409,7 @@ def _check_keys(value: Mapping[str, Any], expected: set[str]) -> None:
 def _check_weight(value: Any) -> float:  # noqa: ANN401  JSON's border
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not -_MAX_WEIGHT <= value <= _MAX_WEIGHT:
-        raise TypeError(f"a weight is a number from {-_MAX_WEIGHT} to {_MAX_WEIGHT}, not {value!r}")
+        raise TypeError(
+            f"a weight must be a number from {-_MAX_WEIGHT} to {_MAX_WEIGHT}, not {value!r}"
+        )
     return float(value)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
 Given = Mapping[str, Any]
-"""Values that a person gave, by the name of the field or parameter."""
+"""Values that a person entered, by the name of the field or parameter."""
 
 _MINUTE = timedelta(minutes=1)
 _METAVARS: Mapping[Any, str] = {int: "N", float: "N", timedelta: "N", Path: "PATH"}
@@ -27,7 +27,7 @@ _VALUES: Mapping[Any, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What people see of an option, and the values that it takes.
+    """What people see of an option, and the values that it accepts.
 
     Numbers are between `least` and `most`, and greater than `above`. A timedelta is a number of
     minutes. An option with a `panel` is not in the help of a command: it is set with `--set` or
@@ -87,7 +87,7 @@ class Option:
 
     @property
     def values(self) -> str:
-        """Describe the values that it takes."""
+        """Describe the values that it accepts."""
         if self.choices:
             *others, last = map(format_value, self.choices)
             return f"{', '.join(others)} or {last}"
@@ -113,8 +113,7 @@ class Option:
     def check(self, value: Any) -> Any:  # noqa: ANN401  any field's value
         """Return a value if it is of the right type and in range.
 
-        Raises:
-            ValueError: It is not; the message says what to give.
+        Raises: ValueError: It is not; the message says what is allowed.
         """
         number = value / _MINUTE if isinstance(value, timedelta) else value
         is_right = not self.choices or value in self.choices
@@ -130,7 +129,7 @@ class Option:
                 and number > self.above
             )
         if not is_right:
-            raise ValueError(f"give {self.values}, not {format_value(value)}")
+            raise ValueError(f"must be {self.values}, not {format_value(value)}")
         return value
 
     def parse(self, text: str) -> Any:  # noqa: ANN401
@@ -142,13 +141,13 @@ class Option:
         try:
             return self.check(self._convert(text))
         except (ValueError, OverflowError, LookupError, OSError):
-            raise ValueError(f"give {self.values}, not {text}") from None
+            raise ValueError(f"must be {self.values}, not {text}") from None
 
     def read(self, value: object) -> Any:  # noqa: ANN401
         """Convert and check a value of a TOML file.
 
         Raises:
-            ValueError: It has the wrong type or is out of range; the message says what to give.
+            ValueError: It has the wrong type or is out of range; the message says what is allowed.
         """
         if self.is_repeated and isinstance(value, list):
             return tuple(replace(self, is_repeated=False).read(one) for one in value)
@@ -158,7 +157,7 @@ class Option:
             isinstance(value, bool),
         ):
             shown = f'"{value}"' if isinstance(value, str) else format_value(value)
-            raise ValueError(f"give {self.values}, not {shown}")
+            raise ValueError(f"must be {self.values}, not {shown}")
         found = self.parse(format_value(value) if isinstance(value, bool) else str(value))
         return (found,) if self.is_repeated else found
 

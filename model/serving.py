@@ -41,12 +41,12 @@ TokenLists = Annotated[list[TokenIds], Field(min_length=1, max_length=_MAX_TEXTS
 class ServeOptions(BaseModel, extra="forbid"):
     """Options of `serve run`."""
 
-    models: Path = Field(Path("artifacts"), description="Folder of models")
-    min_workers: int = Field(1, ge=1, description="Workers without requests")
+    models: Path = Field(Path("artifacts"), description="Models folder")
+    min_workers: int = Field(1, ge=1, description="Minimum number of workers")
     max_workers: int = Field(
         1, ge=1, description="Ray adds workers while each has more than `batch` requests"
     )
-    versions: int = Field(4, ge=1, description="Versions that a worker holds in memory")
+    versions: int = Field(4, ge=1, description="Versions that a worker keeps in memory")
     batch: int = Field(
         1, ge=1, description="Requests whose candidates are drawn together; 1 on a CPU"
     )
@@ -106,13 +106,13 @@ class CompletionRequest(BaseModel):
     def _check(self) -> Self:
         own, count = self.understudy, len(self.prompt)
         if not all(self.prompt) or {len(self.prefixes), len(self.labels)} != {count}:
-            raise ValueError("as many labels and decoder prefixes as prompts are needed")
+            raise ValueError("there must be as many labels and decoder prefixes as prompts")
         if self.prompt_logprobs is None:
             _ = self.decoding
         elif any(len(text) <= own.unscored for text in self.scored) or (
             own.decoder_prefixes is None and not own.unscored
         ):
-            raise ValueError("a text needs a token with a log-probability, after the first")
+            raise ValueError("a text needs at least one scored token after the first one")
         return self
 
     @property
@@ -174,7 +174,7 @@ class Worker:
         except ArtifactError:
             return JSONResponse({"error": "this version cannot be loaded"}, 404)
         except GenerationStopped:
-            return JSONResponse({"error": "it took too long"}, 504)
+            return JSONResponse({"error": "the generation took too long"}, 504)
         finally:
             is_given_up.set()
 
@@ -183,16 +183,16 @@ class Worker:
         if name == "models":
             return {"object": "list", "data": await asyncio.to_thread(self._list_versions)}
         if name != "completions":
-            raise RefusedError("there is nothing here", 404)
+            raise RefusedError("not found", 404)
         try:
             body = CompletionRequest.model_validate_json(await request.body())
         except ValidationError as error:
-            raise RefusedError("this request makes no sense", 400) from error
+            raise RefusedError("the request is malformed", 400) from error
         is_here = body.model in self._loaded
         if not is_here and not await asyncio.to_thread(self._find, body.model):
-            raise RefusedError("this version is not here", 404)
+            raise RefusedError("this version is not available", 404)
         if body.seconds_left < 0:
-            raise GenerationStopped("the request waited for too long")
+            raise GenerationStopped("the request waited too long")
         loaded = await self.load(body.model)
         if not loaded.accepts(body):
             raise RefusedError("a text is too long, or a token is not in the vocabulary", 400)
@@ -326,7 +326,7 @@ def app(options: ServeOptions) -> serve.Application:
 
 
 def open_models(folder: Path) -> Registry:
-    """Return the versions in a folder of models, and in those of its groups.
+    """Return the versions in a models folder, and in those of its groups.
 
     Raises:
         ArtifactError: There are none.

@@ -32,7 +32,7 @@ _COLOURS = (
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each name, which depends on the name alone if no other name has it too.
+    """Return a colour for each name, which depends on the name alone if no other name shares it.
 
     With more names than colours, some share one.
     """
@@ -118,7 +118,7 @@ _FIRST_SECONDS = 2.0  # seconds until the first line without a terminal
 _PRINT_SECONDS = 30.0  # seconds between lines without a terminal
 _MINUTE = 60
 _MIN_SHARE, _MIN_SECONDS = 0.05, 10.0
-"""The time left is shown after this share of a run and these seconds."""
+"""The time left is shown after this share of a run and this many seconds."""
 
 
 class Show(Protocol):
@@ -130,7 +130,7 @@ class Show(Protocol):
 
 @contextmanager
 def _repeat(print_line: Callable[[], None]) -> Iterator[None]:
-    """Print a line again and again while a block runs, the first one after two seconds."""
+    """Print a line repeatedly while a block runs, the first one after two seconds."""
     has_ended = Event()
 
     def run() -> None:
@@ -149,10 +149,10 @@ def _repeat(print_line: Callable[[], None]) -> Iterator[None]:
 
 
 class Progress:
-    """Shows long work step by step; `verbose` adds figures for people who know training.
+    """Shows long work step by step; `verbose` adds figures for people who know about training.
 
-    `evaluation_tokens`: what follows a training, in tokens that the model reads; part of the time
-    estimate.
+    `evaluation_tokens`: the cost of what follows training, in tokens that the model reads; part of
+    the time estimate.
     """
 
     def __init__(
@@ -166,8 +166,8 @@ class Progress:
         """Show a step while it runs, then how long it took.
 
         Yields a function that shows how much of it is done. In a terminal the bar moves all the
-        time, also while nobody calls this; elsewhere a line is printed after two seconds, and then
-        one each half minute.
+        time, even while nobody calls this; elsewhere a line is printed after two seconds, and then
+        one every half minute.
         """
         title, console, started = make_printable(title), self.console, time.monotonic()
         done, remark = 0.0, ""
@@ -199,7 +199,7 @@ class Progress:
 
     @contextmanager
     def count(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a step of so many parts, such as bytes; yield a function that adds to them."""
+        """Show a step with `total` parts, such as bytes; yield a function that counts them."""
         done = 0
         with self.step(title) as show:
 
@@ -216,7 +216,7 @@ class Progress:
             print_indented(text, self.console)
 
     def share(self, done: float) -> None:
-        """Take note of how much of all is done, from 0 to 1."""
+        """Record how much of everything is done, from 0 to 1."""
 
 
 SILENT = Progress(Console(quiet=True))
@@ -224,7 +224,7 @@ SILENT = Progress(Console(quiet=True))
 
 
 def describe(progress: TrainingProgress) -> str:
-    """Describe a training step for people who know training."""
+    """Describe a training step for people who know about training."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
     return f"loss {loss}  {progress.examples_per_second:.1f} per second"
 
@@ -281,7 +281,7 @@ STEPS: Mapping[str, tuple[str, float]] = {
 
 
 class Watch(Progress):
-    """Shows the steps of a retraining and measures their seconds.
+    """Shows the steps of `understudy retrain` and measures their seconds.
 
     `lasted` are the seconds of each step in the last run, used to estimate the time left.
     """

@@ -69,7 +69,7 @@ class Speaker:
 
 
 class Models:
-    """A folder of models with one version."""
+    """A models folder with one version."""
 
     names = ("0001-abcdef01",)
 

@@ -19,7 +19,7 @@ CLIMBERS = -1005678
 
 @pytest.fixture
 def models(trained_folder, tmp_path):
-    """A folder of models: the default one, and one of another family and group."""
+    """A models folder: the default one, and one of another family and group."""
     root = tmp_path / "artifacts"
     shutil.copytree(trained_folder("decoder-only") / "artifacts", root, symlinks=True)
     artifact = Registry(trained_folder("encoder-decoder") / "artifacts").open("current")

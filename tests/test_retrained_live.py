@@ -222,9 +222,9 @@ def refuse_odd_exports(folder):
         code, line = says(*files)
         assert (code, "no new messages since" in line) == (0, True)
     code, line = says(other)
-    assert (code, f"is of Work, not of {about['name']}" in line) == (1, True)
+    assert (code, f"contains Work, not {about['name']}" in line) == (1, True)
     code, line = says(shorter)
-    assert (code, "give a whole export, or --yes if that is right" in line) == (1, True)
+    assert (code, "use a complete export, or --yes if that is right" in line) == (1, True)
     assert everything(root / "history") == before
 
 

@@ -68,7 +68,7 @@ async def check_database(settings: Settings) -> Finding:
     if is_file and path.stat().st_mode & _OTHERS:
         return fix("database", f"other users can read {path} and all messages: run {_chmod(path)}")
     is_used = await asyncio.to_thread(is_locked, settings.database_url)
-    more = "; a bot uses it now" if is_used else ""
+    more = "; a bot is using it now" if is_used else ""
     if is_used and not backend.is_shared:
         more += ", so a second `understudy-bot run` fails"
     return ok("database", f"{name} is up to date{more}")
@@ -81,14 +81,16 @@ def check_disk(settings: Settings) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / MIB:,.0f} MiB are free in {folder}"
     if free < MIN_FREE:
-        return fix("disk", f"{text}; soon no message can be stored: free some space, or {ANOTHER}")
+        return fix(
+            "disk", f"{text}; messages will soon no longer fit: free some space, or {ANOTHER}"
+        )
     if free < LOW_FREE:
         return note("disk", f"{text}: free some space before it is full")
     return ok("disk", text)
 
 
 def check_device(settings: Settings) -> Finding:
-    """Check that CTranslate2, which runs the model, finds the GPU that DEVICE names."""
+    """Check that CTranslate2, which runs the model, finds the GPU that DEVICE selects."""
     runs_on_gpu = _runs_on_gpu(settings)
     if settings.device == "cuda" and not runs_on_gpu:
         return fix(
@@ -112,7 +114,7 @@ def check_parallel_replies(settings: Settings) -> list[Finding]:
     cores = count_cores()
     if settings.parallel_replies <= cores or _runs_on_gpu(settings):
         return []
-    text = f"{settings.parallel_replies}, but the CPU has {cores} cores: write at most {cores}"
+    text = f"{settings.parallel_replies}, but the CPU has {cores} cores: use at most {cores}"
     return [note("PARALLEL_REPLIES", text)]
 
 
@@ -126,7 +128,7 @@ def check_retrain_command(settings: Settings) -> list[Finding]:
     return [
         fix(
             "RETRAIN_COMMAND",
-            f"there is no program {program}: write its full path",
+            f"there is no program {program}: use its full path",
         )
     ]
 
@@ -135,12 +137,13 @@ def open_current(models_dir: Path) -> Artifact:
     """Return the current version after checking its files.
 
     Raises:
-        ArtifactError: There is none, it is damaged, or it was trained with another prompt.
+        ArtifactError: There is none, it is damaged, or it was trained with another prompt format.
     """
     if not models_dir.is_dir():
         raise ArtifactError(
             f"there is no folder {models_dir.absolute()}: start the bot in the folder that "
-            f"contains {models_dir.name}, set MODELS_DIR, or make a model with `understudy retrain`"
+            f"contains {models_dir.name}, set MODELS_DIR, or train a model with `understudy "
+            "retrain`"
         )
     registry = Registry(models_dir)
     if registry.names and registry.current is None:
@@ -201,8 +204,8 @@ def _check_shared_chats(cards: Mapping[str, Card]) -> list[Finding]:
         fix(
             f"model in {describe_group_folder(name)}",
             f"it learned from chat {chat.chat_id}, and so did "
-            f"{describe_group_folder(by_chat[chat.chat_id])}, which the bot uses there: keep one "
-            "of these folders",
+            f"{describe_group_folder(by_chat[chat.chat_id])}, which the bot uses there: keep only "
+            "one of these folders",
         )
         for name, card in cards.items()
         for chat in card.chats

@@ -40,9 +40,9 @@ def check_webhook(settings: Settings) -> list[Finding]:
         return []
     found = [_check_address(settings, settings.webhook_url)]
     if settings.webhook_secret is None and is_postgres(settings.database_url):
-        found.append(fix("WEBHOOK_SECRET", "not set: with a PostgreSQL database it is required"))
+        found.append(fix("WEBHOOK_SECRET", "not set, but required with a PostgreSQL database"))
     elif settings.webhook_secret is None:
-        text = "not set: `understudy-bot run` makes a new one at each start, for Telegram only"
+        text = "not set: `understudy-bot run` generates a new one at each start, for Telegram only"
         found.append(ok("WEBHOOK_SECRET", text))
     return found
 
@@ -96,7 +96,7 @@ def check_clock(ahead: timedelta) -> Finding:
     side = "ahead of" if ahead > timedelta() else "behind"
     return fix(
         "clock",
-        f"{minutes:,.0f} min {side} Telegram's, so the bot splits conversations at the wrong "
+        f"{minutes:,.0f} min {side} Telegram's, so the bot splits conversations in the wrong "
         "places: let the system set it (`timedatectl set-ntp true`)",
     )
 
@@ -185,7 +185,7 @@ def _report_other_webhook(info: WebhookInfo) -> Finding:
 def _count_waiting(info: WebhookInfo) -> str:
     """Say how many updates wait for the bot."""
     count = info.pending_update_count
-    return "1 update waits" if count == 1 else f"{count or 'no'} updates wait"
+    return "1 update is waiting" if count == 1 else f"{count or 'no'} updates are waiting"
 
 
 def _check_address(settings: Settings, url: str) -> Finding:

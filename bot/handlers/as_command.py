@@ -45,7 +45,7 @@ def choose_question(
 ) -> tuple[str, tuple[Person, ...]]:
     """Return the question to ask if an `/as` has no clear name, and the voices for its buttons.
 
-    `roster` holds the people that the chat may learn of.
+    `roster` lists the people that the chat may learn about.
     """
     voices = access.voices
     if not voices:

@@ -49,7 +49,7 @@ async def opt_in(message: Message, context: Context) -> str:
 
 
 async def opt_out(message: Message, context: Context) -> str:
-    """Erase the messages of somebody who no longer agrees, and what was made from them."""
+    """Erase the messages of somebody who no longer agrees, and what was generated from them."""
     if (user_id := own_id(message)) is None:
         return context.texts.anonymous_sender
     return await erase_all_of(user_id, context.texts.optout_done, message, context)
@@ -69,7 +69,7 @@ async def forget(message: Message, context: Context) -> str:
 
 
 async def erase_all_of(user_id: int, text: str, message: Message, context: Context) -> str:
-    """Erase a person's messages, from any account, and the bot's messages made from them.
+    """Erase a person's messages, from any account, and the bot's messages generated from them.
 
     Returns `text` with the number of erased messages, followed by what happened in the chat. A
     group that the model did not learn from gets no numbers: they would show who is in another one.

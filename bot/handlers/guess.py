@@ -40,8 +40,8 @@ MAX_TRIES = 3  # to generate a message that fits a quiz
 class QuizMessage:
     """The message that a quiz shows: written by `voice`, or generated in that voice.
 
-    `sources` are the ids of the messages that it was made from, and `sent_at` is when the original
-    was sent. `person_id` is an id of the person whose voice it is.
+    `sources` are the ids of the messages that it was generated from, and `sent_at` is when the
+    original was sent. `person_id` is an id of the person whose voice it is.
     """
 
     text: str

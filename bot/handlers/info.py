@@ -40,7 +40,7 @@ async def show_privacy(_: Message, context: Context) -> str:
 
 
 async def _describe_admin(user_id: int, bot: Client) -> str:
-    """Return an admin's name and username, or the id if Telegram does not give them."""
+    """Return an admin's name and username, or the id if Telegram does not return them."""
     try:
         chat = await bot.get_chat(user_id)
     except TelegramError:  # Telegram describes only people who have written to the bot
@@ -74,7 +74,7 @@ async def list_voices(message: Message, context: Context) -> str:
 
 
 async def explain_line(message: Message, context: Context) -> str:
-    """Explain how the message replied to was made; rejected candidates are for admins only."""
+    """Explain how the message replied to was generated; rejected candidates are for admins only."""
     state, texts = context.state, context.texts
     replied = message.reply_to_message
     turn = None

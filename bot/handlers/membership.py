@@ -79,7 +79,7 @@ PUBLIC_GROUP_COMMANDS = PUBLIC_COMMANDS | {"allow", "status"}
 DECISION_COMMANDS = frozenset({"optin", "optout", "forget"})
 """Commands that are never ignored."""
 MAX_ANSWERS_PER_MINUTE = 20
-"""Private commands of one person that are answered in a minute, except `DECISION_COMMANDS`.
+"""Private commands of one person that are answered per minute, except `DECISION_COMMANDS`.
 
 For admins there is no limit.
 """
@@ -110,7 +110,7 @@ class AccessCheck:
     async def check_update(self, update: Update, context: Context) -> None:
         """Let updates pass if the bot may speak in their chat; let public commands pass anywhere.
 
-        Updates of other bots are always stopped: two bots would answer each other for ever.
+        Updates of other bots are always stopped: two bots would answer each other forever.
         """
         state, chat, message = context.state, update.effective_chat, update.message
         if chat is None or update.my_chat_member:

@@ -137,7 +137,7 @@ def select_stored(state: BotState, update: Update) -> Received | None:
     """Return the message and the sticker of an update that are stored, and people's new names.
 
     Nothing is stored from a group in which the bot is silent. In an admin's private chat, only the
-    messages that a reply may need as context are stored, in another's no message.
+    messages that a reply may need as context are stored; in other private chats, none.
     """
     chat = update.effective_chat
     is_private = chat is None or chat.type == Chat.PRIVATE

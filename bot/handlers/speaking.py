@@ -129,7 +129,7 @@ class Speaking:
         """Generate and send a turn after the chat's other turns; return whether it arrived.
 
         Raises:
-            VoiceError: No reply was generated, or its voice may not be used any more: while the
+            VoiceError: No reply was generated, or its voice may no longer be used: while the
                 request waits, another model may replace the chat's, and the person may withdraw.
         """
         place, state, delivery = request.place, self._state, context.delivery
@@ -141,7 +141,7 @@ class Speaking:
                     if turn is None:
                         turn = await state.replies.generate(request, started.set)
                         if is_asked and self._refuse(request.voice, place, context):
-                            raise VoiceError(f"{turn.voice} may not be used any more")
+                            raise VoiceError(f"{turn.voice} may no longer be used")
                         await state.store.outbox.keep_turn(part, place, turn)
                 since = begun if is_first_paced else None
                 ready = self._paced(context, part, place, turn, may_continue, since, stopped)
@@ -169,7 +169,7 @@ class Speaking:
 
         Without `since` the first message is sent at once; with it, the pause before the first
         message counts from `since`. The function returns False if the turn was stopped, or may no
-        longer be sent, in the meantime.
+        longer be sent.
         """
         begun = since
 
@@ -202,7 +202,7 @@ class Speaking:
     def _refuse(self, voice: str | Sequence[str], place: Place, context: Context) -> str | None:
         """Return why a voice that somebody asked for may not be used now, or None if it may.
 
-        In a chat where the bot may not speak any more, there is nothing to say.
+        In a chat where the bot may no longer speak, there is nothing to say.
         """
         access = self._state.access_in(place.chat_id)
         if not isinstance(voice, str) or not access.may_speak_in(place.chat_id):

@@ -25,7 +25,7 @@ PAUSE_SECONDS = 60.0
 MIN_MESSAGES = 20
 """Minimum messages for statistics."""
 MAX_TRIES = 3
-"""Attempts to make the statistics if somebody withdraws while they are made."""
+"""Attempts to compute the statistics if somebody withdraws in the meantime."""
 _BARS = "·▁▂▃▄▅▆▇█"
 _WEEKDAY_LETTERS = 3
 
@@ -88,7 +88,7 @@ class _Made:
 
 
 async def _make(place: Place, context: Context) -> _Made | str:
-    """Make the statistics of a place, or return why there are none."""
+    """Compute the statistics of a place, or return why there are none."""
     state, texts = context.state, context.texts
     access = state.access_in(place.chat_id)
     agreed = access.voices

@@ -28,7 +28,7 @@ from model.files import PRIVATE_FILE, make_folder
 FOLDER, EXPORT, DOWNLOAD = "incoming", "result.json", "arriving"
 MAX_BYTES = 200 * 2**20
 STOP_SECONDS = 1.5
-"""Seconds that a retraining has to exit when the bot stops; then it is killed."""
+"""Seconds that a retraining process has to exit when the bot stops; then it is killed."""
 HINTS = ("Receipt:", "Next:")
 """Prefixes of the last lines that `understudy retrain` prints: commands for a terminal."""
 
@@ -58,8 +58,8 @@ def delete_exports_before(settings: Settings, moment: datetime) -> None:
 def unpack_export(download: Path, export: Path) -> None:
     """Unpack a downloaded export and move it into place, readable only by the bot's user.
 
-    A zip must hold exactly one `.json`. The size is counted while unpacking, because the sizes that
-    a zip states may be false. Names in the zip never decide where a file is written.
+    A zip must contain exactly one `.json`. The size is counted while unpacking, because the sizes
+    that a zip claims may be false. Names in the zip never decide where a file is written.
 
     Raises:
         ExportRefused: The file is not an export, or is too large.
@@ -88,7 +88,7 @@ def _unzip(archive: Path, target: Path) -> None:
                 entry for entry in opened.infolist() if entry.filename.lower().endswith(".json")
             ]
             if len(entries) != 1:
-                raise ExportRefused(f"the zip holds {len(entries)} .json files instead of one")
+                raise ExportRefused(f"the zip contains {len(entries)} .json files instead of one")
             if entries[0].compress_type not in _COMPRESSIONS:
                 raise ExportRefused("the zip uses an unusual compression method: zip it again")
             size = 0
@@ -101,7 +101,7 @@ def _unzip(archive: Path, target: Path) -> None:
                         raise ExportRefused(f"it is larger than {limit} MB when unpacked")
                     file.write(chunk)
     except _ZIP_ERRORS as error:
-        raise ExportRefused("the zip is damaged, or locked with a password") from error
+        raise ExportRefused("the zip is damaged or password-protected") from error
     _check_json(target)
 
 
@@ -143,7 +143,7 @@ class ExportUploads:
             self._is_busy = self._retraining is not None
 
     async def close(self) -> None:
-        """Stop a retraining in progress; the model version in use does not change."""
+        """Stop retraining in progress; the model version in use does not change."""
         if self._retraining:
             self._retraining.cancel()
             await asyncio.gather(self._retraining, return_exceptions=True)
@@ -151,7 +151,7 @@ class ExportUploads:
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._retraining, self._is_busy = None, False
         if not task.cancelled() and (error := task.exception()):
-            logger.error("a retraining could not be completed", exc_info=error)
+            logger.error("the retraining could not be completed", exc_info=error)
 
 
 async def _download(document: Document, export: Path, context: Context) -> str:
@@ -186,7 +186,7 @@ async def _retrain(
     try:
         await bot.send_message(admin, truncate(text))
     except TelegramError as error:
-        logger.warning("the result of a retraining was not sent: %s", type(error).__name__)
+        logger.warning("the result of the retraining was not sent: %s", type(error).__name__)
 
 
 async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
@@ -212,7 +212,7 @@ async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         raise
-    logger.info("the retraining ended with status %d", process.returncode)
+    logger.info("the retraining exited with status %d", process.returncode)
     if process.returncode == 0:
         return texts.retraining_done.format(result=_last_line(output)).strip()
     why = _last_line(errors) or f"status {process.returncode}"

@@ -144,7 +144,7 @@ class ActionHandler(LocalHandler):
             self.finish({"error": str(error)})
 
     def on_connection_close(self) -> None:
-        """Record that the page has gone."""
+        """Record that the page has disconnected."""
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -239,7 +239,7 @@ async def play_in_browser(
     both are up.
 
     Raises:
-        UnderstudyError: The bot does not start, or ends; the port is in use.
+        UnderstudyError: The bot does not start, or exits; the port is in use.
     """
     days_ago = max(0, len(conversations) - 1)
     group = open_group(

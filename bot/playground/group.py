@@ -68,7 +68,7 @@ class SimulatedGroup:
         Its database is in a temporary folder.
 
         Raises:
-            UnderstudyError: The bot does not start, or ends.
+            UnderstudyError: The bot does not start, or exits.
         """
         loop = asyncio.get_running_loop()
         greeting: asyncio.Future[str] = loop.create_future()
@@ -174,7 +174,7 @@ def open_group(
     is_training_group: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> SimulatedGroup:
-    """Make a group of the people of a model and of lines `Name: words`; the first owns it.
+    """Create a group of the people of a model and of lines `Name: words`; the first owns it.
 
     With `is_training_group`, it is the group that the model learned from, where the bot needs no
     `/allow`.

@@ -123,7 +123,7 @@ class GroupPage:
         try:
             await self._telegram.press(message, self._person(params), str(data))
         except ValueError as error:
-            raise ActionRefused("this button is gone") from error
+            raise ActionRefused("this button no longer exists") from error
         return {}
 
     async def _vote(self, params: Json) -> Json:
@@ -133,7 +133,7 @@ class GroupPage:
         try:
             await self._telegram.vote(message, self._person(params), option)
         except ValueError as error:
-            raise ActionRefused("you have answered already") from error
+            raise ActionRefused("you have already answered") from error
         return {}
 
     async def _send_sticker(self, params: Json) -> Json:

@@ -68,7 +68,7 @@ def send_sticker(world: World, params: Json) -> Json:
 
 
 def edit_message_reply_markup(world: World, params: Json) -> Json:
-    """Replace the buttons of a message of the bot by those of the call."""
+    """Replace the buttons of one of the bot's messages with those of the call."""
     chat = world.find_chat(params.get("chat_id"))
     key = chat.id, params.get("message_id", 0)
     message = world.messages.get(key)

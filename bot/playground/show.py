@@ -80,7 +80,7 @@ def read_conversations(path: Path) -> list[list[str]]:
         return parse_conversations(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PlaygroundError(
-            f"cannot read {path}: name a text file of lines `Name: words`"
+            f"cannot read {path}: use a text file with lines `Name: words`"
         ) from error
     except ValueError as error:
         raise PlaygroundError(f"{path}: {error}") from error

@@ -173,7 +173,7 @@ class Telegram:
         """Press the button with `data` under a message; return the id of the callback query.
 
         Raises:
-            ValueError: The message has no such button now.
+            ValueError: The message no longer has such a button.
         """
         current = self.message(self.world.chats[message["chat"]["id"]], message["message_id"])
         rows = current.get("reply_markup", {}).get("inline_keyboard", [])

@@ -1,4 +1,4 @@
-"""The updates that wait for the bot, and their delivery by polling or webhook."""
+"""The updates waiting for the bot, and their delivery by polling or webhook."""
 
 import asyncio
 import re
@@ -56,7 +56,7 @@ class Updates:
         """Answer getUpdates: wait for an update, and end an older poll.
 
         Raises:
-            ApiError: 409 if a webhook is set, or another poll or a webhook came in the meantime.
+            ApiError: 409 if a webhook is set, or another poll or a webhook arrived in the meantime.
         """
         if self.webhook is not None:
             raise ApiError(409, WEBHOOK_ACTIVE)

@@ -37,7 +37,7 @@ class Access:
 
         A private chat has the id of its user. In a group that the model learned from, the bot may
         speak without authorisation: it was there before authorisation was required. This does not
-        hold for a public model, which learned from strangers.
+        apply to a public model, which learned from strangers.
         """
         if chat_id > 0:
             return chat_id in self.admins
@@ -65,7 +65,7 @@ class Access:
         return self.public or chat_id in self.chats or earlier in self.chats
 
     def roster_in(self, chat_id: int) -> Roster:
-        """Return the roster of the people that a chat may learn of.
+        """Return the roster of the people that a chat may learn about.
 
         In a group that the model did not learn from, these are only the voices. In private, where
         the bot speaks only with admins, they are all people.
@@ -77,8 +77,8 @@ class Access:
     def may_imitate(self, person: Person) -> bool:
         """Whether a friend agreed: by their own decision, otherwise by the CONSENT setting.
 
-        An opt-out from any of their accounts always wins. A person who wrote too little has no
-        voice.
+        An opt-out from any of their accounts always wins. A person who wrote too few messages has
+        no voice.
         """
         own = self.permissions.get(person.name)
         if own is None or own.optouts or not person.may_be_target:
@@ -149,9 +149,9 @@ def build_access(
 def does_count(decision: StoredDecision, chat_id: int, access: Access, *, is_default: bool) -> bool:
     """Whether a decision counts in a chat, whose model may be the default one.
 
-    An `/optout` counts everywhere. An `/optin` counts in the group in which it was sent, also after
-    that became a supergroup. One that was sent in private counts for the default model: in the
-    groups that it learned from, and in private.
+    An `/optout` counts everywhere. An `/optin` counts in the group in which it was sent, even after
+    it became a supergroup. One that was sent in private counts for the default model: in the groups
+    that it learned from, and in private.
     """
     if decision.kind == "optout":
         return True
@@ -227,7 +227,7 @@ class StoredPermissions:
         return self._build_access(folder, find_own_chat(self.cards[folder]))
 
     def find_accounts(self, user_id: int) -> frozenset[int]:
-        """Return the ids of all accounts of a person, by the rosters of all models."""
+        """Return the ids of all of a person's accounts, according to the rosters of all models."""
         return self._linked.get(user_id, frozenset({user_id}))
 
     def counts(self, decision: StoredDecision, chat_id: int) -> bool:

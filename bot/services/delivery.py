@@ -50,7 +50,7 @@ Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 TurnResult: TypeAlias = Literal["sent", "not sent", "withdrawn"]
 
 UNSENT: State = "generating"
-"""The state of a message that must not be sent any more; Telegram did not refuse it."""
+"""The state of a message that must no longer be sent; Telegram did not refuse it."""
 
 _NOT_ARRIVED = (BadRequest, Forbidden, RetryAfter, ChatMigrated)
 """Errors after which a message certainly did not arrive."""
@@ -334,5 +334,5 @@ class Delivery:
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:
             if not self.is_running():
-                raise StoppingError("the bot is being stopped: this is sent after the restart")
+                raise StoppingError("the bot is stopping: this will be sent after the restart")
             await asyncio.sleep(min(left, STOP_CHECK_SECONDS))

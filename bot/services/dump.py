@@ -106,7 +106,7 @@ def _item(kept: StoredMessage) -> Json:
 def _roots(kept: Sequence[StoredMessage]) -> Iterable[Json]:
     """Yield the message that opened each topic, and substitutes for answered messages left out.
 
-    An export gives a message's topic only through the chain of messages that it answers.
+    An export shows a message's topic only through the chain of messages that it answers.
     """
     first: dict[int, datetime] = {}
     for item in kept:
@@ -154,7 +154,7 @@ async def dump(settings: Settings, models: Registry, path: Path, wanted: int | N
 
     It contains messages of people who agreed and of the bot, without copies of excluded people's
     words, every `/optout`, each `/optin` that counts in this chat, the ids of forgotten messages,
-    and the names that Telegram showed for people whom the chat may learn of.
+    and the names that Telegram showed for people whom the chat may learn about.
 
     Raises:
         DumpError: There is no such chat, or there are several, or the file cannot be written.
@@ -187,7 +187,7 @@ async def dump(settings: Settings, models: Registry, path: Path, wanted: int | N
         write_text(path, format_dump(held))
     except OSError as error:
         raise DumpError(
-            f"{path} cannot be written ({error.strerror}): name another file"
+            f"{path} cannot be written ({error.strerror}): choose another file"
         ) from error
     own = sum(item.message.author_id in roster.understudies for item in held.kept)
     return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
@@ -260,7 +260,7 @@ async def _collect_dump(
 def _add_accounts(decisions: Iterable[Decision], permissions: StoredPermissions) -> list[Decision]:
     """Return decisions, with each opt-out that counts as the last one of all the person's accounts.
 
-    The roster that reads the dump may know only another account than the one that opted out.
+    The roster that reads the dump may know only accounts other than the one that opted out.
     """
     told: dict[int, list[Decision]] = {}
     for one in decisions:
@@ -299,4 +299,6 @@ def _choose_chat(chats: set[int], names: Mapping[int, str | None], wanted: int |
     )
     if wanted is None:
         raise DumpError(f"there are several chats: choose one with --chat ID{listed}")
-    raise DumpError(f"no messages of chat {wanted} are stored: choose with --chat ID{listed}")
+    raise DumpError(
+        f"no messages of chat {wanted} are stored: choose a chat with --chat ID{listed}"
+    )

@@ -17,7 +17,7 @@ from bot.texts.en import Wording
 from bot.transport.outgoing import retry_seconds
 
 MAX_SECONDS = 30.0  # for which deletions wait if Telegram asks for it; the rest is done later
-CHATS_PER_STEP = 20  # after which other work gets a turn
+CHATS_PER_STEP = 20  # chats to erase from before other work gets a turn
 NOT_FOUND = "to delete not found"  # unlike "chat not found"
 """Part of Telegram's answer if the message is already deleted."""
 _REFUSED = (BadRequest, Forbidden, ChatMigrated)
@@ -60,8 +60,8 @@ async def erase(
     """Overwrite messages, delete the bot's messages generated from them, then erase all rows.
 
     `update_id` is the update that asks for this. After a kill in between, it is handled again. A
-    message that is on its way meanwhile is deleted by its sender, see `bot.store.outbox`. What
-    cannot be deleted in its chat now, `delete_withdrawn_later` tries again.
+    message that is being sent at that time is deleted by its sender, see `bot.store.outbox`.
+    `delete_withdrawn_later` retries what cannot be deleted in its chat now.
     """
     if wanted == ErasureQuery():
         return ErasureResult(0, 0, 0, ())
@@ -79,7 +79,7 @@ async def erase(
 async def delete_withdrawn(
     lines: Collection[Ref], state: BotState, bot: Bot, update_id: int | None = None
 ) -> ErasureResult:
-    """Delete withdrawn lines after the person was answered; log those that Telegram refuses."""
+    """Delete withdrawn lines after answering the person; log those that Telegram refuses."""
     result = await erase(ErasureQuery(own=tuple(lines)), state, bot, update_id)
     for ref in result.refused:
         logger.warning(
@@ -123,11 +123,11 @@ async def expire_messages(state: BotState, now: datetime) -> int:
         if number % CHATS_PER_STEP == 0:
             await asyncio.sleep(0)
     everywhere = set().union(*strangers.values()) - kept
-    # strangers here who agreed in another group with a model of its own
+    # people unknown to this group's model who agreed in another group
     here = {chat_id: own & kept for chat_id, own in strangers.items() if own & kept}
     expired = await eraser.expire(moment, everywhere, here, spared)
     if expired:
-        logger.info("%d messages were older than RETENTION_DAYS and are erased", expired)
+        logger.info("%d messages older than RETENTION_DAYS were erased", expired)
     return expired
 
 

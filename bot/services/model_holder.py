@@ -26,7 +26,7 @@ from model.speaking.speaker import Speaker
 
 FIRST_WAIT, MAX_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
 MAX_FOLDERS_PER_CHECK = 100
-"""Folders of groups that are looked at in one check, 0.3 ms each. If there are more, they take
+"""Folders of groups that are examined in one check, 0.3 ms each. If there are more, they take
 turns."""
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 
 def make_loader(settings: Settings) -> OpenSpeaker:
-    """Return the function that loads the weights of a version as the settings say."""
+    """Return the function that loads the weights of a version as configured."""
     from model.speaking.speaker import open_speaker  # a test replaces the module
 
     share_heap()
@@ -50,12 +50,12 @@ def make_loader(settings: Settings) -> OpenSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class CurrentModel:
-    """The current version of a folder of models.
+    """The current version of a models folder.
 
-    Its roster contains the bot's own id, and the names that Telegram has shown since the training.
-    Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent
-    newer decisions to this bot; `bot/services/access.py` combines both. `propensity` predicts who
-    would join in unprompted; older versions have none.
+    Its roster contains the bot's own id, and the names that Telegram has shown since the training
+    run. Its roster contains no decisions. The opt-outs are in the card's roster, and people may
+    have sent newer decisions to this bot; `bot/services/access.py` combines both. `propensity`
+    predicts who would join in unprompted; older versions have none.
     """
 
     artifact: Artifact
@@ -89,7 +89,7 @@ class ModelChange:
 
 
 class SpeakerCache:
-    """Loads speakers when they are needed, and keeps those that were used last.
+    """Loads speakers when they are needed, and keeps the most recently used ones.
 
     At most `size` are kept. One that is unloaded stays in memory until its replies have ended.
     """
@@ -198,7 +198,7 @@ class ModelHolder:
         """Switch to a version that has become current; return the result, None if nothing changed.
 
         `with_weights` also loads it. A version that could not be loaded, perhaps for lack of
-        memory, is tried again after pauses that double.
+        memory, is retried after pauses that double.
         """
         loop = asyncio.get_running_loop()
         async with self._checking:

@@ -45,7 +45,7 @@ class Picture:
 
 
 def draw_statistics(statistics: Statistics, texts: PictureTexts) -> Picture:
-    """Draw when people write, and the words of those whose words matplotlib's font can draw.
+    """Draw when people write, and their words as far as matplotlib's font has the characters.
 
     This takes about a second: call it in a thread, but not in two at once.
     """

@@ -37,14 +37,14 @@ MAX_QUEUE_SECONDS = 60.0
 """Seconds for which a reply may wait while the model generates others."""
 MAX_PENDING = 64
 MAX_REPLACEMENTS = 3
-"""How often a reply begins again because its model was replaced."""
+"""How many times a reply is restarted because its model was replaced."""
 
-_STOPPING = "the bot is being stopped: this is answered after the restart"
+_STOPPING = "the bot is stopping: this will be answered after the restart"
 
 T = TypeVar("T")
 
 TOO_MANY: ContextVar[bool] = ContextVar("too_many", default=False)
-"""True while an update is handled whose chat already has too many pending replies."""
+"""True while handling an update of a chat that already has too many pending replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Replies:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the model goes on long after it was told to stop."""
+        """Whether the model is still running long after it was told to stop."""
         limit = self._seconds + MAX_STOP_SECONDS
         return any(time.monotonic() - started > limit for started in self._started_at.values())
 
@@ -159,7 +159,7 @@ class Replies:
     async def generate(
         self, request: ReplyRequest, on_start: Callable[[], object] | None = None
     ) -> Turn:
-        """Return a turn; begin again if the chat's model is replaced while the request waits.
+        """Return a turn; start again if the chat's model is replaced while the request waits.
 
         `on_start` is called when the model starts to generate it.
 
@@ -197,7 +197,7 @@ class Replies:
         loaded: Speaker,
         should_stop: ShouldStop,
     ) -> tuple[str, tuple[str, ...], dict[str, int]]:
-        """Return voice and messages of a turn, and how many candidates were rejected for what."""
+        """Return the voice and messages of a turn, and the rejected candidates by reason."""
         speaker = loaded.fork()
         try:
             if isinstance(voice, str):
@@ -278,7 +278,7 @@ class Replies:
         return SlowError(f"no reply within {self._seconds:g} s")
 
     def _release(self, chat_id: int, call: "asyncio.Future[Any]") -> None:
-        """Admit the next chat after a call; take its exception so that asyncio does not log it."""
+        """Admit the next chat after a call; retrieve its exception so that asyncio logs none."""
         self.measurements.generation.observe(time.monotonic() - self._started_at.pop(chat_id))
         self._semaphore.release(chat_id)
         if not call.cancelled():

@@ -155,7 +155,7 @@ class BotState:
                 stop(number)
 
     async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies to a chat wait or are generated, in all processes of the bot."""
+        """Return how many replies to a chat are waiting or being generated, in all processes."""
         return max(self.replies.pending_in(chat_id), await self.queue.count_replies(chat_id))
 
     def holder_in(self, chat_id: int) -> ModelHolder:
@@ -197,15 +197,15 @@ class BotState:
         return self.access_in(chat_id).may_speak_in(chat_id)
 
     def is_in_group_model(self, user_id: int) -> bool:
-        """Whether a group's own model has learned from somebody."""
+        """Whether a group's own model was trained on somebody's messages."""
         return any(one.current.roster.find_by_id(user_id) for one in self.models.usable[1:])
 
     def find_accounts(self, user_id: int) -> frozenset[int]:
-        """Return the ids of all accounts of a person, by the rosters of all models."""
+        """Return the ids of all of a person's accounts, according to the rosters of all models."""
         return self.models.linked_accounts.get(user_id, frozenset({user_id}))
 
     async def record_model_folders(self) -> None:
-        """Store which groups have models of their own, so that it is known without the models.
+        """Store which groups have their own models, so that it is known without the models.
 
         Of several processes only the leading one does this: they may see different folders.
         """
@@ -258,7 +258,7 @@ class BotState:
         known = self.groups.get(old) or Group(old, title=title)
         let_in = known.authorised or self.may_speak_in(old) or there.authorised
         await self.save_group(replace(known, chat_id=new, authorised=let_in, moved_from=old))
-        logger.info("chat %d is %d now", old, new)
+        logger.info("chat %d is now %d", old, new)
 
     async def save_decision(
         self, chat_id: int, user_id: int, decision: DecisionKind, update_id: int

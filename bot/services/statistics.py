@@ -16,7 +16,7 @@ from model.chat.words import EMOJI, find_characteristic_words, split_shown_words
 MAX_MESSAGES = 20_000
 """Number of newest messages that are counted."""
 _MAX_READ, _MAX_SECONDS = 10_000, 2.0
-"""Number of newest messages of which words are counted, and how long this may take.
+"""Number of newest messages whose words are counted, and how long this may take.
 
 Redacting an ordinary message takes 0.02 ms, a hostile one 4 ms.
 """

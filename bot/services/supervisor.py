@@ -92,7 +92,7 @@ class Supervisor:
             _record_failure(job, error)
         else:
             if job.failures:
-                logger.info("the job %s works again", job.name)
+                logger.info("the job %s is running again", job.name)
             job.failures, job.error = 0, ""
         return not job.failures
 
@@ -101,7 +101,7 @@ def _record_failure(job: BackgroundJob, error: BaseException) -> None:
     job.failures += 1
     job.error = type(error).__name__
     logger.error(
-        "the job %s failed (%d in a row) and is retried",
+        "the job %s failed (%d in a row) and will be retried",
         job.name,
         job.failures,
         exc_info=error,

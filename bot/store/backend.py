@@ -1,4 +1,4 @@
-"""What the store needs of a place for its tables: an SQLite file or a database on a server."""
+"""The interface to a place for the bot's tables: an SQLite file or a database on a server."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 
-ANOTHER = "name another file in DATABASE_URL"
+ANOTHER = "choose another file in DATABASE_URL"
 POSTGRES = "postgresql"
 READERS = 4  # threads that read
 
@@ -14,9 +14,9 @@ READERS = 4  # threads that read
 class Backend(Protocol):
     """A place for the bot's tables.
 
-    `name` is how people are told about it. `is_shared`: several processes of one bot may use it at
-    the same time. `path` is the file that its URL names, `file` the same with links resolved. The
-    lock, the heartbeat and other small files have the name of `file` and an ending.
+    `name` is its name in messages to people. `is_shared`: several processes of one bot may use it
+    at the same time. `path` is the file in its URL, `file` the same with links resolved. The lock,
+    the heartbeat and other small files have the name of `file` plus a suffix.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Backend(Protocol):
         """Return whether it exists.
 
         Raises:
-            StoreError: It cannot be reached, or not be created there.
+            StoreError: It cannot be reached, or cannot be created there.
         """
 
     def open_read_only(self) -> AbstractContextManager[Engine]:
@@ -57,7 +57,7 @@ class Backend(Protocol):
         """
 
     def is_locked(self) -> bool:
-        """Whether a bot or an upgrade uses it now."""
+        """Whether a bot or an upgrade is using it."""
 
     def truncate_log(self, writer: Engine) -> bool:
         """Empty its write-ahead log, if the bot is responsible for that; False if it is busy."""
@@ -75,4 +75,4 @@ class Backend(Protocol):
 
 def in_use(name: str) -> str:
     """Return the message for a database that another bot uses."""
-    return f"another understudy-bot uses the database {name}: stop that one first, or {ANOTHER}"
+    return f"another understudy-bot is using the database {name}: stop that one first, or {ANOTHER}"

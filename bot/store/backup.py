@@ -77,7 +77,7 @@ _COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A finished copy: where it is, its size in bytes, and how many messages it holds."""
+    """A finished copy: where it is, its size in bytes, and its number of messages."""
 
     path: Path
     size: int
@@ -96,7 +96,9 @@ async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
         raise StoreError("this database is on a PostgreSQL server: back it up with pg_dump")
     version = await read_version(url)
     if version is Version.MISSING:
-        raise StoreError(f"there is no database {database_file(url)} yet, so nothing to back up")
+        raise StoreError(
+            f"there is no database {database_file(url)} yet, so there is nothing to back up"
+        )
     if version is Version.FOREIGN:
         raise StoreError(describe_mismatch(url, version))
     return await asyncio.to_thread(_back_up, database_file(url), target, force=force)
@@ -109,7 +111,7 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
         return _copy(source, target)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"{source} cannot be copied to {target} ({describe_error(error)}): name a file in a "
+            f"{source} cannot be copied to {target} ({describe_error(error)}): choose a file in a "
             "writable folder with enough free space"
         ) from error
 
@@ -119,13 +121,17 @@ def _check_target(source: Path, target: Path, *, force: bool) -> None:
     real = source.resolve()  # SQLite puts its other files beside the file, not beside a link
     in_use = [source, *(real.with_name(f"{real.name}{end}") for end in ("-wal", "-shm"))]
     if any(_is_same_file(file, target) for file in in_use):
-        raise StoreError(f"{target} is the database itself: name another file for its copy")
+        raise StoreError(f"{target} is the database itself: choose another file for its copy")
     if target.is_dir():
-        raise StoreError(f"{target} is a folder: name a file in it, such as {target / source.name}")
+        raise StoreError(
+            f"{target} is a folder: choose a file in it, such as {target / source.name}"
+        )
     if not target.parent.is_dir():
-        raise StoreError(f"there is no folder {target.parent}: create it, or name another")
+        raise StoreError(f"there is no folder {target.parent}: create it, or choose another")
     if os.path.lexists(target) and not (force and target.is_file()):
-        raise StoreError(f"{target} already exists: name another file, or replace it with --force")
+        raise StoreError(
+            f"{target} already exists: choose another file, or replace it with --force"
+        )
 
 
 def _is_same_file(file: Path, target: Path) -> bool:

@@ -28,7 +28,7 @@ _ROWS = 1_000  # of a transaction
 
 @dataclass(frozen=True, slots=True)
 class CopiedTable:
-    """A table that is equal in both databases now: its rows, and how many were copied."""
+    """A copied table: its number of rows, and how many of them are new."""
 
     name: str
     rows: int
@@ -41,8 +41,8 @@ async def copy_database(source: str, target: str, on_table: Callable[[CopiedTabl
     Rows that the target already has are not copied again, so a stopped copy can be continued.
 
     Raises:
-        StoreError: The source is missing or of another version, a bot uses one of them, or the
-            target has other rows.
+        StoreError: The source is missing or has another version, a bot is using one of them, or the
+        target has other rows.
     """
     version = await read_version(source)
     if version is Version.MISSING:
@@ -61,8 +61,9 @@ async def copy_database(source: str, target: str, on_table: Callable[[CopiedTabl
                 found, theirs = await new.read(partial(_digest, table=table))
                 if (count, ours) != (found, theirs):
                     raise StoreError(
-                        f"{database_name(target)} has {found:,} rows in {table.name}, and "
-                        f"{database_name(source)} {count:,} or others: copy into an empty database"
+                        f"{database_name(target)} has {found:,} rows in {table.name}, but "
+                        f"{database_name(source)} has {count:,} or different ones: copy into an "
+                        "empty database"
                     )
                 await new.write(partial(_set_sequence, table=table))
                 on_table(CopiedTable(table.name, count, copied))

@@ -195,12 +195,12 @@ async def _run(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
 
 
 def is_postgres(url: str) -> bool:
-    """Whether a database's URL names a PostgreSQL server."""
+    """Whether a database's URL refers to a PostgreSQL server."""
     return make_url(url).get_backend_name() == POSTGRES
 
 
 def make_backend(url: str) -> Backend:
-    """Return the backend that a database's URL names; the name of a driver in it has no effect."""
+    """Return the backend for a database's URL; the name of a driver in it has no effect."""
     if is_postgres(url):
         from bot.store.postgres.server import PostgresDatabase  # its driver is optional
 
@@ -209,12 +209,12 @@ def make_backend(url: str) -> Backend:
 
 
 def database_name(url: str) -> str:
-    """Return how people are told about a database: its path, or its name and server."""
+    """Return a database's name for people: its path, or its name and server."""
     return make_backend(url).name
 
 
 def database_file(url: str) -> Path:
-    """Return the file that a database's URL names."""
+    """Return the file that a database's URL refers to."""
     return make_backend(url).path
 
 
@@ -249,11 +249,11 @@ def describe_mismatch(url: str, version: Version) -> str:
     if version is Version.UNRELEASED:
         return (
             f"the database {name} is from before 0.1.0: run `understudy-bot dump` with the program "
-            f"that made it, give the file to `understudy retrain`, and {ANOTHER}"
+            f"that created it, pass the file to `understudy retrain`, and {ANOTHER}"
         )
     if version is Version.NEWER:
         return (
-            f"the database {name} was created by a newer version of understudy: install that "
+            f"the database {name} was created by a newer version of Understudy: install that "
             f"version, or {ANOTHER}"
         )
     return (
@@ -288,8 +288,8 @@ async def upgrade_database(url: str) -> bool:
     """Migrate the database, creating it if necessary; return whether anything changed.
 
     Raises:
-        StoreError: It cannot be written, is of a newer version or from before 0.1.0, belongs to
-            another program, is not a database, or a bot uses it.
+        StoreError: It cannot be written, has a newer version or one from before 0.1.0, belongs to
+        another program, is not a database, or is used by a bot.
     """
     version = await read_version(url)
     if version not in {Version.MISSING, Version.OLDER, Version.CURRENT}:
@@ -312,7 +312,7 @@ def lock_database(url: str, bot_id: int | None = None) -> AbstractContextManager
 
 
 def is_locked(url: str) -> bool:
-    """Whether a bot or an upgrade uses a database now."""
+    """Whether a bot or an upgrade is using a database."""
     return make_backend(url).is_locked()
 
 

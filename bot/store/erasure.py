@@ -64,8 +64,8 @@ NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
 class ErasureQuery:
     """The messages to erase: single messages, or all messages of some author ids.
 
-    `own`: single messages of the bot. All that the bot said in the voices of `authors` is erased
-    too, no matter what it was generated from.
+    `own`: single messages of the bot. Everything that the bot said in the voices of `authors` is
+    erased too, no matter what it was generated from.
     """
 
     messages: tuple[Ref, ...] = ()
@@ -96,9 +96,9 @@ class Eraser:
     ) -> Marked:
         """Delete the text of forgotten messages and record their ids, so that they are not used.
 
-        Messages in updates before `update_id` that wait in other chats are recorded too, so that
-        they are not stored. Turns that are being sent are withdrawn. The bot's own messages are
-        recorded, but keep their text.
+        Messages in updates before `update_id` that are waiting in other chats are recorded too, so
+        that they are not stored. Turns that are being sent are withdrawn. The bot's own messages
+        are recorded, but keep their text.
         """
         record = partial(_record_messages, at)
         for refs in _batches(wanted.messages):
@@ -189,9 +189,9 @@ class Eraser:
 
         `authors` are erased in all chats, and those of `authors_in` in single chats, but nothing in
         the chats `spared`. Forwards are erased even if the sender agreed: they are somebody else's
-        words. Messages in private chats are always erased, because they only serve as context. Also
-        erased are references from the bot's messages to the erased ones, and the content of old
-        updates that were set aside.
+        words. Messages in private chats are always erased, because they only serve as context.
+        References from the bot's messages to the erased ones, and the content of old updates that
+        were set aside, are erased too.
         """
         is_old = and_(messages.c.sent_at < moment, messages.c.chat_id.not_in(spared))
         is_private = messages.c.chat_id > 0
@@ -249,7 +249,7 @@ class Eraser:
                 return count
 
     async def _scrub_inbox(self, authors: Collection[int], update_id: int | None) -> None:
-        """Remove the erased text from updates that wait or were set aside."""
+        """Remove the erased text from updates that are waiting or were set aside."""
         last = None
         while True:
             query = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(
@@ -324,7 +324,7 @@ def _find_unread(
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
-    """Find the bot's messages to erase: made from erased messages, or in the people's voices."""
+    """Find the bot's messages generated from erased ones, and those in the people's voices."""
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
         and_(

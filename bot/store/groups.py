@@ -32,7 +32,7 @@ _DECISION_FIELDS = (
 DecisionsByUser: TypeAlias = Mapping[int, Sequence[StoredDecision]]
 """Each person's decisions in the order in which they were sent."""
 RESTART = timedelta(days=7)
-"""After so long without an update, Telegram may go on with a smaller update id."""
+"""After this long without an update, Telegram may continue with a smaller update id."""
 
 
 class Decisions:

@@ -1,4 +1,4 @@
-"""Show other processes that the bot works: a file beside the database, and systemd's watchdog."""
+"""Show other processes that the bot works: a file next to the database, and systemd's watchdog."""
 
 import os
 import socket
@@ -11,26 +11,25 @@ from model.files import PRIVATE_FILE
 
 BEAT_SECONDS = 10.0
 MAX_SILENCE = 90.0
-"""Seconds without a beat after which the bot is taken to hang.
-
-A long write, such as a VACUUM on a slow disk, delays a beat.
+"""Seconds without a heartbeat after which the bot counts as hung. A long write, such as a VACUUM on
+a slow disk, delays a heartbeat.
 """
 
 
 def heartbeat_file(url: str) -> Path:
-    """Return the file beside a database whose time of change is the bot's last beat."""
+    """Return the file next to a database whose modification time is the bot's last heartbeat."""
     path = make_backend(url).file
     return path.with_name(f"{path.name}.heartbeat")
 
 
 def write_beat(url: str) -> None:
-    """Say that the bot works."""
+    """Report that the bot works."""
     heartbeat_file(url).touch(mode=PRIVATE_FILE)
     notify_systemd("READY=1\nWATCHDOG=1")
 
 
 def read_silence(url: str) -> float | None:
-    """Return the seconds since the last beat, or None if there was none since the bot's start."""
+    """Return the seconds since the last heartbeat, or None if the bot has sent none yet."""
     try:
         beat_at = heartbeat_file(url).stat().st_mtime
     except FileNotFoundError:

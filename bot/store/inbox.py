@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
-"""An update is set aside if its own code was running during this many crashes.
+"""An update is set aside if its handler code was running during this many crashes.
 
 Three is too few: in a test with 1,000 random kills, one of 5,000 commands was hit three times.
 """
@@ -59,14 +59,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class OpenUpdates:
-    """The numbers of updates that wait and that were set aside."""
+    """The numbers of updates that are waiting and that were set aside."""
 
     waiting: int
     set_aside: int
 
 
 async def read_waiting(url: str) -> tuple[int, datetime | None]:
-    """Return how many updates wait in a database, and when the oldest of them was received.
+    """Return how many updates are waiting in a database, and when the oldest was received.
 
     Nothing is created or changed.
 
@@ -74,7 +74,10 @@ async def read_waiting(url: str) -> tuple[int, datetime | None]:
         StoreError: The database cannot be read.
     """
     if await read_version(url) is not Version.CURRENT:
-        raise StoreError(f"the database {database_name(url)} is not one of this version")
+        raise StoreError(
+            f"the database {database_name(url)} was created by another version: run "
+            "`understudy-bot db upgrade`"
+        )
 
     def read() -> tuple[int, datetime | None]:
         with open_read_only(url) as engine, engine.connect() as connection:
@@ -184,7 +187,7 @@ class Inbox:
         return await self._database.write(write)
 
     def was_begun_before(self, update_id: int) -> bool:
-        """Whether an update that is being handled was started before and did not end."""
+        """Whether an earlier attempt at the update being handled did not finish."""
         return update_id in self._restarted
 
     async def begin(
@@ -192,8 +195,8 @@ class Inbox:
     ) -> bool:
         """Record that an update starts, and store its parts; return False if it is not waiting.
 
-        `stages_before` is the number of earlier stages. If the update was started more often than
-        that plus one, an earlier attempt did not end.
+        `stages_before` is the number of earlier stages. If the update was started more than
+        `stages_before + 1` times, an earlier attempt did not finish.
         """
         begun = (
             update(inbox)
@@ -220,11 +223,11 @@ class Inbox:
         return tries > 0
 
     async def mark(self, update_id: int, *, working: bool) -> None:
-        """Record whether the own code of an update that was started before is running."""
+        """Record whether the handler code of a retried update is running."""
         await self._execute(_change(update_id, working=working))
 
     async def end(self, update_id: int) -> None:
-        """Record that an update is handled, and delete its content."""
+        """Record that an update has been handled, and delete its content."""
 
         def write(connection: Connection) -> None:
             self._database.check_is_own(connection, update_id)
@@ -244,7 +247,7 @@ class Inbox:
         self.leave(update_id)
 
     async def count_open(self) -> OpenUpdates:
-        """Return how many updates wait and how many were set aside."""
+        """Return how many updates are waiting and how many were set aside."""
         query = select(inbox.c.state, func.count().label("number")).group_by(inbox.c.state)
 
         def count(connection: Connection) -> dict[str, int]:
@@ -254,7 +257,7 @@ class Inbox:
         return OpenUpdates(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
 
     async def count_waiting(self) -> tuple[int, datetime | None]:
-        """Return how many updates wait, and when the oldest of them was received."""
+        """Return how many updates are waiting, and when the oldest was received."""
         return await self._database.read(_count_waiting)
 
     async def newest_aside(self, most: int) -> list[int]:
@@ -285,14 +288,14 @@ class Inbox:
 class CrashWatch:
     """One attempt to handle an update that was started before.
 
-    It records when the update's own code runs. This shows which update crashed the bot.
+    It records when the update's handler code runs. This shows which update crashed the bot.
     """
 
     def __init__(self, inbox: Inbox, update_id: int) -> None:
         self._inbox = inbox
         self._update_id = update_id
         self.has_waited = asyncio.Event()
-        """Set as soon as the update's own code has waited for something."""
+        """Set as soon as the update's handler code has waited for something."""
 
     async def wait(self) -> None:
         """Record that the update waits, unless that is recorded already."""
@@ -300,7 +303,7 @@ class CrashWatch:
             await self.mark(working=False)
 
     async def mark(self, *, working: bool) -> None:
-        """Record whether the update's own code runs from now on."""
+        """Record whether the update's handler code runs from now on."""
         if not working:
             self.has_waited.set()
         await self._inbox.mark(self._update_id, working=working)

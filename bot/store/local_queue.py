@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _QueuedJob:
-    """A job that waits or runs, and its lanes."""
+    """A job that is waiting or running, and its lanes."""
 
     job: Job
     lanes: Sequence[str]
@@ -40,7 +40,7 @@ class _QueuedJob:
 class LocalQueue:
     """Keeps the order of jobs in memory; the table `inbox` keeps the updates.
 
-    After a restart, every update that has not ended begins again with its first stage.
+    After a restart, every unfinished update starts again with its first stage.
     """
 
     def __init__(self, inbox: Inbox) -> None:
@@ -142,7 +142,7 @@ class LocalQueue:
             except StoppingError:
                 return None
             except StoreError:
-                logger.exception("update %d could not be stored: tried again", update_id)
+                logger.exception("update %d could not be stored: retrying", update_id)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_SECONDS)
                 return None

@@ -3,12 +3,12 @@
 A reply to an update has parts. A part is one text, or a turn of several messages in a voice. Two
 records make it safe to end the process at any moment:
 
-- The database holds a part's state and the unsent messages of its turn. It is written once before
-  the first message of a turn leaves (`keep_turn`) and once after each message (`advance`, or `mark`
-  for a text).
-- The send log, a table, holds for each part whether its newest message was sent and whether
+- The database contains a part's state and the unsent messages of its turn. It is written once
+  before the first message of a turn leaves (`keep_turn`) and once after each message (`advance`,
+  or `mark` for a text).
+- The send log, a table, records for each part whether its newest message was sent and whether
   Telegram has answered. It is written just before a request is sent and just after the answer, and
-  emptied in the transaction that stores what it says.
+  emptied in the transaction that stores its contents.
 
 What the next attempt finds after a kill:
 
@@ -61,7 +61,7 @@ from model.chat.eligibility import add_voice_header
 T = TypeVar("T")
 
 APOLOGY = -1
-"""The part that says that something failed. Once it has ended, no other part is begun."""
+"""The part that says that something failed. Once it has ended, no other part is started."""
 NOTICE = -2
 """The part that says that the answer will take a while."""
 
@@ -113,7 +113,7 @@ class Outbox:
         self.log = SendLog(database)
 
     async def begin(self, part: Part, place: Place) -> bool:
-        """Record that a part is started; return whether anything is left to generate or send.
+        """Record that a part has started; return whether anything is left to generate or send.
 
         Nothing is left if the part has ended, after an apology for the update, and if the stored
         turn was withdrawn; then the turn is deleted.
@@ -363,8 +363,8 @@ def _store_line(
 ) -> None:
     """Store how a message of a reply was generated.
 
-    Its sources keep the reply's chat id; the message has another one if the group became a
-    supergroup meanwhile.
+    Its sources keep the reply's chat id; the message has another one if the group has become a
+    supergroup in the meantime.
     """
     connection.execute(
         insert(lines)

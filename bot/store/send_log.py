@@ -1,6 +1,6 @@
 """Record each message that is sent just before its request and just after Telegram's answer.
 
-After a kill, these records tell which messages may have arrived (see `bot.store.outbox`), and each
+After a kill, these records show which messages may have arrived (see `bot.store.outbox`), and each
 of several processes sees what the others have tried to send.
 """
 
@@ -100,7 +100,7 @@ class SendLog:
         return [_parse_note(json.loads(note)) for note in connection.execute(query).scalars()]
 
     def drop_in(self, connection: Connection, part: Part) -> None:
-        """Drop the record of a part in the transaction that stores what it says."""
+        """Drop the record of a part in the transaction that stores its contents."""
         connection.execute(delete(sends).where(*_is_of(part)))
 
 

@@ -65,7 +65,8 @@ logger = logging.getLogger(__name__)
 class SqliteFile:
     """An SQLite file.
 
-    `path` is the file as it was named. SQLite puts its other files beside the real one, `file`.
+    `path` is the file as given in the URL. SQLite puts its other files next to the real one,
+    `file`.
     """
 
     is_shared = False
@@ -75,7 +76,7 @@ class SqliteFile:
         self.file = Path(os.path.realpath(path))
 
     def sibling(self, suffix: str) -> Path:
-        """Return a file beside the database, such as its write-ahead log (-wal)."""
+        """Return a file next to the database, such as its write-ahead log (-wal)."""
         return self.file.with_name(f"{self.file.name}{suffix}")
 
     def exists(self) -> bool:
@@ -162,7 +163,7 @@ class SqliteFile:
                     error.strerror if isinstance(error, OSError) else "no file can be locked there"
                 )
                 raise StoreError(
-                    f"the lock {lock} cannot be taken ({reason}): {ANOTHER}"
+                    f"the lock {lock} cannot be acquired ({reason}): {ANOTHER}"
                 ) from error
             if not is_ours:
                 raise StoreError(in_use(self.name))

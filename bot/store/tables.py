@@ -100,8 +100,8 @@ inbox = Table(
 )
 """Updates as Telegram sent them; the body is deleted once an update is handled.
 
-`begun`: how often its handlers were started. `working`: the update was started before, and
-its own code is running again now. `crashes`: how often the process died while `working` was true.
+`begun`: how often its handlers were started. `working`: the update was started before, and its
+handler code is running again now. `crashes`: how often the process died while `working` was true.
 """
 
 replies = Table(
@@ -274,4 +274,4 @@ limits = Table(
     Column("at", UtcDateTime, nullable=False),
     Index("limits_by_key", "key", "at"),
 )
-"""When something was done that is limited; see `bot.store.postgres.limits`."""
+"""When a limited action was performed; see `bot.store.postgres.limits`."""

@@ -1,7 +1,7 @@
 """The interface of the update queue, and the order in which it handles updates.
 
 An update is handled in one or two stages. `receive` stores its message and decides what it changes;
-it sends nothing. If an answer is wanted, a second stage gives it, so that nobody's messages wait
+it sends nothing. If an answer is wanted, a second stage sends it, so that nobody's messages wait
 while the model generates or Telegram is slow. Each stage has lanes. Stages in one lane run one
 after another, in the order in which they were added; others run side by side.
 
@@ -38,7 +38,7 @@ AnswerKind: TypeAlias = Literal[
 Stage: TypeAlias = Literal["receive", "busy"] | AnswerKind
 
 MAX_JOBS_IN_CHAT: Mapping[Stage, int] = {"reply": 3, "simulation": 1}
-"""The most jobs of a stage that may wait or run in a chat, in all processes together."""
+"""The maximum number of waiting and running jobs of a stage in a chat, across all processes."""
 QUEUE_OF_STAGE: Mapping[Stage, str] = {
     "receive": "receive", "answer": "answer", "busy": "answer", "refuse": "answer",
     "membership": "answer", "erasure": "answer", "stop": "stop", "reply": "reply",
@@ -48,7 +48,7 @@ QUEUE_OF_STAGE: Mapping[Stage, str] = {
 STOP_SECONDS = 10.0
 """Seconds for which a stop waits for running jobs."""
 RETRY_SECONDS = 5.0
-"""Seconds until a stage is tried again that could not be stored, for example on a full disk."""
+"""Seconds until a stage that could not be stored, for example on a full disk, is retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class Job:
 
 
 Handle: TypeAlias = Callable[[Job], Awaitable[None]]
-"""Handles a job to its end. Raises StoppingError or StoreError if it must be tried again."""
+"""Handles a job to its end. Raises StoppingError or StoreError if it must be retried."""
 
 
 class UpdateQueue(Protocol):
-    """The updates of a bot that wait; its methods raise StoreError if the database fails."""
+    """The waiting updates of a bot; its methods raise StoreError if the database fails."""
 
     def add(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
         """Add new updates, in the transaction that stores them."""
@@ -77,23 +77,23 @@ class UpdateQueue(Protocol):
     ) -> None:
         """Add the second stage of an update, or the stage `busy` if too many wait in its chat.
 
-        A queue in memory loses it at a kill; the update then begins again with its first stage.
+        A queue in memory loses it in a kill; the update then starts again with its first stage.
         """
 
     async def close(self, update_id: int) -> None:
-        """Record that an update is handled.
+        """Record that an update has been handled.
 
         This may return before it is stored; after a kill the update is handled again.
         """
 
     async def cancel_replies(self, chat_id: int) -> None:
-        """End the updates of a chat whose replies wait, or whose process has died."""
+        """End the updates of a chat whose replies are waiting, or whose process has died."""
 
     async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies and simulations for a chat wait or run, in all processes."""
+        """Return how many replies and simulations for a chat are waiting or running."""
 
     async def count_jobs(self) -> Mapping[str, int]:
-        """Return how many jobs wait, by queue."""
+        """Return how many jobs are waiting, by queue."""
 
     async def start(self, handle: Handle) -> None:
         """Begin to handle jobs, first those that an earlier process left."""
@@ -120,7 +120,7 @@ def choose_stage(
 ) -> tuple[Stage, str | None]:
     """Return the second stage of an update, and its lane; None if it never waits.
 
-    `count` returns how many jobs wait or run in a lane.
+    `count` returns how many jobs are waiting or running in a lane.
     """
     lane = _find_answer_lane(kind, chat_id, user_id)
     most = MAX_JOBS_IN_CHAT.get(kind)

@@ -1,8 +1,8 @@
 """Remove the bytes of erased rows from the database's files.
 
 With `secure_delete`, SQLite overwrites what a transaction deletes. But it leaves copies of rows in
-unused parts of its pages when it moves them, and the write-ahead log holds pages as they were.
-VACUUM writes all rows anew, and emptying the log then replaces the old pages.
+unused parts of its pages when it moves them, and the write-ahead log contains pages as they were.
+VACUUM rewrites all rows, and emptying the log then replaces the old pages.
 
 VACUUM loses nothing if it is killed. It writes the rows that are stored now, but no erased ones, to
 a temporary file, which has no name from the moment it is opened, and then to the write-ahead log.
@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 class Vacuum:
     """Cleans the files of a database while no updates arrive, and when the bot stops.
 
-    A VACUUM is due if text was erased since the last one, and after each start: the process before
-    may have been killed. The write-ahead log is emptied every time, so handled commands disappear
-    from it too.
+    A VACUUM is due if text was erased since the last one, and after each start: the previous
+    process may have been killed. The write-ahead log is emptied every time, so handled commands
+    disappear from it too.
     """
 
     def __init__(self, database: Database) -> None:

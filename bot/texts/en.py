@@ -157,7 +157,7 @@ class Wording:
             "copied": "copied from a training message",
         }
     )
-    why_usage = "Send /why in reply to a message that I wrote in a voice."
+    why_usage = "Send /why in reply to a message that I wrote in somebody's voice."
     sticker_voice = "{name} didn't send this. I did, in {name}'s voice."
     quiz_question = "Who said it?\n\n“{text}”"
     quiz_machine = "the machine 🎭"
@@ -197,11 +197,11 @@ class Wording:
         "with my admins. To stop that at any time, send /optout."
     )
     optin_silent = (
-        "Thank you! That counts for this group only. I'm silent here, so nothing happens unless "
+        "Thank you! That applies to this group only. I'm silent here, so nothing happens unless "
         "one of my admins changes that. To withdraw your consent at any time, send /optout."
     )
     optin_other_group = (
-        "Thank you! That counts for this group only: if I have learned from your messages, I can "
+        "Thank you! That applies to this group only: if I have learned from your messages, I can "
         "now speak in your voice here. /voices lists the voices. To stop that at any time, send "
         "/optout."
     )
@@ -210,7 +210,7 @@ class Wording:
         "consent takes effect as soon as I have, if the person who runs me allows it."
     )
     optin_group_model = (
-        "I have a separate model of a group that you are in. To let me speak in your voice there, "
+        "I have a separate model for a group that you are in. To let me speak in your voice there, "
         "send /optin in that group."
     )
     optin_too_few_messages = (
@@ -268,8 +268,8 @@ class Wording:
         "• the names that Telegram shows for the people I was trained on, also after /forget all, "
         "because they only serve to recognise whose words others have copied\n"
         "• messages that I failed to handle, from any chat, for two days at most\n"
-        "I keep no messages of other chats, no other private messages, and not the text that a "
-        "message quotes.\n\n"
+        "I keep no messages of other chats, no other private messages, and no text that a message "
+        "quotes.\n\n"
         "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
         "/forget all: I do that for all your messages\n"
@@ -299,7 +299,7 @@ class Wording:
     status_no_reactions = "Reactions: I receive none, because I'm not an admin of this group"
     status_updates = "Updates waiting: {waiting}, set aside: {set_aside}"
     status_set_aside = "Last set aside: {ids} (see the log)"
-    status_replies = "Replies waiting: {waiting}, uncertain: {uncertain}"
+    status_replies = "Replies waiting: {waiting}, delivery unknown: {uncertain}"
     status_jobs_ok = "Background jobs: all running"
     status_job_failing = (
         "Background job failing: {job} ({error}, failures in a row: {times}). I keep trying; "
@@ -319,7 +319,7 @@ class Wording:
     group_version = "its own model {version}"
     group_unusable = "silent, because its own model can't be used now"
     own_model_unusable = (
-        "This group has a model of its own, but I can't use it now, so I stay silent. /status in "
+        "This group has its own model, but I can't use it now, so I stay silent. /status in "
         "private says why."
     )
     version_loaded = "I now use version {version}{facts}."
@@ -329,7 +329,7 @@ class Wording:
         "better; guessing gives {chance:.2f}):"
     )
     version_refused = "The new version can't be used, so I keep using {old}. {reason}"
-    version_unusable = "I can't use this model, so the group has no model of its own. {reason}"
+    version_unusable = "I can't use this model, so the group doesn't have its own model. {reason}"
     model_in_folder = "Model in {folder}:"
     model_version = "I use version {version}, trained from {base}{facts}.\nOther versions: {others}"
     rollback_failed = "I can't go back: {reason}"
@@ -346,9 +346,9 @@ class Wording:
     )
     retraining_busy = "I'm still busy with the previous export."
     retraining_started = "Thanks! I'm training on it now. That takes a while, but I can still talk."
-    retraining_done = "The training has finished, and the export is deleted. {result}"
+    retraining_done = "The training has finished, and the export has been deleted. {result}"
     retraining_failed = (
-        "The training failed, so nothing has changed. The export is deleted. {reason}"
+        "The training failed, so nothing has changed. The export has been deleted. {reason}"
     )
     messages: Forms = ("{count} message", "{count} messages")
     minutes: Forms = ("{count} minute", "{count} minutes")

@@ -12,26 +12,26 @@ class Portuguese(Wording):
     """The texts in Portuguese."""
 
     introduction = (
-        "Aprendi como escrevem os amigos de um grupo e sei responder com as vozes deles. Uma "
+        "Aprendi como escrevem os amigos de um grupo e sei responder nas vozes deles. Uma "
         "mensagem que começa com 🎭 e um nome é minha, e não dessa pessoa."
     )
     command_help = (
-        "/as {first} – respondo à última mensagem na voz de {first}\n"
-        "/as {first} e sexta-feira? – dizes isso a {first}, e eu respondo nessa voz\n"
+        "/as {first} – respondo à última mensagem como {first} responderia\n"
+        "/as {first} e sexta-feira? – dizes isso a {first}, e eu respondo como {first}\n"
         "/as {first}: bem, eu – a minha resposta como {first} começa com «bem, eu»\n"
         "/as alguém – respondo como o amigo que mais provavelmente responderia\n"
         "/as – escolher uma voz\n"
-        "Responde a algo que eu disse com uma voz, e eu respondo com essa voz.\n"
+        "Responde a algo que eu disse na voz de alguém, e eu respondo nessa voz.\n"
         "/simulate 5 – os amigos conversam entre si durante cinco falas (vinte, no máximo)\n"
         "/simulate {first}, {second} sobre a viagem – {first} e {second} falam sobre a viagem\n"
         "/stop – param de falar\n"
         "/quiet 8h – não me meto na conversa durante oito horas\n"
         "/chatty 30 – com que frequência me meto na conversa, de 0 a 100\n"
-        "/why, em resposta a uma mensagem minha – como a fiz\n"
+        "/why, em resposta a uma mensagem minha – como cheguei a ela\n"
         "/voices – as vozes que tenho\n"
         "/guess – quem disse isto, um amigo ou a máquina? /guess pontos – quem acerta mais\n"
-        "/stats – quem fala quando, e as palavras de cada um\n"
-        "/optin, /optout – deixar-me falar com a tua voz, ou impedir-me de o fazer\n"
+        "/stats – quem fala quando, e as palavras típicas de cada um\n"
+        "/optin, /optout – deixar-me falar na tua voz, ou impedir-me de o fazer\n"
         "/forget, em resposta a uma mensagem – esqueço-a; /forget all – esqueço tudo o que é teu\n"
         "/privacy – o que guardo, e durante quanto tempo\n"
         "/help – esta mensagem"
@@ -48,13 +48,14 @@ class Portuguese(Wording):
     )
     no_channels = "Respondo em grupos, não em canais, por isso saí do canal a que me adicionaste."
     silent_here = (
-        "Aprendi a falar com as mensagens de outro grupo, por isso fico calado aqui. Essas "
+        "Aprendi a falar a partir das mensagens de outro grupo, por isso fico calado aqui. Essas "
         "mensagens pertencem a quem as escreveu."
     )
-    greeting = "Olá! Posso falar aqui. /help mostra o que sei fazer. {voices}"
+    greeting = "Olá! Já posso falar aqui. /help mostra o que sei fazer. {voices}"
     needs_allow = (
-        "Aprendi a falar com o chat «{chats}», e o que digo pode vir de lá. Por isso fico calado "
-        "aqui. Se os membros desse chat concordarem, um dos meus administradores pode enviar "
+        "Aprendi a falar a partir do chat «{chats}», e o que digo pode vir de lá. Por isso fico "
+        "calado aqui. Se os membros desse chat concordarem, um dos meus administradores pode "
+        "enviar "
         "/allow aqui."
     )
     allowed = "Está bem, agora também falo aqui, com o que aprendi em «{chats}»."
@@ -76,13 +77,13 @@ class Portuguese(Wording):
     )
     learned_from = ", que escreveu {messages}"
     not_agreed_list = (
-        "Estes amigos ainda não concordaram, por isso não falo com a voz deles: {names}. "
+        "Estes amigos ainda não concordaram, por isso não falo na voz deles: {names}. "
         f"Para concordar, {_TO_AGREE}."
     )
     too_few_messages_list = "Não tenho mensagens suficientes destes amigos para os imitar: {names}."
-    choose_voice = "Com que voz?"
+    choose_voice = "Na voz de quem?"
     no_voices = (
-        "Ainda ninguém concordou em ser imitado, por isso não tenho nenhuma voz. "
+        "Ainda ninguém me autorizou a imitar a sua voz, por isso não tenho nenhuma. "
         f"Para concordar, {_TO_AGREE}."
     )
     unclear_name = "Não sei bem a quem te referes. É um destes?"
@@ -90,10 +91,10 @@ class Portuguese(Wording):
     unknown_name = "Não conheço ninguém com esse nome. {voices}"
     available_voices = "Tenho as vozes de {names}."
     did_you_mean = "Não conheço ninguém com esse nome. Querias dizer {name}?"
-    not_agreed = f"{{name}} ainda não concordou em ser imitado. Para concordar, {_TO_AGREE}."
+    not_agreed = f"{{name}} ainda não me autorizou a imitar a sua voz. Para concordar, {_TO_AGREE}."
     declined = "Pediram-me para não imitar {name}."
     too_few_messages = "Não tenho mensagens suficientes de {name} para imitar a sua voz."
-    no_reply = "Não me ocorreu nada que {name} dissesse a isso. Tentas outra vez?"
+    no_reply = "Não me ocorreu nada que {name} pudesse responder a isso. Tentas outra vez?"
     opening_refused = (
         "Não posso começar com isso. Usa no máximo {most} caracteres, numa só linha, sem "
         "parênteses retos, dados privados, nem um nome seguido de dois pontos."
@@ -135,12 +136,12 @@ class Portuguese(Wording):
         "acaba com isso."
     )
     why = (
-        "Escrevi isso com a voz de {voice} e a versão {version} do modelo, depois de ler "
+        "Escrevi isso na voz de {voice}, com a versão {version} do modelo, depois de ler "
         "{messages}."
     )
-    why_without_count = "Escrevi isso com a voz de {voice} e a versão {version} do modelo."
-    why_rejected = "Candidatas rejeitadas: {count} ({reasons})"
-    why_none_rejected = "Candidatas rejeitadas: nenhuma"
+    why_without_count = "Escrevi isso na voz de {voice}, com a versão {version} do modelo."
+    why_rejected = "Respostas rejeitadas: {count} ({reasons})"
+    why_none_rejected = "Respostas rejeitadas: nenhuma"
     rejections: Mapping[str, str] = MappingProxyType(
         {
             "empty": "sem palavras",
@@ -153,14 +154,14 @@ class Portuguese(Wording):
             "copied": "cópia de uma mensagem de treino",
         }
     )
-    why_usage = "Envia /why em resposta a uma mensagem que escrevi com uma voz."
-    sticker_voice = "{name} não enviou isto. Fui eu, com a voz de {name}."
+    why_usage = "Envia /why em resposta a uma mensagem que escrevi na voz de alguém."
+    sticker_voice = "{name} não enviou isto. Fui eu, na voz de {name}."
     quiz_question = "Quem disse isto?\n\n«{text}»"
     quiz_machine = "a máquina 🎭"
-    quiz_machine_answer = "Foi a máquina que inventou isto, com a voz de {name}."
+    quiz_machine_answer = "Foi a máquina que inventou isto, na voz de {name}."
     quiz_friend_answer = "Foi {name} quem escreveu isto, em {date}."
     quiz_unavailable = (
-        "Preciso de mensagens mais longas de amigos que concordaram em ser imitados, e já não "
+        "Preciso de mensagens mais longas de amigos que me deixam imitá-los, e já não "
         "tenho nenhuma para perguntar. Conversem um pouco e tentem outra vez."
     )
     quiz_not_sent = "Não consegui enviar o questionário. Posso enviar sondagens aqui?"
@@ -170,13 +171,13 @@ class Portuguese(Wording):
     no_score = "Ainda ninguém respondeu. Envia /guess para começar."
     stats_summary = (
         "📊 {messages} desde {date}, de amigos que me deixam imitá-los. Quando escrevem mais: "
-        "{weekday}, das {hour}:00 às {end}:00."
+        "{weekday}, entre as {hour}h e as {end}h."
     )
     stats_hours = "Quem fala quando"
-    stats_words = "As palavras de cada um"
+    stats_words = "As palavras típicas de cada um"
     stats_too_few = (
         "Conto as mensagens dos amigos que me deixam imitá-los, e aqui só tenho {messages}. "
-        "Conversem um pouco e tenta outra vez."
+        "Conversem um pouco e tentem outra vez."
     )
     stats_recent = "Acabei de publicar isso. Volta a pedir daqui a um minuto."
     weekdays = "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo"
@@ -185,11 +186,11 @@ class Portuguese(Wording):
         "nome, por favor, ou envia-me isso em privado."
     )
     optin_done = (
-        "Obrigado, {name}! Já posso falar com a tua voz neste grupo. Para acabar com isso em "
+        "Obrigado, {name}! Já posso falar na tua voz neste grupo. Para acabar com isso em "
         "qualquer altura, envia /optout."
     )
     optin_done_in_private = (
-        "Obrigado, {name}! Já posso falar com a tua voz no chat «{chats}», e em privado com os "
+        "Obrigado, {name}! Já posso falar na tua voz no chat «{chats}», e em privado com os "
         "meus administradores. Para acabar com isso em qualquer altura, envia /optout."
     )
     optin_silent = (
@@ -199,45 +200,45 @@ class Portuguese(Wording):
     )
     optin_other_group = (
         "Obrigado! Isso só conta para este grupo: se aprendi com as tuas mensagens, já posso falar "
-        "aqui com a tua voz. /voices mostra as vozes. Para acabar com isso em qualquer altura, "
+        "aqui na tua voz. /voices mostra as vozes. Para acabar com isso em qualquer altura, "
         "envia /optout."
     )
     optin_unknown = (
-        "Obrigado! Ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
-        "voz. O teu consentimento passa a contar quando tiver aprendido com elas, se quem me gere "
-        "o permitir."
+        "Obrigado! Ainda não aprendi com as tuas mensagens, por isso não posso falar na tua "
+        "voz. O teu consentimento conta assim que eu aprender com elas, se quem me gere o "
+        "permitir."
     )
     optin_group_model = (
-        "Tenho um modelo à parte de um grupo em que estás. Para eu poder falar lá com a tua voz, "
+        "Tenho um modelo separado para um grupo em que estás. Para eu poder falar lá na tua voz, "
         "envia /optin nesse grupo."
     )
     optin_too_few_messages = (
         "Obrigado, {name}! Mas ainda não tenho mensagens tuas suficientes para te imitar."
     )
     optin_roster_no = (
-        "Obrigado, {name}! Mas quem me gere escreveu «no» para ti, por isso não falo com a tua voz "
+        "Obrigado, {name}! Mas quem me gere escreveu «no» para ti, por isso não falo na tua voz "
         "até que isso mude."
     )
     optin_other_account = (
-        "Obrigado, {name}! Mas outra conta tua enviou /optout, por isso não falo com a tua voz até "
+        "Obrigado, {name}! Mas outra conta tua enviou /optout, por isso não falo na tua voz até "
         "essa conta também enviar /optin."
     )
     everything = "tudo"
     optout_done = (
-        "Não volto a falar com a tua voz, e apaguei o que guardava de ti: {messages}. Se mudares "
+        "Não volto a falar na tua voz, e apaguei o que guardava de ti: {messages}. Se mudares "
         "de ideias, envia /optin. As cópias anteriores, e o que já aprendi, mantêm-se durante "
         "algum tempo: vê /privacy."
     )
     forget_usage = (
-        "Envia /forget em resposta a uma mensagem tua, ou a uma que escrevi com a tua voz. /forget "
+        "Envia /forget em resposta a uma mensagem tua, ou a uma que escrevi na tua voz. /forget "
         "all: esqueço tudo o que é teu."
     )
     forget_not_allowed = (
-        "Só o autor, a pessoa de quem é a voz, os administradores deste grupo e os meus me podem "
-        "fazer esquecer isso."
+        "Só o autor, a pessoa de quem é a voz, os administradores deste grupo e os meus "
+        "administradores podem fazer-me esquecer isso."
     )
-    forget_no_voice = "Não escrevi isso com a voz de ninguém, por isso não há nada a esquecer."
-    forget_done = "Esquecido. Já não o consigo ler, e não vou aprender com isso."
+    forget_no_voice = "Não escrevi isso na voz de ninguém, por isso não há nada a esquecer."
+    forget_done = "Esqueci. Já não consigo ler essa mensagem, nem vou aprender com ela."
     forget_all_done = (
         "Esqueci o que guardava de ti: {messages}. As cópias anteriores, e o que já aprendi, "
         "mantêm-se durante algum tempo: vê /privacy."
@@ -253,15 +254,16 @@ class Portuguese(Wording):
     )
     privacy = (
         "Onde falo, guardo o que as pessoas escrevem e quem o escreveu, para poder responder:\n"
-        "• as mensagens dos amigos que me deixam falar com as vozes deles, até enviarem /optout ou "
+        "• as mensagens dos amigos que me deixam falar nas vozes deles, até enviarem /optout ou "
         "/forget. Posso aprender com elas quando voltar a ser treinado\n"
         "• as mensagens de todos os outros, e as reencaminhadas, durante {days}. Depois apago-as, "
         "e nunca aprendo com elas\n"
         "• as minhas conversas privadas com os meus administradores, durante {days}: mensagens "
-        "simples, /as, /simulate e as minhas respostas com uma voz. Nunca aprendo com elas. Uma "
+        "simples, /as, /simulate e as minhas respostas na voz de alguém. Nunca aprendo com elas. "
+        "Uma "
         "exportação que um administrador me envie é apagada depois do treino, ou ao fim de dois "
         "dias\n"
-        "• o que eu próprio disse nos grupos, e a partir de que mensagens\n"
+        "• o que eu disse nos grupos, e em que mensagens me baseei\n"
         "• quem enviou /optin ou /optout, quando e em que grupo, os ids das mensagens esquecidas, "
         "as reações ao que eu disse, as respostas em /guess, que stickers um grupo usa mas não "
         "quem os enviou, em que grupos estou e as definições deles\n"
@@ -271,15 +273,17 @@ class Portuguese(Wording):
         "• mensagens que não consegui tratar, de qualquer chat, durante dois dias no máximo\n"
         "Não guardo mensagens de outros chats, nem outras mensagens privadas, nem o texto que uma "
         "mensagem cita.\n\n"
-        "/optout: deixo de falar com a tua voz, e apago o que guardo de ti\n"
+        "/optout: deixo de falar na tua voz, e apago o que guardo de ti\n"
         "/forget, em resposta a uma mensagem: apago-a, e também o que eu disse por causa dela\n"
         "/forget all: o mesmo com tudo o que é teu\n"
-        "A partir daí já não o consigo ler. Os últimos vestígios saem dos ficheiros da minha base "
+        "A partir daí já não consigo ler nada disso. Os últimos vestígios saem dos ficheiros da "
+        "minha base "
         "de dados no prazo de uma hora (um servidor de bases de dados pode demorar mais).\n"
         "O Telegram só me deixa apagar as minhas mensagens durante 48 horas.\n\n"
-        "Não chego às cópias: as cópias de segurança da minha base de dados mantêm-se até serem "
-        "apagadas, e o que aprendi com uma mensagem fica em mim até me treinarem outra vez sem "
-        "ela. Fala com quem me gere.\n\n"
+        "Não tenho acesso às cópias: as cópias de segurança da minha base de dados mantêm-se até "
+        "serem "
+        "apagadas, e o que aprendi com uma mensagem fica no modelo até me treinarem outra "
+        "vez sem ela. Fala com quem me gere.\n\n"
         "Quem me gere: {admins}"
     )
     no_admins = "ainda ninguém indicou o seu id (ADMINS está vazio)"
@@ -290,7 +294,7 @@ class Portuguese(Wording):
     status_model = "Modelo {version}\ntreinado a partir de {base}"
     status_uptime = "A funcionar há {time}"
     status_voices = "Vozes: {names}"
-    status_not_agreed = "Sem acordo: {names}"
+    status_not_agreed = "Ainda não concordaram: {names}"
     status_nobody = "ninguém"
     status_privacy_off = "Modo de privacidade: sem restrições, recebo todas as mensagens"
     status_privacy_on = (
@@ -298,16 +302,16 @@ class Portuguese(Wording):
         "mensagens, a não ser que seja administrador (@BotFather, /setprivacy)"
     )
     status_no_reactions = "Reações: não recebo nenhuma, porque não sou administrador deste grupo"
-    status_updates = "Atualizações à espera: {waiting}, postas de lado: {set_aside}"
-    status_set_aside = "Postas de lado por último: {ids} (o registo diz porquê)"
-    status_replies = "Respostas à espera: {waiting}, incertas: {uncertain}"
+    status_updates = "Mensagens por tratar: {waiting}, falhadas: {set_aside}"
+    status_set_aside = "Últimas falhadas: {ids} (ver o registo)"
+    status_replies = "Respostas por enviar: {waiting}, de entrega incerta: {uncertain}"
     status_jobs_ok = "Tarefas de fundo: todas a funcionar"
     status_job_failing = (
         "Tarefa de fundo a falhar: {job} ({error}, vezes seguidas: {times}). Continuo a tentar; o "
         "registo diz porquê"
     )
     status_database = "Base de dados: {file}, {size}, mensagens: {messages}"
-    status_messages = "Mensagens guardadas deste grupo: {messages}, respostas à espera: {waiting}"
+    status_messages = "Mensagens guardadas deste grupo: {messages}, respostas por enviar: {waiting}"
     status_groups = "Grupos"
     status_here = "Este grupo: {state}"
     status_no_groups = "ainda nenhum"
@@ -316,9 +320,9 @@ class Portuguese(Wording):
     group_allowed = "falo (um administrador permitiu)"
     group_silent = "calado até um administrador enviar lá /allow"
     group_not_added = "calado (nenhum administrador me adicionou)"
-    group_no_reactions = "sem reações, porque não sou lá administrador"
+    group_no_reactions = "sem reações, porque não sou administrador lá"
     group_version = "modelo próprio {version}"
-    group_unusable = "calado, porque não é possível usar agora o modelo próprio"
+    group_unusable = "calado, porque agora não é possível usar o modelo próprio"
     own_model_unusable = (
         "Este grupo tem um modelo próprio, mas não o consigo usar agora, por isso fico calado. "
         "/status em privado diz porquê."
@@ -331,7 +335,7 @@ class Portuguese(Wording):
     )
     version_refused = "Não é possível usar a nova versão, por isso continuo com a {old}. {reason}"
     version_unusable = (
-        "Não é possível usar este modelo, por isso o grupo não tem um modelo só dele. {reason}"
+        "Não é possível usar este modelo, por isso o grupo não tem um modelo próprio. {reason}"
     )
     model_in_folder = "Modelo em {folder}:"
     model_version = (
@@ -365,21 +369,21 @@ class Portuguese(Wording):
         ("privacy", "O que guardo, e durante quanto tempo"),
     )
     commands_in_groups: Menu = (
-        ("as", "Responder com a voz de um amigo: /as Hugo"),
+        ("as", "Responder na voz de um amigo: /as Hugo"),
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
         ("stop", "Fazê-los parar"),
         ("quiet", "Impedir-me de me meter na conversa: /quiet 8h"),
-        ("why", "Em resposta a uma mensagem minha: como a fiz"),
+        ("why", "Em resposta a uma mensagem minha: como cheguei a ela"),
         ("voices", "As vozes que tenho"),
         ("guess", "Quem disse isto, um amigo ou a máquina?"),
-        ("stats", "Quem fala quando, e as palavras de cada um"),
-        ("optin", "Deixar-me falar com a tua voz"),
-        ("optout", "Impedir-me de falar com a tua voz"),
+        ("stats", "Quem fala quando, e as palavras típicas de cada um"),
+        ("optin", "Deixar-me falar na tua voz"),
+        ("optout", "Impedir-me de falar na tua voz"),
         ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),
     )
     commands_in_private: Menu = (
-        ("optin", "Deixar-me falar com a tua voz"),
-        ("optout", "Impedir-me de falar com a tua voz"),
+        ("optin", "Deixar-me falar na tua voz"),
+        ("optout", "Impedir-me de falar na tua voz"),
         ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),
     )
     commands_for_admins: Menu = (
@@ -390,3 +394,183 @@ class Portuguese(Wording):
 
 
 PT = Portuguese()
+
+_BRAZILIAN = (
+    ("tive demasiadas respostas para dar", "tive respostas demais para dar"),
+    ("demorei demasiado", "demorei demais"),
+    ("Desculpa,", "Desculpe,"),
+    ("Envia, por", "Envie, por"),
+    ("falhadas", "com falha"),
+    ("não o consigo usar agora", "não consigo usá-lo agora"),
+    ("diz porquê.", "diz o porquê."),
+    ("reencaminhadas", "encaminhadas"),
+    ("quando é que as pessoas", "quando as pessoas"),
+    ("Este botão já não funciona", "Este botão não funciona mais"),
+    ("Já não consigo ler essa mensagem, nem vou", "Não consigo mais ler essa mensagem, nem vou"),
+    ("já não consigo ler nada disso", "não consigo mais ler nada disso"),
+    ("para os imitar", "para imitá-los"),
+    ("Pediram-me para", "Me pediram para"),
+    ("primeiro tenho de acabar", "primeiro preciso terminar"),
+    ("em qualquer altura", "a qualquer momento"),
+    ("no prazo de uma hora", "em até uma hora"),
+    ("Para o desligar", "Para desativá-lo"),
+    ("ainda nenhum", "nenhum ainda"),
+    ("Ainda ninguém", "Ninguém ainda"),
+    ("Não volto a falar", "Não falo mais"),
+    ("e já não tenho nenhuma para perguntar", "e não tenho mais nenhuma para perguntar"),
+    ("ficheiros", "arquivos"),
+    ("ficheiro", "arquivo"),
+    ("o registo diz porquê", "veja o registro"),
+    ("registo", "registro"),
+    ("parênteses retos", "colchetes"),
+    ("descarregar", "baixar"),
+    ("as definições deles", "as configurações deles"),
+    ("sondagens", "enquetes"),
+    ("o questionário", "o quiz"),
+    ("bases de dados", "bancos de dados"),
+    ("da minha base de dados", "do meu banco de dados"),
+    ("Base de dados", "Banco de dados"),
+    ("as cópias de segurança do meu", "os backups do meu"),
+    ("mantêm-se até serem apagadas", "permanecem até serem apagados"),
+    ("mantêm-se", "permanecem"),
+    ("ligado", "ativado"),
+    ("Tarefas de fundo", "Tarefas em segundo plano"),
+    ("Tarefa de fundo a falhar", "Tarefa em segundo plano com falha"),
+    ("todas a funcionar", "todas funcionando"),
+    ("A funcionar há", "Funcionando há"),
+    ("Continuo a tentar", "Continuo tentando"),
+    ("estou a tratar dos", "estou cuidando dos"),
+    ("Já estão a conversar", "Já estão conversando"),
+    ("Ninguém está a falar", "Ninguém está falando"),
+    ("Já estou a treinar", "Já estou treinando"),
+    ("continuo a poder falar", "continuo podendo falar"),
+    ("por tratar", "a processar"),
+    ("não consegui tratar", "não consegui processar"),
+    ("Pôr os amigos a falar", "Fazer os amigos conversarem"),
+    ("Se és tu que me geres, envia-me", "Se é você quem me administra, me envie"),
+    (
+        "e eu digo-te como te tornas meu administrador",
+        "e eu explico como se tornar meu administrador",
+    ),
+    ("Depois volta a adicionar-me", "Depois me adicione de novo"),
+    ("a que me adicionaste", "ao qual você me adicionou"),
+    ("a que o meu administrador me adicionou", "aos quais o meu administrador me adicionou"),
+    ("Se és tu que geres este bot, acrescenta", "Se você administra este bot, acrescente"),
+    ("e volta a iniciá-lo", "e reinicie o bot"),
+    ("quem me gere", "quem me administra"),
+    ("Quem me gere", "Quem me administra"),
+    ("dizes isso a", "você diz isso a"),
+    ("não me meto na", "não entro na"),
+    ("me meto na", "entro na"),
+    ("meter-me na", "entrar na"),
+    ("me devo meter na", "devo entrar na"),
+    ("não me posso meter na", "não posso entrar na"),
+    ("de me meter na", "de entrar na"),
+    ("por iniciativa própria", "por conta própria"),
+    ("deixar-me falar", "me deixar falar"),
+    ("Deixar-me falar", "Me deixar falar"),
+    ("impedir-me de o fazer", "me impedir"),
+    ("Impedir-me de", "Me impedir de"),
+    ("fazer-me esquecer", "me fazer esquecer"),
+    ("esqueço-a", "eu a esqueço"),
+    ("esqueço tudo o que é teu", "esqueço tudo o que é seu"),
+    ("tudo o que é teu", "tudo o que é seu"),
+    ("podes enviar-me", "você pode me enviar"),
+    ("a não ser que seja", "a menos que seja"),
+    ("a não ser que um", "a menos que um"),
+    ("volta a adicioná-lo", "adicione-o de novo"),
+    ("depois remove", "depois remova"),
+    ("o teu comando", "o seu comando"),
+    ("torna-me administrador", "me torne administrador"),
+    ("A quem te referes?", "De quem você está falando?"),
+    ("Não sei bem a quem te referes", "Não sei bem de quem você está falando"),
+    ("Querias dizer", "Você quis dizer"),
+    ("Tentas outra vez?", "Tenta de novo?"),
+    ("Tentas mais tarde?", "Tenta mais tarde?"),
+    ("não cheguei à tua", "não cheguei à sua"),
+    ("dos teus pedidos", "dos seus pedidos"),
+    ("algo correu mal do meu lado", "algo deu errado do meu lado"),
+    ("daqui a uns", "em alguns"),
+    ("daqui a um", "em um"),
+    (
+        "mas faço-o assim que puder. Não precisas de pedir",
+        "mas farei isso assim que puder. Você não precisa pedir",
+    ),
+    ("cala-me durante", "me silencia por"),
+    ("acaba com isso", "encerra isso"),
+    ("Envia-o outra vez", "Envie de novo"),
+    ("Volta a pedir", "Peça de novo"),
+    ("quem és quando escreves", "quem você é quando escreve"),
+    (
+        "Escreve em teu nome, por favor, ou envia-me isso",
+        "Escreva em seu próprio nome, por favor, ou me envie isso",
+    ),
+    ("Para retirares o teu", "Para retirar o seu"),
+    ("as tuas mensagens", "as suas mensagens"),
+    ("na tua voz", "na sua voz"),
+    ("O teu consentimento", "O seu consentimento"),
+    ("em que estás", "em que você está"),
+    ("mensagens tuas suficientes para te imitar", "mensagens suas suficientes para imitar você"),
+    ("escreveu «no» para ti", "escreveu «no» para você"),
+    ("outra conta tua", "outra conta sua"),
+    ("o que guardava de ti", "o que guardava de você"),
+    ("o que guardo de ti", "o que guardo de você"),
+    ("Se mudares de ideias", "Se você mudar de ideia"),
+    ("vê /privacy", "veja /privacy"),
+    ("uma mensagem tua", "uma mensagem sua"),
+    ("assim que o Telegram mo permitir", "assim que o Telegram permitir"),
+    ("ainda pode fazê-lo", "ainda pode fazer isso"),
+    ("só o permite durante", "só permite isso por"),
+    ("se quem me administra o permitir", "se quem me administra permitir"),
+    ("Depois apago-as", "Depois eu as apago"),
+    ("apago-a, e", "eu a apago, e"),
+    ("O teu id", "O seu id"),
+    ("fico calado", "fico em silêncio"),
+    ("calado até", "em silêncio até"),
+    ("calado (", "em silêncio ("),
+    ("calado, porque", "em silêncio, porque"),
+    ("Envia ", "Envie "),
+    ("envia /", "envie /"),
+    ("Usa no máximo", "Use no máximo"),
+    ("usa /setprivacy", "use /setprivacy"),
+    ("Responde a algo", "Responda a algo"),
+    ("Escreve algo e tenta outra vez", "Escreva algo e tente de novo"),
+    ("Tenta outra vez", "Tente de novo"),
+    ("e tentem outra vez", "e tentem de novo"),
+    ("Deixa-os acabar", "Deixe-os terminar"),
+    ("Comprime a exportação num zip, ou copia-a", "Compacte a exportação em um zip, ou copie-a"),
+    ("e executa lá", "e execute lá"),
+    ("executa isto", "execute isto"),
+    ("Fala com", "Fale com"),
+    ("ou pede a um", "ou peça a um"),
+    ("outra vez", "de novo"),
+    ("num grupo", "em um grupo"),
+    ("numa só linha", "em uma só linha"),
+    ("ao fim de dois dias", "após dois dias"),
+)
+"""European words and forms, and those of Brazil; replaced in this order."""
+
+
+def _to_brazilian(value: object) -> object:
+    """Return a text, or the texts in a tuple or mapping, as people write in Brazil."""
+    if isinstance(value, str):
+        for european, brazilian in _BRAZILIAN:
+            value = value.replace(european, brazilian)
+        return value
+    if isinstance(value, tuple):
+        return tuple(map(_to_brazilian, value))
+    if isinstance(value, Mapping):
+        return {key: _to_brazilian(text) for key, text in value.items()}
+    return value
+
+
+PT_BR: Wording = type(
+    "Brazilian",
+    (Portuguese,),
+    {
+        name: _to_brazilian(value)
+        for name, value in vars(Portuguese).items()
+        if not name.startswith("_") and name != "thousands"
+    }
+    | {"thousands": "."},
+)()

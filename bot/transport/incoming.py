@@ -171,7 +171,7 @@ def _seconds(medium: object) -> int | None:
 
 
 def _author(message: telegram.Message) -> tuple[int, str | None] | None:
-    """Return id and name of the author; for a channel or group, its id and title."""
+    """Return the author's id and name; for a channel or group, its id and title."""
     if message.sender_chat:
         return message.sender_chat.id, message.sender_chat.title
     if message.from_user:

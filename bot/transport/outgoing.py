@@ -32,7 +32,7 @@ from model.chat.person import Person
 MAX_RETRIES = 5  # before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows a typing action for 5 s
 NO_WAIT = -1
-"""The limiter raises RetryAfter at once: the caller waits. The library takes 0 for unset."""
+"""The limiter raises RetryAfter at once: the caller waits. The library treats 0 as unset."""
 PRIVATE_PER_SECOND = FloodLimit.MESSAGES_PER_SECOND // 2
 """Messages to all private chats together, so that a flood there does not delay the groups."""
 BUTTONS_PER_ROW = 2
@@ -93,7 +93,7 @@ class Limiter(AIORateLimiter):
         group_max_rate: float = FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP,
         group_time_period: float = 60.0,
     ) -> None:
-        """Allow so many messages to a group in so many seconds."""
+        """Limit the number of messages to a group within some seconds."""
         self._count = count
         self._private_limiter = AsyncLimiter(PRIVATE_PER_SECOND, 1)
         self._group_limit = int(group_max_rate), group_time_period
@@ -157,7 +157,7 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
     """Send a sticker in a voice, with a button that names the voice.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     data = f"{_VOICE_PREFIX}{voice}".encode()[:MAX_DATA_BYTES].decode("utf-8", "ignore")
     button = InlineKeyboardButton(f"{VOICE_EMOJI} {voice}", callback_data=data)
@@ -174,7 +174,7 @@ async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Perso
     """Send a text with a button for each of `voices`; return the sent message.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     return await bot.send_message(
         place.chat_id,
@@ -189,7 +189,7 @@ async def send_photo(bot: ExtBot[Any], place: Place, photo: bytes, caption: str)
     """Send a picture with a text below it.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     return await bot.send_photo(
         place.chat_id,
@@ -204,7 +204,7 @@ async def send_quiz(bot: ExtBot[Any], place: Place, question: QuizQuestion) -> M
     """Send a quiz that shows everybody's answers.
 
     Raises:
-        RetryAfter: Telegram asks to wait; the caller retries.
+        RetryAfter: Telegram asks the bot to wait; the caller retries.
     """
     return await bot.send_poll(
         place.chat_id,

@@ -130,7 +130,7 @@ class Client(ExtBot[Any]):
 
 
 def find_polling_task() -> asyncio.Task[Any] | None:
-    """Return the library's task that polls, or None if it does not run."""
+    """Return the library's task that polls, or None if it is not running."""
     tasks = (one for one in asyncio.all_tasks() if one.get_name() == _POLLING_TASK)
     return next(tasks, None)
 
@@ -154,8 +154,8 @@ def make_client(
 ) -> Client:
     """Return the client for these settings, not yet initialised.
 
-    `count`: how several processes keep Telegram's limits together, see `Limiter`. `request` sends
-    all requests instead of the network.
+    `count`: how several processes share Telegram's limits, see `Limiter`. `request` sends all
+    requests instead of the network.
 
     Raises:
         SettingsError: There is no token.

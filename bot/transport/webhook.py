@@ -45,7 +45,7 @@ class UpdateHandler(RequestHandler):
             raise HTTPError(403)
         update = _parse_update(self.request.body)
         if update is None:
-            logger.error("a request of %d bytes holds no update", len(self.request.body))
+            logger.error("a request of %d bytes contains no update", len(self.request.body))
             return  # 200: otherwise Telegram would send it again forever
         try:
             await self._client.store([update])
@@ -174,7 +174,7 @@ async def keep_webhook(
     """
     if (await client.get_webhook_info()).url.rstrip("/") != url.rstrip("/"):
         logger.error(
-            "another process removed the webhook: stop that process; the webhook is set again"
+            "another process removed the webhook: stop that process; the webhook was set again"
         )
         await set_webhook()
 

@@ -63,7 +63,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An exported model's files by name, and the version's name where it was made."""
+    """An exported model's files by name, and the version's name where it was trained."""
 
     version: str
     files: Mapping[str, Entry]
@@ -80,7 +80,7 @@ class Manifest:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def to_text(self) -> str:
-        """Return the manifest as JSON; equal files give equal text."""
+        """Return the manifest as JSON; identical files give identical text."""
         files = {n: {"size": e.size, "sha256": e.sha256} for n, e in sorted(self.files.items())}
         value = {"format": _FORMAT, "version": self.version, "sha256": self.sha256, "files": files}
         return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
@@ -90,7 +90,7 @@ class Manifest:
         """Read the result of `to_text`.
 
         Raises:
-            ValueError: It is damaged, or names a file that is not allowed.
+            ValueError: It is damaged, or lists a file that is not allowed.
         """
         try:
             value = make_json_printable(json.loads(text))
@@ -106,7 +106,7 @@ class Manifest:
 def _parse_entries(value: Mapping[str, Any]) -> dict[str, Entry]:
     files = {name: Entry(**entry) for name, entry in value.items()}
     if strange := [name for name in files if name == MANIFEST or not is_allowed_name(name)]:
-        raise ValueError(f"a file that is not part of a model, {strange[0]!r}")
+        raise ValueError(f"a file that is not part of a model: {strange[0]!r}")
     if missing := [name for name in _REQUIRED if name not in files]:
         raise ValueError(f"{missing[0]} is missing")
     if len(files) > MAX_FILES or len({name.casefold() for name in files}) < len(files):
@@ -142,7 +142,7 @@ def list_file_names(folder: Path, *, with_weights: bool) -> list[str]:
 
 
 def build_manifest(folder: Path, version: str, names: Iterable[str], on_bytes: OnBytes) -> Manifest:
-    """Return the manifest of these files of a folder."""
+    """Return the manifest of these files in a folder."""
     files = {}
     for name in names:
         with (folder / name).open("rb") as source:
@@ -169,17 +169,17 @@ def write_bundle(
     with_weights: bool = False,
     on_bytes: OnBytes = lambda _: None,
 ) -> Manifest:
-    """Write an artifact as a bundle that only its owner can read; equal files give equal bytes.
+    """Write an artifact as a bundle that only its owner can read; same files, same bytes.
 
     The bundle has the card's roster, to which consent was applied, not the file on disk.
 
     Raises:
-        ArtifactError: The file exists already, or the artifact lacks weights or contains a file
+        ArtifactError: The file already exists, or the artifact lacks weights or contains a file
             that must not be exported.
     """
     names = list_file_names(artifact.path, with_weights=with_weights)
     if file.exists():
-        raise ArtifactError(f"{file} exists already: choose another name, or remove it")
+        raise ArtifactError(f"{file} already exists: choose another name, or delete it")
     if with_weights and not artifact.weights.is_dir():
         raise ArtifactError(
             f"{artifact.path.name} has no weights for further training: export it without them"
@@ -223,13 +223,13 @@ class Bundle:
         """Write the files into a new folder, and check them against the manifest.
 
         Raises:
-            ArtifactError: The bundle is damaged, or the disk too small.
+            ArtifactError: The bundle is damaged, or the disk is too small.
         """
         free = shutil.disk_usage(folder).free
         if self.manifest.size > free:
             raise ArtifactError(
-                f"{self.file} unpacks to {self.manifest.size:,} bytes, but only {free:,} are free: "
-                "make room first"
+                f"{self.file} unpacks to {self.manifest.size:,} bytes, but only {free:,} are "
+                "available: free some space first"
             )
         with _translate_errors(self.file):
             for name, expected in self.manifest.files.items():
@@ -245,7 +245,7 @@ def open_bundle(file: Path) -> Iterator[Bundle]:
     """Open a bundle; refuse a harmful one before anything is written.
 
     Raises:
-        ArtifactError: It is damaged, or no bundle.
+        ArtifactError: It is damaged or not a bundle.
     """
     with _translate_errors(file):
         archive = zipfile.ZipFile(file)
@@ -256,7 +256,7 @@ def open_bundle(file: Path) -> Iterator[Bundle]:
                 raise ValueError("it has no manifest")
             manifest = Manifest.from_text(archive.read(MANIFEST))
             if sizes != {name: entry.size for name, entry in manifest.files.items()}:
-                raise ValueError("its files are not those of its manifest")
+                raise ValueError("its files do not match its manifest")
             if manifest.size > _MAX_RATIO * file.stat().st_size:
                 raise ValueError(f"it would unpack to {manifest.size:,} bytes")
         yield Bundle(file, archive, manifest)
@@ -275,7 +275,7 @@ def _check_entries(archive: zipfile.ZipFile) -> dict[str, int]:
         is_plain = kind in (0, stat.S_IFREG) and not is_encrypted and entry.header_offset >= 0
         is_supported = entry.compress_type in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
         if not (is_plain and is_supported and is_allowed_name(entry.orig_filename)):
-            raise ValueError(f"an entry is not part of a model, {entry.orig_filename!r}")
+            raise ValueError(f"an entry that is not part of a model: {entry.orig_filename!r}")
     sizes = {entry.orig_filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or len(entries) > MAX_FILES + 1:
         raise ValueError("too many files, or two with the same name")

@@ -41,10 +41,10 @@ class Decoding:
     `model/speaking/candidates.py` rejects replies that repeat themselves.
 
     A single candidate is sent as it is. Of several, the one with the highest weighted sum of three
-    scores is sent. `context_weight` multiplies how much more likely the context makes it, in nats,
-    divided by its number of tokens to the power `length_power`. `voice_weight` multiplies the
-    log-odds of the voice under a classifier. `length_weight` multiplies how usual its length is for
-    the voice, in nats.
+    scores is sent. `context_weight` multiplies the context gain, log p(reply | context) − log
+    p(reply) in nats, divided by tokens ** length_power. `voice_weight` multiplies the log-odds of
+    the voice under a classifier. `length_weight` multiplies the log-density of the reply's length
+    for the voice, in nats.
     """
 
     temperature: float = _option(
@@ -58,11 +58,11 @@ class Decoding:
         1.0, "Penalty for repeated words; 1 = none", least=1, most=10
     )
     max_new_tokens: int = _option(96, "Maximum tokens of a reply", least=1, most=1_024)
-    candidates: int = _option(8, "Replies to generate; the best is used", least=1, most=64)
-    voice_weight: float = _weight(0.5, "Weight of how typical of the voice a reply is")
-    context_weight: float = _weight(0.1, "Weight of how well a reply fits the context")
+    candidates: int = _option(8, "Candidates to generate; the best one is used", least=1, most=64)
+    voice_weight: float = _weight(0.5, "Weight of the voice score when ranking candidates")
+    context_weight: float = _weight(0.1, "Weight of the context score when ranking candidates")
     length_power: float = _weight(0.5, "Length normalisation: 0 = none, 1 = per token", most=1)
-    length_weight: float = _weight(0.0, "Weight of how usual the length is for the voice")
+    length_weight: float = _weight(0.0, "Weight of the length score when ranking candidates")
 
     def __post_init__(self) -> None:
         """Refuse settings outside the sampler's ranges.
@@ -87,7 +87,7 @@ class Card:
 
     `scores` are figures by name, such as nats per character by voice; `provenance` holds seed,
     dataset, commit, hyperparameters and the number of lines by voice, for people to read. `learned`
-    names the voices that the weights know, by default the roster's voices.
+    lists the voices that the weights know, by default the roster's voices.
     """
 
     base: str
@@ -110,7 +110,7 @@ class Card:
             object.__setattr__(self, "learned", names)
 
     def count_lines(self, name: str) -> int | None:
-        """Return how many lines of this person the model was trained on, or None if unknown."""
+        """Return how many lines by this person the model was trained on, or None if unknown."""
         voices = self.provenance.get("voices")
         lines = voices.get(name) if isinstance(voices, dict) else None
         return lines if isinstance(lines, int) else None
@@ -175,13 +175,14 @@ def load_artifact(folder: Path) -> Artifact:
     """Read an artifact's card and check that this code can use the model.
 
     Raises:
-        ArtifactError: There is none, it is incomplete, or it was trained with another prompt.
+        ArtifactError: There is none, it is incomplete, or it was trained with another prompt
+        format.
     """
     card = _read_card(folder / CARD)
     if card.prompt != fingerprint():
         raise ArtifactError(
-            f"{folder} was trained with another prompt ({card.prompt}, this version's is "
-            f"{fingerprint()}): train again, or use the version of understudy that made it"
+            f"{folder} was trained with another prompt format ({card.prompt}, this version uses "
+            f"{fingerprint()}): train again, or use the version of Understudy that trained it"
         )
     artifact = Artifact(folder, card)
     for required in (folder / ROSTER, artifact.tokenizer, artifact.engine / "model.bin"):
@@ -222,7 +223,7 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
         return make_json_printable(json.loads(path.read_text("utf-8")))
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"there is no model in {path.parent}: make one with `understudy start`"
+            f"there is no model in {path.parent}: train one with `understudy start`"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
@@ -234,7 +235,9 @@ def _read_card(path: Path) -> Card:
     """Read model.json, with an empty roster."""
     value = _read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
+        raise ArtifactError(
+            f"{path} is not in format {FORMAT}, which this version needs: train again"
+        )
     try:
         return Card(
             roster=Roster(), decoding=_parse_decoding(value["decoding"], path),
@@ -246,7 +249,7 @@ def _read_card(path: Path) -> Card:
 
 def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
     if value["family"] not in get_args(Family):
-        raise ValueError(f"no family {value['family']!r}")
+        raise ValueError(f"unknown family {value['family']!r}")
     for name, kind in (("base", str), ("max_prompt_tokens", int), ("scores", dict),
                        ("provenance", dict), ("public", bool), ("prompt", str)):  # fmt: skip
         if not isinstance(value[name], kind):
@@ -269,7 +272,7 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_decoding(value: Mapping[str, Any], path: Path) -> Decoding:
     if wrong := [name for name, one in value.items() if type(one) not in {int, float}]:
-        raise TypeError(f"{wrong[0]} is no number")
+        raise TypeError(f"{wrong[0]} is not a number")
     try:
         return Decoding(**value)
     except ValueError as error:

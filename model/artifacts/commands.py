@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 DEFAULT_MODELS = Path("artifacts")
-"""The folder of trained models unless --models-dir names another."""
+"""The folder of trained models unless --models-dir says otherwise."""
 
 
 def short_path(path: Path) -> str:

@@ -28,7 +28,7 @@ _FACTS = "SELECT source, user_id, kind, at, chat_id FROM facts ORDER BY source, 
 
 
 def read_facts(root: Path, chats: Iterable[int]) -> Facts:
-    """Return what is stored in a models folder about people, as it counts for these chats.
+    """Return what is stored in a models folder about people, as it applies to these chats.
 
     Raises:
         ArtifactError: The database is damaged.
@@ -42,8 +42,8 @@ def load_facts(
 ) -> Facts:
     """Return the stored decisions, and what `people` say of ids: a "no", and whose they are.
 
-    An `/optout` counts for all chats, an `/optin` only for the one in which it was sent, also after
-    that became a supergroup.
+    An `/optout` counts for all chats, an `/optin` only for the one in which it was sent, even after
+    it became a supergroup.
 
     Raises:
         ArtifactError: A decision is damaged, so that nobody's consent is known.
@@ -146,7 +146,7 @@ def keep_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple
 
 
 def add_refusals(people: Iterable[Person], refusals: Iterable[Person]) -> tuple[Person, ...]:
-    """Return people with each "no" of another roster."""
+    """Return people with every "no" from another roster."""
     refusals = tuple(one for one in refusals if one.has_no)
     stricter = []
     for person in people:

@@ -12,7 +12,7 @@ from model.errors import ArtifactError
 from model.files import PRIVATE_FILE, make_folder
 
 DATABASE = "models.db"
-"""The database's file in a folder of models."""
+"""The database's file in a models folder."""
 
 DAMAGED = f"{DATABASE}.damaged"
 """Prefix of the names under which `models rebuild` keeps damaged databases."""
@@ -92,7 +92,7 @@ def read_database(root: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def write_database(root: Path) -> Iterator[sqlite3.Connection]:
-    """Open a folder's database, made if missing, in one transaction that ends with the block.
+    """Open a folder's database, created if missing, in one transaction that ends with the block.
 
     An error in the block, or a kill, undoes everything that was written. What is deleted is
     overwritten, and `erase_deleted` removes what the file still has of it.

@@ -29,11 +29,11 @@ from model.errors import ArtifactError, TrainingError
 from model.files import locked, make_folder, make_private, write_text
 
 GROUPS = "groups"
-"""Folder, inside a folder of models, of the folders of single groups."""
+"""Folder, inside a models folder, of the folders of single groups."""
 LOCK = "lock"
-"""The file, in a folder of models, that a training, retraining, purge or rebuild locks."""
+"""The file, in a models folder, that training, retraining, purging and rebuilding lock."""
 NEW_PREFIX = ".new-"
-"""Prefix of a temporary folder in which a training makes a version."""
+"""Prefix of a temporary folder in which training creates a version."""
 
 Origin = Literal["trained", "imported", "rebuilt", "copied"]
 """How a version came into a folder; "rebuilt" means that this is unknown."""
@@ -57,7 +57,7 @@ def explain_no_model(root: Path) -> str:
     """Return the message for a folder without a model."""
     demo = " or `make demo`" if root == DEFAULT_MODELS else ""
     command = f"`understudy start{models_option(root)}`"
-    return f"there is no model in {root}: make one with {command}{demo}"
+    return f"there is no model in {root}: train one with {command}{demo}"
 
 
 def read_receipt_json(root: Path, version: str) -> dict[str, Any]:
@@ -130,17 +130,17 @@ def describe_group_folder(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The versions in one folder of models; the first `add` creates the folder.
+    """The versions in one models folder; the first `add` creates the folder.
 
-    Which versions there are, and which is current, is what the folder shows: it can be copied
-    without its database, which knows when they were added, promoted and removed. The folder may
-    contain others, `groups/NAME`, of groups that have models of their own.
+    The folder itself shows which versions there are and which is current: it can be copied without
+    its database, which knows when they were added, promoted and removed. The folder may contain
+    others, `groups/NAME`, of groups that have their own models.
     """
 
     root: Path
 
     def group_folders(self) -> "dict[str, Registry]":
-        """Return the folders of groups with models of their own, by name.
+        """Return the folders of groups that have their own models, by name.
 
         Folders without a current version are left out. Those that cannot be read are not, so that
         opening them reports why.
@@ -206,7 +206,7 @@ class Registry:
             return None
         if not is_version_name(name):
             raise ArtifactError(
-                f"{self.root / 'current'} names no version ({name!r}): "
+                f"{self.root / 'current'} does not contain the name of a version ({name!r}): "
                 f"choose one with `{promote_command(self.root)}`"
             )
         return name
@@ -214,7 +214,7 @@ class Registry:
     def fingerprint(self) -> str:
         """Return a text that changes with the current version, the database or the consent.
 
-        It also changes with the version's card, roster and weights, but with no other file of it.
+        It also changes with the version's card, roster and weights, but not with its other files.
         """
         try:
             folder = self.root / "versions" / (self.current or "")
@@ -253,8 +253,8 @@ class Registry:
                 return numbered[0]
             if numbered:
                 raise ArtifactError(
-                    f"several versions in {self.root} have the number {version}: give the whole "
-                    f"name of one of {', '.join(numbered)}"
+                    f"several versions in {self.root} have the number {version}: use one of the "
+                    f"full names {', '.join(numbered)}"
                 )
         names = ", ".join(known) or "none"
         raise ArtifactError(
@@ -282,7 +282,7 @@ class Registry:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the folder for a training, retraining or purge; clean up after killed ones.
+        """Lock the folder for training, retraining or purging; clean up after killed processes.
 
         Raises:
             TrainingError: Another of them is running.
@@ -290,7 +290,7 @@ class Registry:
         with locked(self.root / LOCK, wait=False) as is_alone:
             if not is_alone:
                 raise TrainingError(
-                    f"a training or retraining is running in {self.root}: wait until it ends"
+                    f"training or retraining is running in {self.root}: wait until it finishes"
                 )
             for unfinished in self.root.glob(f"{NEW_PREFIX}*"):
                 shutil.rmtree(unfinished)
@@ -383,8 +383,8 @@ class Registry:
         """Give a version a newer roster, without training; return its name.
 
         Raises:
-            ArtifactError: There is no such version, or it cannot be used.
-            RosterError: Somebody is missing, or has another name than in the weights.
+            ArtifactError: There is no such version, or it cannot be used. RosterError: Somebody is
+            missing, or has a different name from the one in the weights.
         """
         name = self.find(version)
         with write_database(self.root):  # one process at a time
@@ -394,7 +394,7 @@ class Registry:
         return name
 
     def _apply_consent(self, artifact: Artifact) -> Artifact:
-        """Apply the consent of this folder, and of the version's folder if that is another one."""
+        """Apply the consent of this folder, and of the version's own folder if it is elsewhere."""
         roots = {self.root.resolve()}
         if (versions := artifact.path.resolve().parent).name == "versions":
             roots.add(versions.parent)
@@ -407,8 +407,8 @@ class Registry:
     def _load(self, name: str) -> Artifact:
         if name not in self.names:
             raise ArtifactError(
-                f"{self.root / 'current'} names {name}, which no longer exists: "
-                f"choose another with `{promote_command(self.root)}`"
+                f"{self.root / 'current'} names {name}, which no longer exists: choose another one "
+                f"with `{promote_command(self.root)}`"
             )
         return load_artifact(self.root / "versions" / name)
 
@@ -451,7 +451,7 @@ class Registry:
         """Store the versions that have been current; `_finish_promotion` makes the last current.
 
         Raises:
-            ArtifactError: It was removed meanwhile.
+            ArtifactError: It has been removed in the meantime.
         """
         self.find(promotions[-1][0])
         database.execute("DELETE FROM promotions")

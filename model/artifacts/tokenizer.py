@@ -57,8 +57,8 @@ class ReplyIds:
 class Codec:
     """A tokenizer and the ids of its end, padding and newline tokens.
 
-    Each line of a prompt is encoded by itself, and its label by itself. So a line has the same ids
-    in a context and in a reply, and no token spans two lines, whatever the tokenizer would merge.
+    Each line of a prompt is encoded separately, and so is its label. So a line has the same ids in
+    a context and in a reply, and no token spans two lines, whatever the tokenizer would merge.
     """
 
     tokenizer: Tokenizer
@@ -119,7 +119,7 @@ class Codec:
         return self.text([*self.label_ids(name), *ids])[len(speaker_label(name)) :]
 
     def text(self, ids: Iterable[int]) -> str:
-        """Return the text of ids; each line is decoded by itself, as it was encoded."""
+        """Return the text of ids; each line is decoded separately, as it was encoded."""
         lines: list[list[int]] = [[]]
         for number in ids:
             if number == self.newline_id:
@@ -267,7 +267,7 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
 def cut_bpe(codec: Codec, texts: Iterable[str], frequent: int) -> tuple[Codec, list[int]]:
     """Return a codec with fewer pieces, and for each of them its id in the original vocabulary.
 
-    Kept are the pieces of these texts (names, messages and rendered lines), bytes, special tokens
+    It keeps the pieces of these texts (names, messages and rendered lines), bytes, special tokens
     in use, the `frequent` most frequent pieces of the texts' characters, and the pieces that all
     these are merged from. The ids of a BPE vocabulary are in the order of its merges, the most
     frequent first. So these texts have the same pieces as before, and others are spelled in shorter

@@ -94,7 +94,7 @@ ItemT = TypeVar("ItemT", bound=AuthoredItem)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The messages that a reply may look at.
+    """The messages in the context of a reply.
 
     They are the last `size` messages of the current session. If the session has fewer than `short`
     messages, the last `fill` messages before it come first. A pause of `gap` or longer starts a new
@@ -145,7 +145,7 @@ def window_from_json(value: Mapping[str, Any]) -> Window:
 
 
 def context_before(earlier: Sequence[ItemT], at: datetime, window: Window) -> Sequence[ItemT]:
-    """Return the items that a reply at the time `at` may look at, oldest first.
+    """Return the items in the context of a reply at the time `at`, oldest first.
 
     `earlier` are items of one chat and topic in order; only the last `window.lookback` matter.
     """

@@ -16,13 +16,13 @@ from model.redaction.redact import redact, redact_beginning
 VOICE_EMOJI = "🎭"
 
 WITHHELD = "[…]"
-"""Replaces the turn of somebody who may not be learned from."""
+"""Replaces the turn of somebody whose messages must not be used."""
 
 LONG_TEXT = "[long text]"
 """Replaces the rest of a very long message."""
 
 MAX_CHARACTERS = 1_500
-"""A longer message was pasted, and would fill a model's whole window."""
+"""Longer messages were pasted, and would fill a model's whole window."""
 
 _SHOWN_OF_LONG_TEXT = 200  # characters, cut back to a whole word
 _MAX_PRIVATE_PART = 500  # characters of one part of private data that contains spaces
@@ -70,7 +70,7 @@ def make_line(message: Message, roster: Roster) -> Line | None:
     after `/as NAME` are a line of their author, because they are said to the friends. The words
     after `/as NAME:` have no line, because the reply begins with them. Our own bot's messages are
     lines of the voice it used, and never targets. The lines of people with learn = "no" are `[…]`.
-    Private data is replaced by placeholders, and a very long message is cut to its beginning.
+    Private data is replaced with placeholders, and a very long message is cut to its beginning.
     """
     if message.is_forward:
         return None
@@ -204,7 +204,7 @@ def _redact_cached(text: str) -> str:
 def _shorten(text: str) -> str:
     """Return the beginning of a very long message, given its first `MAX_CHARACTERS` characters.
 
-    Only parts that end well before the last character are shown, so that no private part is cut.
+    Private data at the cut is dropped whole, so that no half of it is shown.
     """
     read = text.rsplit(maxsplit=1)[0]
     head = redact_beginning(read, MAX_CHARACTERS - _MAX_PRIVATE_PART)[:_SHOWN_OF_LONG_TEXT]

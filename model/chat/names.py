@@ -12,7 +12,7 @@ UNKNOWN_NAME = "somebody"
 """Name in prompts of an author whose name is unknown or private."""
 
 ANYONE_WORDS = frozenset({"anyone", "anybody", "alguem", "qualquer"})
-"""Words after `/as`, folded, with which the model chooses who speaks."""
+"""Words after `/as`, folded, that let the model choose who speaks."""
 
 MAX_SHOWN_NAME = 80
 """Maximum characters of a name that is shown to a user."""

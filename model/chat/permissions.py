@@ -59,7 +59,7 @@ def permissions(people: Iterable[Person], facts: Facts) -> list[tuple[Person, Pe
 
 
 def apply_facts(roster: Roster, facts: Facts) -> Roster:
-    """Return a version's roster in which only those are voices who may be imitated.
+    """Return a version's roster in which only people who may be imitated are voices.
 
     Also add the accounts that other rosters list for each person.
     """
@@ -77,7 +77,7 @@ def apply_facts(roster: Roster, facts: Facts) -> Roster:
 
 
 def apply_to_training(roster: Roster, facts: Facts) -> Roster:
-    """Return a roster in which nothing is learned from people who opted out."""
+    """Return a roster that excludes the messages of people who opted out."""
     people = (
         replace(person, learn=own.learn, imitate=own.imitate, opted_out=())
         for person, own in permissions(roster.people, facts)

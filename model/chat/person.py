@@ -48,7 +48,7 @@ class Person:
         """Refuse a name that is not allowed in prompts, and unknown or inconsistent answers."""
         if self.name != clean_name(self.name):
             raise RosterError(
-                f"the name {self.name!r} is not allowed in prompts: write {clean_name(self.name)!r}"
+                f"the name {self.name!r} is not allowed in prompts: use {clean_name(self.name)!r}"
             )
         if self.learn not in get_args(Learn) or self.imitate not in get_args(Imitate):
             raise RosterError(
@@ -70,7 +70,7 @@ class Person:
 
     @property
     def has_no(self) -> bool:
-        """Whether this person may not be learned from, or not be imitated."""
+        """Whether this person's messages must not be used, or they must not be imitated."""
         return "no" in {self.learn, self.imitate}
 
     @property
@@ -78,9 +78,9 @@ class Person:
         """Return why this person is not a voice, as the predicate of a sentence; "" for a voice."""
         if self.opted_out:
             last = max(decision.at for decision in self.opted_out)
-            return f"told the bot /optout on {last:%Y-%m-%d}"
+            return f"sent /optout to the bot on {last:%Y-%m-%d}"
         if self.learn == "no":
-            return 'may not be learned from (learn = "no")'
+            return 'is excluded (learn = "no")'
         if self.imitate == "no":
             return 'may not be imitated (imitate = "no")'
         return "wrote too few messages to be a voice" if self.quiet else ""

@@ -20,9 +20,9 @@ LINE_BREAK = "\r"
 def build_context(
     earlier: Iterable[Message], at: datetime, roster: Roster, window: Window
 ) -> tuple[str, ...]:
-    """Return the rendered lines that a reply at the time `at` may look at, oldest first.
+    """Return the rendered lines in the context of a reply at the time `at`, oldest first.
 
-    `earlier` are all messages of one chat and topic before that place, in order, or at least enough
+    `earlier` are all messages of one chat and topic before the reply, in order, or at least enough
     that `window.lookback` of them are eligible.
     """
     return render_context(context_before(make_lines(earlier, roster), at, window))
@@ -34,7 +34,7 @@ def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
 
 
 def render_line(line: Line) -> str:
-    """Render a line as it is in a prompt."""
+    """Render a line as it appears in a prompt."""
     return WITHHELD if line.speaker is None else f"{line.speaker}: {replace_breaks(line.text)}"
 
 
@@ -68,7 +68,7 @@ def parse_conversations(text: str) -> list[list[str]]:
 
 
 def merge_withheld_lines(rendered: Iterable[str]) -> tuple[str, ...]:
-    """Replace consecutive withheld lines by one."""
+    """Replace consecutive withheld lines with one."""
     rendered = tuple(rendered)
     if WITHHELD not in rendered:
         return rendered
@@ -90,7 +90,7 @@ def speaker_label(name: str) -> str:
 
 
 def render_reply(name: str, texts: Sequence[str]) -> str:
-    """Return the text after `speaker_label`: every further message is a labelled line of its own.
+    """Return the text after `speaker_label`: every further message is its own labelled line.
 
     With the label before it, a turn has the same form in a reply and in a context.
     """

@@ -21,7 +21,7 @@ _MAX_DATED_WORDS = 10  # with a date, as in "On Wed, Mar 12, 2025 at 10:11 AM Ev
 _TITLES = frozenset(
     "mr mrs ms miss dr dra sr sra prof the as os el la los las".split()  # noqa: SIM905
 )
-"""Titles, and articles in English, Portuguese and Spanish, which are no first names."""
+"""Titles, and articles in English, Portuguese and Spanish, which are not first names."""
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME_WORD = re.compile(r"[^\W_]+")
 _CLOCK = re.compile(r"\d[:.h]\d\d|\d[/.-] ?\d{1,2}[/.-] ?\d")
@@ -40,7 +40,7 @@ _ENDS_QUOTATION = ('"', "“", "”", "»")
 
 
 class QuoteHeader(NamedTuple):
-    """A line that begins copied words of somebody.
+    """A line that begins somebody's copied words.
 
     `from_app` if it looks like an app's: with a date or time, or above the words. Apps put an
     empty line between the messages of one person. `is_certain` if it has no words but a name.
@@ -80,7 +80,7 @@ class CopyLabels:
         }
 
     def may_match(self, text: str) -> bool:
-        """Whether a text has a word that can begin the name of somebody excluded."""
+        """Whether a text has a word that can begin an excluded person's name."""
         if not self._words and not self._unspaced:
             return False
         folded = fold(text)
@@ -106,7 +106,7 @@ class CopyLabels:
         return certain
 
     def find_source(self, line: str) -> str | None:
-        """Return what precedes an excluded person's name at the end of a line, None without."""
+        """Return what precedes an excluded person's name at the end of a line, or None."""
         tail = _fold_line(line[-_REACH:])
         for start, end, is_excluded in self._find_names(tail):
             if is_excluded and not _WORD.search(tail, end):

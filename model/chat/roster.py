@@ -44,9 +44,13 @@ class Roster:
         for person in self.people:
             for number in person.ids:
                 if number in by_id:
-                    raise RosterError(f"id {number} belongs to two people: {person.name} is second")
+                    raise RosterError(
+                        f"id {number} belongs to two people; the second one is {person.name}"
+                    )
                 if number in self.bots or number in self.understudies:
-                    raise RosterError(f"id {number} is {person.name}'s, and a bot's: remove one")
+                    raise RosterError(
+                        f"id {number} is listed for {person.name} and for a bot: remove one of them"
+                    )
                 by_id[number] = person
             if fold(person.name) in by_name:
                 raise RosterError(f"two people are called {person.name}: rename one of them")
@@ -115,7 +119,7 @@ class Roster:
         }
 
     def with_understudy(self, bot_id: int) -> "Roster":
-        """Return this roster with another id of our own bot."""
+        """Return this roster with an additional id of our own bot."""
         return replace(self, understudies=self.understudies | {bot_id})
 
     def with_shown_names(self, shown: Mapping[int, Iterable[str]]) -> "Roster":
@@ -136,7 +140,7 @@ class Roster:
 
 
 def link_accounts(people: Iterable[Person]) -> dict[int, frozenset[int]]:
-    """Return all accounts of each person with several, by account, as all entries together say."""
+    """Return all accounts of each person with several, by account, according to all entries."""
     linked: dict[int, set[int]] = {}
     for person in people:
         if len(person.ids) > 1:
@@ -158,7 +162,7 @@ def remove_decisions(roster: Roster) -> Roster:
 
 
 def merge_stricter(existing: Roster, newer: Roster) -> Roster:
-    """Return the newer roster of a version with each "no" of the existing one."""
+    """Return the newer roster of a version with every "no" from the existing one."""
     people, others = [], [*existing.optouts, *newer.optouts]
     for person in newer.people:
         merged = person
@@ -184,7 +188,7 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
     Telegram showed for an id stay.
 
     Raises:
-        RosterError: Somebody is missing, or has another name than in the weights.
+        RosterError: Somebody is missing, or has a different name from the one in the weights.
     """
     names = {person.name for person in trained.people}
     for person in trained.people:
@@ -198,7 +202,7 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
                 f'{person.name}: keep name = "{person.name}", and add the other name as an alias'
             )
         raise RosterError(
-            f"{person.name} is missing in this roster: add them, "
+            f"{person.name} is missing from this roster: add them, "
             'with learn = "no" if the model must not see their messages'
         )
     people = (
@@ -239,7 +243,8 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
     try:
         if unknown := set(value) - {"people", "bots", "understudies", "optouts"}:
             raise RosterError(
-                f"there is no key {min(unknown)!r}: a roster has people, bots and understudies"
+                f"there is no key {min(unknown)!r}: the allowed keys are people, bots and "
+                "understudies"
             )
         _check_lists(value)
         people = value.get("people", ())
@@ -264,7 +269,7 @@ def _check_lists(value: Mapping[str, Any]) -> None:
     """Raise TypeError for a value that is not a list."""
     for key, items in value.items():
         if not isinstance(items, list | tuple):
-            raise TypeError(f"{key} is a list, such as {key} = [{items!r}]")
+            raise TypeError(f"{key} must be a list, such as {key} = [{items!r}]")
 
 
 def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
@@ -289,9 +294,11 @@ def _person_from_json(value: Mapping[str, Any]) -> Person:
         id_from_json(number)
     for key, words in (("names", person.names), ("aliases", person.aliases)):
         if wrong := [word for word in words if not isinstance(word, str)]:
-            raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
+            raise TypeError(
+                f"{person.name}: {key} must be words in quotes, which {wrong[0]!r} is not"
+            )
     if not isinstance(person.quiet, bool):
-        raise TypeError(f"{person.name}: quiet is true or false, {person.quiet!r} is not")
+        raise TypeError(f"{person.name}: quiet must be true or false, not {person.quiet!r}")
     return person
 
 
@@ -308,7 +315,7 @@ def decision_from_json(value: Mapping[str, Any]) -> Decision:
         KeyError, TypeError, ValueError: The value is damaged.
     """
     if value["decision"] not in get_args(DecisionKind):
-        raise ValueError(f"a decision is optin or optout, {value['decision']!r} is not")
+        raise ValueError(f"a decision must be optin or optout, not {value['decision']!r}")
     at = datetime.fromisoformat(value["at"])
     if at.tzinfo is None:
         raise ValueError(f"a decision's time needs a time zone, {value['at']!r} has none")
@@ -322,5 +329,5 @@ def id_from_json(value: object) -> int:
         TypeError: This is not an id.
     """
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _ID_LIMIT:
-        raise TypeError(f"an id is a number, {value!r} is not")
+        raise TypeError(f"an id must be a number, not {value!r}")
     return value

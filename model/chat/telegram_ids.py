@@ -17,7 +17,7 @@ _CHANNELS = ("private_supergroup", "public_supergroup", "private_channel", "publ
 _KIND = 2**32  # from_id was kind * 2**32 + id from v2.4.1 to v2.7.1
 _USER, _CHAT = 1, 2
 _MAX_ID = 2**62
-_NAME_BASED = 2**61  # an id below its negative replaces a name: real ids are far smaller
+_NAME_BASED = 2**61  # ids below the negative of this stand for names; real ids are far smaller
 _COPIES = 2**49  # larger than any message id
 _NON_TELEGRAM = 2**60  # an id below its negative replaces an id that is not Telegram's
 
@@ -90,12 +90,12 @@ def is_non_telegram_id(author_id: int) -> bool:
 
 
 def make_copy_id(number: int, *content: object) -> int:
-    """Return a new id for a message whose own id is taken; equal content gets an equal id."""
+    """Return a new id for a message whose own id is taken; the same content gets the same id."""
     return _COPIES + _hash(repr((number, *content))) // 2**8
 
 
 def is_copy_id(number: int) -> bool:
-    """Whether `make_copy_id` made this id; such ids do not show when a message was sent."""
+    """Whether this id comes from `make_copy_id`; such ids do not show when a message was sent."""
     return number >= _COPIES
 
 

@@ -114,7 +114,7 @@ def _list_labels(people: list[Person]) -> list[tuple[str, Person]]:
 
     Then these names again for each other person whom Telegram showed under them. Names in prompts
     are repeated for the last shown name only: anybody may have joked with a friend's name once.
-    Words with which the model chooses who speaks are left out.
+    Words that let the model choose who speaks are left out.
     """
     names = {fold(person.name) for person in people}
     labels = [(fold(person.name), person) for person in people]

@@ -30,10 +30,10 @@ _SHOWN_WORD = re.compile(r"(?<![\w@/.])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/@])"
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 _PRIOR_WORDS, _PRIOR_SHARE = 1_000, 0.1
-"""Size of the prior in words, and the largest share of all words: it damps rare words."""
+"""Size of the prior, in words and at most this share of all words; it dampens rare words."""
 _SIGNIFICANT = 1.96  # standard deviations: two-sided 5 %
 _MIN_RATIO = 1.5
-"""Least odds ratio: a frequent word such as "the" is significant at a much smaller one."""
+"""Minimum odds ratio: a frequent word such as "the" is significant at a much smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def find_characteristic_words(
 
     `counts` are words by person. The score is the z-score of the log-odds ratio with an informative
     Dirichlet prior: Monroe, Colaresi and Quinn, "Fightin' Words", Political Analysis 16 (2008),
-    equations 15, 16 and 22. The prior has the words of everybody. Words below 5 % significance,
+    equations 15, 16 and 22. The prior contains everybody's words. Words below 5 % significance,
     those with odds less than 1.5 times those of the others, and those that a person used fewer than
     `min_count` times are left out.
     """

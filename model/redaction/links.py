@@ -47,7 +47,7 @@ _PUBLISHERS = re.compile(
     r"|stackoverflow|pinterest|vk|ebay|archive)\.(?:com?|org|be|tv|it|[a-z]{2})(?:\.\w\w)?$",
     re.IGNORECASE,
 )
-"""Publishers whose URLs contain random ids of public works; private fields still count there."""
+"""Sites whose URLs contain random but public ids; other private fields are still redacted."""
 _MIN_CHANGES = 3
 
 _EMAIL = re.compile(

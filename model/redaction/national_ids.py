@@ -3,7 +3,7 @@
 python-stdnum validates them. It has no list of which of its numbers belong to persons, so the
 tables below name its modules. A number counts by itself if its form is its country's own, or if at
 most 2 % of random numbers of its length are valid (a date and a check digit, or two check digits).
-Every other number, of which one in ten or more is valid, counts only beside a word that names it.
+Every other number, of which one in ten or more is valid, counts only next to a word that names it.
 """
 
 import re
@@ -67,7 +67,7 @@ _BY_FORM = (
     (rf"\d\d{_MONTH_DAY}-[1-8]\d{{6}}", ""),  # South Korea
     (r"\d{3}-\d{3}-\d{3}[ -]\d\d", ""),  # SNILS
 )
-"""Forms, and the modules of which one must find the number valid; no number has two forms."""
+"""Forms, and the modules, one of which must find the number valid; no number has two forms."""
 
 _PAN = re.compile(r"(?<!\w)[A-Z]{3}P[A-Z]\d{4}[A-Z](?!\w)")
 """India's taxpayer number: a P in fourth place means a person; there is no check digit."""
@@ -114,7 +114,7 @@ _BY_WORD = (
     (r"cccd|cmnd|căn cước", r"\d{9}|\d{12}", ""),  # Vietnam
     (r"کد ?ملی|شماره ملی|الهوية|هوية|الرقم القومي", r"\d{10}|\d{14}", ""),  # Iran, Arab countries
 )
-"""Words, the forms of numbers that only count beside one of them, and the modules."""
+"""Words, the forms of numbers that only count next to one of them, and the modules."""
 
 _SPACED = "[a-zA-Z\u00c0-\u052f]"
 """A letter of a script that separates words by spaces: Latin, Greek, Cyrillic."""

@@ -134,7 +134,7 @@ _NAMES = frozenset(("sandi", "parole", "clave"))
 """Doubtful words that also stand before a colon: `Sandi: hello`."""
 _SHORT = 3  # letters
 _COMPOUNDED = frozenset(("kod", "kód", "kôd", "код"))
-"""Short words that nevertheless take endings and form compounds."""
+"""Short words that still take endings and form compounds."""
 _LONGEST_ENDING = 6  # letters, as in Hungarian `jelszavaink`
 _UNCASED = "\u0590"
 """From here on, scripts have no capitals, and join articles or particles to a word."""
@@ -182,7 +182,7 @@ def find_named_keys(text: str) -> Iterator[Span]:
 
 
 def find_passwords(text: str) -> Iterator[Span]:
-    """Yield what looks like a password beside a word such as `password`, or after an e-mail."""
+    """Yield what looks like a password next to a word such as `password`, or after an e-mail."""
     may_have = _ODD_CHARACTER.search(text) and _ODD_WORD.search(text)
     if not (may_have or _BEFORE_SECRET.search(text)):
         return

@@ -15,7 +15,8 @@ from model.speaking.engine import Candidate, Engine, GenerationRequest
 class CandidateCall:
     """One caller's requests.
 
-    Nobody waits for them after `deadline` (of the monotonic clock), or when `is_given_up` is set.
+    Nobody is waiting for them after `deadline` (of the monotonic clock), or when `is_given_up` is
+    set.
     """
 
     version: str
@@ -27,7 +28,7 @@ class CandidateCall:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits any longer."""
+        """Whether nobody is waiting any more."""
         return self.is_given_up.is_set() or time.monotonic() > self.deadline
 
 
@@ -42,7 +43,7 @@ def draw_together(
     found: dict[int, list[list[Candidate]] | GenerationStopped] = {}
     for number, call in enumerate(calls):
         if call.is_over:
-            found[number] = GenerationStopped("nobody waits for this any longer")
+            found[number] = GenerationStopped("nobody is waiting for this any more")
         else:
             groups[call.version, call.decoding].append(number)
     for numbers in groups.values():

@@ -47,8 +47,8 @@ class ReplyScores:
     """What the choice of a reply depends on.
 
     `here` and `alone` are the log-probabilities of its `tokens` tokens for the voice, in the
-    context and without it. `voice` are the log-odds of the voice, `length` says in nats how usual
-    its length is for the voice; both are 0 without a table of voices.
+    context and without it. `voice` are the log-odds of the voice, `length` is the log-density of
+    its length for the voice, in nats; both are 0 without a table of voices.
     """
 
     here: float
@@ -68,19 +68,18 @@ def clean_opening(words: str, names: Iterable[str]) -> str:
     line = " ".join(make_printable(" ".join(words.split())).split())
     if len(line) > MAX_OPENING:
         raise OpeningError(
-            f"the beginning of a reply has {len(line)} characters, more than {MAX_OPENING}: "
-            "write fewer"
+            f"the opening words have {len(line)} characters, more than {MAX_OPENING}: use fewer"
         )
     if VOICE_EMOJI in line or find_rejection((line,) if line else (), names):
         raise OpeningError(
-            "no reply may begin with that: write words alone, without brackets, private data or "
-            "a name and a colon"
+            "no reply may begin with that: use plain words, without brackets, private data, or a "
+            "name and a colon"
         )
     return line
 
 
 def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
-    """Return which of `REJECTIONS` applies to a candidate by itself, or "".
+    """Return which of `REJECTIONS` applies to a single candidate, or "".
 
     It must have words, and no bracket, broken character or private data. It must not have one of
     these names before a colon either, because that looks like somebody else's line.
@@ -152,7 +151,7 @@ def choose_reply(
     decoding: Decoding,
     table: VoiceTable | None,
 ) -> ScoredReply:
-    """Return the reply with the most merit; without a table of voices only the context counts."""
+    """Return the highest-scoring reply; without a table of voices only the context counts."""
     if len(replies) == 1:
         return replies[0]
     scores = score_replies(engine, codec, replies, voice, table)
@@ -187,7 +186,7 @@ def score_replies(
 
 
 def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
-    """Return the sum of what speaks for a reply, each part with its weight.
+    """Return the weighted sum of a reply's scores.
 
     The context's part is the mutual information of Li et al. 2016 (arXiv:1510.03055): it ranks
     lower what fits everywhere, such as "I don't know".

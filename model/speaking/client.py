@@ -15,7 +15,7 @@ from model.errors import ArtifactError, ServerBusyError, ServerError
 from model.speaking.engine import ShouldStop, raise_if_stopped
 
 SECONDS = 20.0  # timeout of one request; a reply may need several
-RETRY_SECONDS = 0.5  # before a request that the server lost is repeated, or a busy one asked again
+RETRY_SECONDS = 0.5  # seconds before a lost request, or one to a busy server, is retried
 
 OWNER = "understudy"
 """The owner of the versions that `model.serving` lists."""
@@ -23,7 +23,7 @@ OWNER = "understudy"
 BAD_ANSWER = (
     LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError,
 )  # fmt: skip
-"""What reading an answer that makes no sense may raise."""
+"""Exceptions that parsing a malformed answer may raise."""
 
 _RETRIED = {httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.BAD_GATEWAY}
 _BUSY = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
@@ -57,7 +57,7 @@ class GenerationClient:
             names = ", ".join(map(make_printable, served[:_MAX_NAMES])) or "nothing"
             more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
             how = (
-                "copy the version's folder into the cluster's folder of models"
+                "copy the version's folder into the cluster's models folder"
                 if self.is_cluster
                 else f"start it with --served-model-name {version}"
             )
@@ -74,7 +74,7 @@ class GenerationClient:
         *,
         waits: bool = False,
     ) -> _T:
-        """Post JSON; return what `parse` makes of the answer. A lost request is repeated once.
+        """Post JSON; return the answer as parsed by `parse`. A lost request is repeated once.
 
         `parse` may raise the exceptions in `BAD_ANSWER`. `should_stop` is checked before each
         attempt, and after the answer. If the server is busy, a request that `waits` is repeated for
@@ -116,7 +116,7 @@ class GenerationClient:
         return self._client.post(path, json=body)
 
     def _list_versions(self) -> tuple[bool, list[str]]:
-        """Return whether the server is `model.serving`, and its versions; wait if it is busy."""
+        """Return whether the server runs `model.serving`, and its versions; wait if it is busy."""
         try:
             answer = _send_until_free(partial(self._client.get, "models"))
             if answer.status_code in _BUSY:
@@ -133,7 +133,7 @@ class GenerationClient:
 
 
 def _send_until_free(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """Send a request, again while the server is busy; return the last answer."""
+    """Send a request, repeat it while the server is busy, and return the last answer."""
     answer = send()
     for _ in range(_BUSY_ATTEMPTS):
         if answer.status_code not in _BUSY:

@@ -21,8 +21,8 @@ RUN_LENGTH = 8
 EVERYDAY_WORDS = 3
 EVERYDAY_PEOPLE = 2
 EVERYDAY_TIMES = 3
-"""A line is everyday, and may be repeated, if it has at most this number of words, or if at least
-this number of people wrote it, or one person this number of times."""
+"""A line is common, and may be repeated, if it has at most this number of words, or if at least
+this number of people wrote it, or one person wrote it this number of times."""
 
 SALT_BYTES = 16
 _MAGIC = b"understudy lines"  # 16 bytes, so that the hashes after the header are aligned

@@ -187,7 +187,9 @@ class Speaker:
             VoiceError: `voices` is empty.
         """
         if not voices:
-            raise VoiceError("nobody may speak: no voice of this model has agreed")
+            raise VoiceError(
+                "there is no voice to use: nobody in this model has agreed to be imitated"
+            )
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         labels = [self.codec.label_ids(name) for name in voices]
         scores = list(map(sum, self.engine.scores(prompt, (), labels)))

@@ -76,9 +76,9 @@ def measure_habits(text: str) -> tuple[float, ...]:
 class VoiceTable:
     """The classifier's weights, and how long each voice's turns are; without names and text.
 
-    A voice is known by the salted hash of its name (`voices`, [voices]). An n-gram is known by its
-    bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and
-    [habits, voices]. `lengths`, [voices, MAX_MESSAGES, 3], has for each number of messages its
+    A voice is identified by the salted hash of its name (`voices`, [voices]), an n-gram by its
+    bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and [habits,
+    voices]. `lengths`, [voices, MAX_MESSAGES, 3], has for each number of messages its
     log-probability, and the mean and standard deviation of ln(characters).
     """
 
@@ -134,7 +134,7 @@ def measure_size(messages: Sequence[str]) -> float:
 
 
 def hash_name(name: str, salt: bytes) -> int:
-    """Return the 64-bit hash by which a table knows a voice."""
+    """Return the 64-bit hash that identifies a voice in a table."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8, key=salt).digest(), "little")
 
 

@@ -22,11 +22,11 @@ Exports = Annotated[
 
 
 def demo_chat(
-    folder: Annotated[Path, Option("Folder for the export to write", is_argument=True)],
+    folder: Annotated[Path, Option("Folder to write the export to", is_argument=True)],
 ) -> None:
-    """Write the demo's chat in the form of a Telegram Desktop export.
+    """Write the demo's chat as a Telegram Desktop export.
 
-    What the same people wrote to others goes to judge.jsonl, for `evaluate --judge`.
+    Lines that the same people wrote to others go to judge.jsonl, for `evaluate --judge`.
     """
     from pipeline.dataset.sample import write_sample
 
@@ -36,7 +36,9 @@ def demo_chat(
 def inspect(
     exports: Exports,
     chat: Annotated[str | None, CHAT] = None,
-    roster: Annotated[Path | None, Option("Write the people to this file, for build")] = None,
+    roster: Annotated[
+        Path | None, Option("Write the people to this roster file, for build")
+    ] = None,
     as_json: options.Json = False,
     timezone: Annotated[tzinfo | None, TIMEZONE] = None,
     min_messages: Annotated[int, MIN_MESSAGES] = USUAL_MINIMUM,
@@ -84,5 +86,8 @@ def build(
     summary = build_dataset(exports, out, choices, Progress(console))
     tables.print_summary(summary, console)
     if review:
-        print(f"\nIn {review}, write x before each pair to drop. Then build with --review {review}")
+        print(
+            f"\nIn {review}, write x in front of each pair to drop. Then build with --review "
+            f"{review}"
+        )
     print(f"\nNext: understudy train {out}")

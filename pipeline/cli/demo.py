@@ -37,7 +37,7 @@ def run_demo(
 ) -> None:
     """Promote a model in the registry, and write a held-out conversation for the playground.
 
-    `ask` is asked whether to continue a stopped training, unless an option says so.
+    `ask` decides whether to continue an interrupted run, unless an option says so.
 
     Raises:
         TrainingError: The current version is not the demo's, or it is unclear what to do with a

@@ -180,7 +180,7 @@ def _check_dataset(models_dir: Path) -> Finding:
     folders = [*list_datasets(models_dir)] if models_dir.is_dir() else []
     folder = Path(found) if found and Path(found).is_dir() else next(iter(folders), None)
     if folder is None:
-        return note("dataset", "none yet: `understudy start` or `understudy build` makes one")
+        return note("dataset", "none yet: `understudy start` or `understudy build` creates one")
     try:
         summary = read_summary(folder / SUMMARY)
     except DatasetError as error:
@@ -192,7 +192,7 @@ def _check_dataset(models_dir: Path) -> Finding:
 def _check_model(models_dir: Path) -> Finding:
     registry = Registry(models_dir)
     if registry.current is None:
-        return note("model", f"none in {models_dir}: `understudy start` trains the first")
+        return note("model", f"none in {models_dir}: `understudy start` trains the first one")
     try:
         artifact = registry.open_verified("current")
     except ArtifactError as error:

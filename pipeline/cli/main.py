@@ -36,7 +36,7 @@ from pipeline.training.processes import count_processes
 
 def train(
     dataset: Annotated[
-        Path, Option("Folder that `understudy build` made", "DATASET", is_argument=True)
+        Path, Option("Dataset folder created by `understudy build`", "DATASET", is_argument=True)
     ],
     base: options.Base = DEFAULT,
     *,
@@ -115,7 +115,7 @@ def evaluate(
     ] = HeldOutSplit.TEST,
     judge: Annotated[
         Path | None,
-        Option("Lines from other chats that the judge learns from", "FILE"),
+        Option("Lines from other chats to train the judge on", "FILE"),
     ] = None,
     quick: Annotated[bool, Option("Evaluate fewer replies; the intervals are wider")] = False,
     replies: Annotated[int | None, Option("Replies per voice", least=1)] = None,
@@ -132,11 +132,11 @@ def evaluate(
     require_training()
     if out is None and (sampling or split is not HeldOutSplit.TEST):
         raise UsageError(
-            "with sampling settings or --split validation, name a file with --out: the version's "
-            "own scorecard stays as it is"
+            "sampling settings and --split validation need --out FILE: they do not replace the "
+            "version's own scorecard"
         )
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UsageError(f"--out {out}: name a file in a folder that exists")
+        raise UsageError(f"--out {out}: choose a file in an existing folder")
     from pipeline.evaluation import evaluate as evaluation
     from pipeline.report.version import read_scorecard
 
@@ -144,8 +144,8 @@ def evaluate(
     found = Registry(models_dir).open(artifact)
     if quick and out is None and (earlier := read_scorecard(found)) and not earlier["quick"]:
         raise UsageError(
-            f"--quick: {found.path.name} has a full scorecard, which stays as it is: name another "
-            "file with --out"
+            f"--quick: {found.path.name} has a full scorecard, which is not replaced: choose "
+            "another file with --out"
         )
     decoding = replace(found.card.decoding, **sampling)
     version = replace(found, card=replace(found.card, decoding=decoding))
@@ -190,12 +190,12 @@ def check_processes(command: str) -> None:
     """Refuse commands that a launcher started in several processes, except `train`.
 
     Raises:
-        TrainingError: Another command was started so.
+        TrainingError: Another command was started that way.
     """
     if command != "train" and (count := count_processes()) > 1:
         raise TrainingError(
-            f"only `train` can run in several processes, not {count} times `{command}`: start it "
-            "without torchrun"
+            f"only `train` can run in several processes, but {count} are running `{command}`: "
+            "start it without torchrun"
         )
 
 

@@ -48,8 +48,8 @@ _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, newest last.
 
-    Marks the current version with *, and those that were trained on messages of people who withdrew
-    with !. Also lists the folders of groups with models of their own.
+    Marks the current version with *, and versions that were trained on messages of people who have
+    withdrawn with !. Also lists the folders of groups that have their own models.
     """
     registry = Registry(models_dir)
     if not registry.names:
@@ -81,7 +81,9 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
 
 def show(
     version: Version = "current",
-    receipt: Annotated[bool, Option("Show how `retrain` made it, even if it was removed")] = False,
+    receipt: Annotated[
+        bool, Option("Show how `retrain` trained it, even if it was deleted")
+    ] = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Show a version's origin, voices and losses."""
@@ -112,7 +114,9 @@ def show(
 
 def roster(
     version: Version,
-    file: Annotated[Path, Option("roster.toml, such as the dataset's", is_argument=True)],
+    file: Annotated[
+        Path, Option("Roster file, such as the dataset's roster.toml", is_argument=True)
+    ],
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Update the roster of a version without training.
@@ -148,7 +152,7 @@ def rollback(models_dir: ModelsDir = MODELS) -> None:
 
 def export(
     version: Version,
-    file: Annotated[Path, Option("File to write, or its folder", is_argument=True)],
+    file: Annotated[Path, Option("File to write, or a folder for it", is_argument=True)],
     with_weights: Annotated[bool, Option("Include the weights needed to train further")] = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
@@ -166,7 +170,7 @@ def export(
         )
     megabytes = destination.stat().st_size / 1e6
     print(f"Wrote {destination}, {megabytes:,.1f} MB; contents sha256 {packed.sha256}")
-    print(f"{_LEARNED}\nGive the file only to people who may read the chat.")
+    print(f"{_LEARNED}\nShare the file only with people who may read the chat.")
     _print_silent(_learned_people(artifact.card))
 
 
@@ -191,7 +195,7 @@ def import_model(
         f"{manifest.sha256}"
     )
     if not received.is_new:
-        print("No new version was made; the version's roster was updated.")
+        print("No new version was created; the version's roster was updated.")
     _print_silent(_learned_people(registry.open(name).card))
     if not registry.is_current(name):
         print(f"To make it the current version: {promote_command(models_dir, name)}")
@@ -200,7 +204,7 @@ def import_model(
 def push(
     version: Version,
     repository: Annotated[
-        str, Option("Repository such as you/model; made if missing", is_argument=True)
+        str, Option("Repository such as you/model; created if missing", is_argument=True)
     ],
     public_repo: PublicRepo = False,
     yes: Yes = False,
@@ -244,7 +248,8 @@ def purge(
 
 def rebuild(
     dumps: Annotated[
-        list[Path] | None, Option("Files of `understudy-bot dump`", "DUMP", is_argument=True)
+        list[Path] | None,
+        Option("Files written by `understudy-bot dump`", "DUMP", is_argument=True),
     ] = None,
     models_dir: ModelsDir = MODELS,
 ) -> None:
@@ -421,7 +426,7 @@ def _print_silent(people: Iterable[Person]) -> None:
 
 
 def _print_group_folders(registry: Registry) -> None:
-    """Print a table of the groups with models of their own."""
+    """Print a table of the groups that have their own models."""
     folders = registry.group_folders()
     if not folders:
         return
@@ -435,7 +440,7 @@ def _print_group_folders(registry: Registry) -> None:
             chats = ", ".join(make_printable_name(chat.title) for chat in artifact.card.chats)
             version = artifact.path.name
         groups.add_row(*map(Text, (describe_group_folder(name), chats, version)))
-    _console().print("\nGroups with models of their own:")
+    _console().print("\nGroups with their own models:")
     _console().print(groups)
 
 
@@ -456,7 +461,7 @@ def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
 
 def _import_file(registry: Registry, file: Path) -> tuple[archive.ImportResult, Manifest]:
     if not file.is_file():
-        raise ArtifactError(f"{file} is not a file that `understudy models export` wrote")
+        raise ArtifactError(f"{file} was not written by `understudy models export`")
     with (
         archive.open_bundle(file) as packed,
         _progress().count("Unpacking", packed.manifest.size) as advance,
@@ -472,7 +477,7 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Impor
 
     if not hub.HUB_ID.fullmatch(repository) or repository.endswith(".zip"):
         raise ArtifactError(
-            f"there is no file {repository}; a repository of the hub has a name like you/model"
+            f"there is no file {repository}; a repository on the hub has a name like you/model"
         )
     found: list[Manifest] = []
     with _progress().step(f"Fetching {repository}"):

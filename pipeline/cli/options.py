@@ -49,8 +49,8 @@ Version = Annotated[
     ),
 ]
 Verbose = Annotated[bool, Option("Also print losses, speeds and the settings chosen")]
-Resume = Annotated[bool, Option("Continue a stopped training")]
-Restart = Annotated[bool, Option("Discard the checkpoint of a stopped training")]
+Resume = Annotated[bool, Option("Continue an interrupted training run")]
+Restart = Annotated[bool, Option("Discard the checkpoint of an interrupted run")]
 Data = Annotated[str | None, Option("Dataset, if it has moved since training", "PATH")]
 Base = Annotated[str, Option("A hub id, a folder, smollm2 or gemma3-270m")]
 AcceptTerms = Annotated[bool, Option("Accept the terms of the base, such as Gemma's")]
@@ -98,4 +98,4 @@ def confirm_terms(base: str | None, models_dir: Path, *, accepted: bool) -> None
 def check_resume(*, resume: bool, restart: bool) -> None:
     """Refuse --resume together with --restart."""
     if resume and restart:
-        raise UsageError("give either --resume or --restart, not both")
+        raise UsageError("use either --resume or --restart, not both")

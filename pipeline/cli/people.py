@@ -12,10 +12,10 @@ _IMITATED = {"yes": "yes", "ask": "if they agree", "no": "no"}
 
 
 def people(models_dir: ModelsDir = MODELS) -> None:
-    """Show who is learned from, who is imitated, and why.
+    """Show whose messages are used, who is imitated, and why.
 
-    Uses the roster as the last retraining, training or import read it, and the decisions in dumps
-    and imported models.
+    Uses the roster as of the last training, retraining or import, and the decisions in dumps and
+    imported models.
     """
     found = list_statuses(Registry(models_dir))
     if not found:

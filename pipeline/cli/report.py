@@ -41,7 +41,7 @@ def report(
     """Write a report on a chat or a version as one HTML file.
 
     It shows who talks when and with whom, everyone's habits and words, and a version's training,
-    scores and sample replies. Words are shown only of people who agreed to be imitated.
+    scores and sample replies. It only shows the words of people who agreed to be imitated.
     """
     require_training()
     from pipeline.dataset.storage import load_dataset
@@ -52,10 +52,10 @@ def report(
     from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
     if (out.exists() and not out.is_file()) or not out.parent.is_dir():
-        raise UsageError(f"--out {out}: give a file in a folder that exists")
+        raise UsageError(f"--out {out}: choose a file in an existing folder")
     if Path(source).is_file() or (Path(source) / "result.json").is_file():
         raise DatasetError(
-            f"{source} is an export, and the report describes a dataset: run `understudy build "
+            f"{source} is an export, but a report needs a dataset: run `understudy build "
             f"{shlex.quote(source)} --out dataset`, then `understudy report dataset`"
         )
     console = Console(highlight=False, markup=False)
@@ -69,8 +69,10 @@ def report(
             dataset = load_evaluation_dataset(artifact, data)
         else:
             reason = explain_missing_dataset(artifact)
-            missing = f"{reason[:1].upper()}{reason[1:]}: this report has no figures of the chat."
-            print(f"{missing} Name a copy of the dataset with --data.", file=sys.stderr)
+            missing = (
+                f"{reason[:1].upper()}{reason[1:]}: this report has no figures about the chat."
+            )
+            print(f"{missing} Pass a copy of the dataset with --data.", file=sys.stderr)
     chats = dataset.chats if dataset else artifact.card.chats if artifact else ()
     facts = read_facts(models_dir, (chat.chat_id for chat in chats))
     rosters = [
@@ -101,7 +103,7 @@ def report(
             "roster for those who have, or let them send /optin to the bot"
         )
     else:
-        print("It contains words from the chat: give it only to people who may read the chat.")
+        print("It contains words from the chat: share it only with people who may read the chat.")
 
 
 def _is_dataset(source: str) -> bool:

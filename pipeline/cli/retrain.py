@@ -44,13 +44,13 @@ def retrain(
         Option("Folder of trained models", default_text=f"{options.MODELS}, or the group's"),
     ] = None,
     accept_terms: options.AcceptTerms = False,
-    yes: Annotated[bool, Option("Answer yes to every other question")] = False,
+    yes: Annotated[bool, Option("Answer yes to all other questions")] = False,
     quiet: Annotated[bool, Option("Print only the result")] = False,
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Train on new messages and promote the result if it is no worse.
 
-    The first run trains the first version. Hyperparameters that you do not give keep the current
+    The first run trains the first version. Hyperparameters that you do not set keep the current
     version's values.
     """
     reason = chosen.get("force_promotion")
@@ -65,7 +65,7 @@ def retrain(
     exports = find_exports(files, progress)
     folder = models_dir or find_models_folder(options.MODELS, exports, chosen.get("chat"), progress)
     if folder != (models_dir or options.MODELS):
-        console.print(f"Folder of models: {make_printable(str(folder))}", soft_wrap=True)
+        console.print(f"Models folder: {make_printable(str(folder))}", soft_wrap=True)
     options.confirm_terms(chosen.get("base"), folder, accepted=accept_terms)
     request = RetrainRequest(files=tuple(exports), root=folder, hyperparameters=training, **chosen)
 

@@ -48,7 +48,7 @@ def start(
     """Go from an export to a running bot, one question at a time.
 
     Finds the export, asks who the people are and who agreed, measures this machine, trains, shows
-    sample replies, checks the bot's token and starts the bot. Each answer can also be given as an
+    sample replies, checks the bot's token and starts the bot. Each answer can also be passed as an
     option. Ctrl-C stops; the same command continues where it stopped.
     """
     require_training()
@@ -113,7 +113,7 @@ def write_env() -> None:
 
 
 def run_bot() -> None:
-    """Replace this program by the bot."""
+    """Replace this program with the bot."""
     program = find_bot()
     os.execv(program, [program, "run"])  # noqa: S606  our own program, without a shell
 

@@ -230,8 +230,8 @@ def print_summary(
 ) -> None:
     """Print a dataset's figures, what was left out, and who has not agreed yet.
 
-    `command` applies a change of `roster`; it is printed in a line of its own, to be copied.
-    Without `verbose`, how the chat is divided for training is left out.
+    `command` applies a change of `roster`; it is printed on its own line, to be copied. Without
+    `verbose`, how the chat is divided for training is left out.
     """
     chats = ", ".join(
         make_printable_name(chat.title) or str(chat.chat_id) for chat in summary.chats
@@ -371,7 +371,7 @@ def print_scorecard(card: Scorecard, console: Console) -> None:
 
 
 def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
-    """Print the main scores beside those of the baselines.
+    """Print the main scores next to those of the baselines.
 
     `verbose` adds the right-voice and real-or-generated figures.
     """
@@ -407,7 +407,9 @@ def print_headline(card: Scorecard, console: Console, *, verbose: bool) -> None:
             share, chance = right[key]["share"], right[key]["chance"]
             print_indented(f"Right voice, {what}: {share:.0%} (chance {chance:.0%})", console)
         if (auc := card["headline"].get("auc_with_context")) is not None:
-            print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
+            print_indented(
+                f"Real or generated, with context: AUC {auc:.2f} (0.5 = no difference)", console
+            )
     lines = card["personal_data_lines"]
     print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
     if card["quick"]:
@@ -496,7 +498,7 @@ def _habits(card: Scorecard) -> Any:  # noqa: ANN401
 
 
 def _notes_on(card: Scorecard) -> Iterator[str]:
-    """Yield what explains the tables, and the single figures."""
+    """Yield notes on the tables, and the figures that stand alone."""
     yield voice_sentence(card)
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"

@@ -51,7 +51,7 @@ COMMANDS: Mapping[str, str] = {
 }
 _MARGIN = 3  # columns before a name: the emoji or a bar, and spaces
 
-Opening = Annotated[str, Option("Opening lines: held-out, nothing, or a text file", "PATH")]
+Opening = Annotated[str, Option("Opening: held-out (a test chat), nothing or a text file", "PATH")]
 Model = Annotated[
     str,
     Option(
@@ -80,8 +80,8 @@ def chat(
 ) -> None:
     """Chat with a voice in the terminal.
 
-    Type a line to get an answer. An empty line lets the voice continue, /as NAME changes the
-    voice, /again draws another answer, /help lists the commands, and Ctrl-D ends the chat. Tab
+    Type a line to get an answer. An empty line lets the voice continue, /as NAME changes the voice,
+    /again generates another answer, /help lists the commands, and Ctrl-D ends the chat. Tab
     completes commands and names. What you type is not stored.
 
     With --json, each line of the input gets one line of output: {"name": "Hugo", "messages":
@@ -265,12 +265,12 @@ def opening_lines(opening: str, dataset: str | None, window: int, seed: int | No
             return next(reversed(parse_conversations(Path(opening).read_text("utf-8"))), [])
         except (OSError, ValueError) as error:
             raise DatasetError(
-                f"cannot use {opening} ({describe_error(error)}): --opening takes {HELD_OUT}, "
-                f"{NOTHING} or a text file of lines `Name: words`"
+                f"cannot use {opening} ({describe_error(error)}): --opening accepts {HELD_OUT}, "
+                f"{NOTHING} or a text file with lines `Name: words`"
             ) from error
     if not dataset or not Path(dataset).is_dir():
         raise DatasetError(
-            f"there is no dataset {dataset}: name one with --data, or begin with --opening nothing "
+            f"there is no dataset {dataset}: pass one with --data, or start with --opening nothing "
             "or --opening PATH"
         )
     from pipeline.dataset.storage import load_dataset
@@ -373,7 +373,7 @@ def _open_talk(
         reason = explain_missing_dataset(artifact)
         print(
             f"{reason[:1].upper()}{reason[1:]}. The conversation starts without context; "
-            "--opening PATH takes the lines of a file, --data PATH those of a dataset",
+            "--opening PATH uses the lines of a file, --data PATH those of a dataset",
             file=sys.stderr,
         )
         opening = NOTHING

@@ -1,4 +1,4 @@
-"""Make the lines of a chat in blocks of whole sessions, in one process or in several.
+"""Create the lines of a chat in blocks of whole sessions, in one process or in several.
 
 The sessions of each block are numbered from 0; `build` adds the number of those before it.
 """
@@ -63,13 +63,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class BlockMaker:
-    """Makes blocks; `removed` are the ids of the pairs that the user removed."""
+    """Creates blocks; `removed` are the ids of the pairs that the user removed."""
 
     rules: SessionRules
     removed: Collection[str]
 
     def make(self, messages: Sequence[Message]) -> Block:
-        """Make the block of these messages."""
+        """Create the block of these messages."""
         counts = ChatCounts(messages=len(messages))
         sessions = list(make_sessions(messages, self.rules, self.removed))
         for session in sessions:
@@ -118,7 +118,7 @@ _maker: BlockMaker | None = None  # of a process of the pool
 def _map_in_processes(
     maker: BlockMaker, blocks: Iterable[Sequence[Message]], processes: int
 ) -> Generator[Block]:
-    """Make blocks in processes, and yield them in order; few are in memory at a time.
+    """Create blocks in processes, and yield them in order; few are in memory at a time.
 
     Raises:
         DatasetError: A process was killed.
@@ -140,8 +140,7 @@ def _map_in_processes(
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise DatasetError(
-            "a process that replaced private data was killed, perhaps for lack of memory: pass "
-            "--set processes=1"
+            "a worker process was killed, perhaps for lack of memory: use --set processes=1"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -79,13 +79,13 @@ def build(
     """Build a dataset from one chat of one or more exports.
 
     The roster is the given one, or the roster.toml next to an export, or a new one of the chat's
-    authors, who are learned from but silent until they agree. A new roster takes over the people
-    of an earlier dataset in `out`. Pairs that were removed from that dataset stay out.
+    authors, whose messages are used but who are silent until they agree. A new roster takes over
+    the people of an earlier dataset in `out`. Pairs that were removed from that dataset stay out.
 
     Raises:
-        ExportError: The exports cannot be used, or only one person talks in the chat.
-        RosterError: The roster cannot be used.
-        DatasetError: There are too few messages, or `out` holds something else.
+        ExportError: The exports cannot be used, or only one person talks in the chat. RosterError:
+        The roster cannot be used. DatasetError: There are too few messages, or `out` contains
+        something else.
     """
     recover_dataset(out)
     check_output(out)
@@ -120,8 +120,8 @@ def build_chat(
     """Build a dataset from a chat that has been read; `hashes` are those of its exports.
 
     Raises:
-        ExportError: Fewer than two people talk in the chat.
-        DatasetError: There are too few messages, or `out` holds something else.
+        ExportError: Fewer than two people talk in the chat. DatasetError: There are too few
+        messages, or `out` contains something else.
     """
     with signals_blocked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         import_module("pandas")  # pyarrow would import it, and swallow what a signal raises
@@ -252,13 +252,13 @@ def check_chat(chat: ExportedChat, clashes: int) -> None:
     name = make_printable_name(chat.name)
     if clashes:
         raise ExportError(
-            f"the exports attribute {clashes:,} messages of {name} to different "
-            "people: give only exports from one account"
+            f"the exports attribute {clashes:,} messages of {name} to different people: use only "
+            "exports from one account"
         )
     if chat.number is None:
         raise ExportError(
-            f"the export does not say which chat {name} is, its id is missing or "
-            "damaged: export the chat again"
+            f"the export does not say which chat {name} is; its id is missing or damaged: export "
+            "the chat again"
         )
 
 
@@ -272,12 +272,12 @@ def check_damage(chat: ExportedChat, *, skip_damaged: bool) -> None:
         if not skip_damaged and chat.unread_share(file) > MAX_UNREAD:
             raise ExportError(
                 f"{file} is damaged, and {unread:,} bytes ({chat.unread_share(file):.1%} of it) "
-                "cannot be read: export the chat again, or give --skip-damaged to ignore them"
+                "cannot be read: export the chat again, or use --skip-damaged to ignore them"
             )
     skipped = chat.tally.skipped_messages.total()
     share = skipped / max(1, skipped + chat.tally.messages)
     if not skip_damaged and share > MAX_UNREAD:
-        raise ExportError(f"{_describe_skipped(chat)}, or give --skip-damaged to ignore them")
+        raise ExportError(f"{_describe_skipped(chat)}, or use --skip-damaged to ignore them")
 
 
 def _describe_skipped(chat: ExportedChat) -> str:
@@ -339,13 +339,13 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
         )
     if not any(counts[number] for person in roster.people for number in person.ids):
         raise DatasetError(
-            "nobody in the roster wrote in this chat: give the chat's own roster (create it with "
+            "nobody in the roster wrote in this chat: use the chat's own roster (create it with "
             "`understudy inspect EXPORT --roster FILE`)"
         )
     most = max(sum(counts[number] for number in person.ids) for person in willing)
     raise DatasetError(
         f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs (the "
-        f"maximum is {most:,}): export more of the chat, or give a smaller --min-messages"
+        f"maximum is {most:,}): export more of the chat, or use a smaller --min-messages"
     )
 
 
@@ -358,19 +358,20 @@ def _check_authors(messages: ChatMessages, totals: ChatCounts) -> None:
     chat, since = make_printable_name(messages.chat.name), messages.choices.since
     if not totals.messages and since:
         raise ExportError(
-            f"there are no messages in {chat} since {since:%Y-%m-%d}: give --since an earlier day"
+            f"there are no messages in {chat} since {since:%Y-%m-%d}: choose an earlier day for "
+            "--since"
         )
     if not totals.authors and messages.chat.tally.skipped_messages:
         raise ExportError(_describe_skipped(messages.chat))
     if not totals.authors:
         raise ExportError(
-            f"nobody talks in {chat}: it holds only commands, forwards and messages of bots"
+            f"nobody talks in {chat}: it contains only commands, forwards and messages of bots"
         )
     if len(totals.authors) == 1:
         person = messages.rules.roster.find_by_id(min(totals.authors))
         raise ExportError(
             f"only {person.name if person else 'one person'} speaks in {chat}: "
-            "training needs two or more people who talk"
+            "training needs at least two people who talk"
         )
 
 

@@ -79,7 +79,7 @@ def inspect(
     if roster_path and roster_path.exists():
         raise ExportError(
             f"{roster_path} already exists and may have been edited: "
-            "give another file, or delete it"
+            "choose another file, or delete it"
         )
     with open_exports(exports, wanted, zone, progress) as archive:
         chats = list(archive.chats.values())

@@ -1,4 +1,4 @@
-"""Split a chat's messages into sessions of lines, and pair the turns in these with contexts."""
+"""Split a chat's messages into sessions of lines, and pair their turns with contexts."""
 
 import random
 import re
@@ -174,7 +174,7 @@ class Session:
 class SessionLine:
     """A rendered line of a session that a model is trained on as a whole.
 
-    `pauses` means that the turn ends although nobody else speaks next: the same author goes on
+    `pauses` means that the turn ends although nobody else speaks next: the same author continues
     after a pause, or the session ends. `topic_id` is 0 outside a topic.
     """
 
@@ -208,7 +208,7 @@ def session_lines(session: Session) -> Iterator[SessionLine]:
 def split_days(lines: Iterable[Line], gap: timedelta, hour: int | None) -> Iterator[list[Line]]:
     """Split a topic's lines into sessions, and these at an hour (UTC) of each day, if given.
 
-    A topic may never pause while the sessions of others begin and end. Its messages of months would
+    A topic may never pause while the sessions of others begin and end. Months of its messages would
     be in no split if they were one session.
     """
     for session in split_sessions(lines, gap):
@@ -328,7 +328,9 @@ class BuildOptions:
 
     window: Window = field(default_factory=Window)
     chat: str | None = option(None, options.CHAT)
-    roster: Path | None = option(None, options.ROSTER, default_text="roster.toml beside the export")
+    roster: Path | None = option(
+        None, options.ROSTER, default_text="roster.toml next to the export"
+    )
     last: int | None = option(None, "Use only the last N messages", least=1)
     since: datetime | None = option(
         None, "Use messages since this day, such as 2024-03-31", metavar="DATE"
@@ -338,14 +340,14 @@ class BuildOptions:
         TEST, "Share of messages in the test split", above=0, most=0.9, panel="Conversations"
     )
     validation_share: float = VALIDATION
-    review: Path | None = option(None, "CSV file of doubtful pairs; mark those to drop")
+    review: Path | None = option(None, "Write doubtful pairs to this CSV file; mark those to drop")
     zone: tzinfo | None = option(None, options.TIMEZONE)
     public: bool = option(
         False, "The chat is public: the bot may speak anywhere", name="public-chat"
     )
     skip_damaged: bool = option(False, options.SKIP_DAMAGED)
     processes: int = option(
-        1, "Processes that replace private data", least=0, default_text="by cores and messages",
+        1, "Worker processes for redaction", least=0, default_text="by cores and messages",
         panel="Conversations",
     )  # fmt: skip
 
@@ -356,7 +358,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """What decides about a chat's sessions, apart from its messages.
+    """What determines a chat's sessions, apart from its messages.
 
     `repeats` maps the author and text of messages that are repeated too often to their number, and
     to how many of them stay. A session ends at `quiet_hour` (UTC) at the latest.

@@ -56,8 +56,8 @@ def read_removed(table: Path | None, earlier_list: Path) -> frozenset[str]:
         shown = _read_table(table)
     except (OSError, ValueError, AttributeError, csv.Error) as error:
         raise DatasetError(
-            f"{table} is not a table that `build --review` wrote ({describe_error(error)}): "
-            "give another file, or delete it"
+            f"{table} was not written by `build --review` ({describe_error(error)}): "
+            "choose another file, or delete it"
         ) from error
     return (earlier - shown.keys()) | {pair for pair, is_removed in shown.items() if is_removed}
 

@@ -25,10 +25,10 @@ MIN_MESSAGES = 200
 """People with fewer messages are too quiet to be a voice."""
 
 _MAX_NAMED = 5
-"""A question names at most this many people, and counts the others."""
+"""A question lists at most this many people, and counts the others."""
 
 _TWO = 2
-_IF_KNOWN = "If this is a person below or above, add the id to theirs and delete this entry."
+_IF_KNOWN = "If this is somebody else in this file, add the id to theirs and delete this entry."
 _WIDTH = 80
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 _MAX_SHORT_ESCAPE = 0xFFFF  # TOML escapes larger code points with eight digits
@@ -41,14 +41,14 @@ _HEAD = """\
 #          ids = [7, 8]
 # names    the names that Telegram showed for them
 # aliases  other names for them after /as: aliases = ["Huguinho"]
-# learn    "yes": the model learns from their messages; "no": it sees […] in
-#          place of them
+# learn    "yes": the model learns from their messages; "no": it sees […]
+#          instead of them
 # imitate  "yes": the bot may speak as them; "ask": not until they send /optin
 #          to the bot, or you write "yes"; "no": never
-# quiet    true: they wrote too little to be a voice
+# quiet    true: they wrote too few messages to be a voice
 #
 # Above some people there is a question (?) that only you can answer. You may
-# ignore it. To delete a person, delete their lines from [[people]] to imitate
+# ignore it. To remove a person, delete their lines from [[people]] to imitate
 # or quiet.
 
 # Ids of other bots: their messages are left out.
@@ -93,7 +93,7 @@ def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> 
         if authors:
             messages = total_messages(person, counts)
             comment = f"{messages:,} message{'s' if messages != 1 else ''}."
-            too_little = " That is too little to be a voice." if person.quiet else ""
+            too_little = " Too few to be a voice." if person.quiet else ""
             comments = [comment + too_little, *questions.get(person.name, ())]
         tables.append(_table(person, comments))
     head = _HEAD.format(
@@ -112,7 +112,7 @@ def add_people(path: Path, people: Iterable[Person], comments: Mapping[str, str]
 def make_roster(
     authors: Iterable[Author], existing: Roster | None = None, min_messages: int = MIN_MESSAGES
 ) -> Roster:
-    """Return a roster of these authors, who are learned from but silent until they agree.
+    """Return a roster of these authors, who are silent until they agree; their messages are used.
 
     New people get the name that Telegram showed last and are sorted by their number of messages.
     People in `existing` stay the same, apart from what `match_authors` adds. People with fewer
@@ -160,7 +160,7 @@ def mark_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> 
 
 
 def find_questions(people: Iterable[Person], authors: Iterable[Author]) -> dict[str, list[str]]:
-    """Return the questions of `list_questions` as text, by the name above whom they appear."""
+    """Return the questions of `list_questions` as text, by the name of the person below them."""
     found: dict[str, list[str]] = {}
     for question in list_questions(people, authors):
         text = f"{question.text} {question.remedy}"
@@ -170,9 +170,9 @@ def find_questions(people: Iterable[Person], authors: Iterable[Author]) -> dict[
 
 @dataclass(frozen=True, slots=True)
 class RosterQuestion:
-    """A question to the admin about the identity of people, the first of whom it concerns most.
+    """A question to the admin about who somebody is; the first person is the main one.
 
-    It is whether they are the same person, who this is, or whether this is a bot. `remedy` says
+    It asks whether people are the same person, who this is, or whether this is a bot. `remedy` says
     what to write into the file.
     """
 

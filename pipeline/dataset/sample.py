@@ -20,7 +20,7 @@ from pipeline.dataset.roster_file import ROSTER_FILE, write_roster
 NAMES = ("Tiago", "Leonardo", "Hugo", "Andre", "Raul")
 TITLE = "Five friends"
 JUDGE_FILE = "judge.jsonl"
-"""What the five wrote to other people, beside the export: lines for a judge of their voices."""
+"""What the five wrote to other people, next to the export: lines for a judge of their voices."""
 SEED = 2
 """The seed below 300 whose held-out parts are the most even.
 
@@ -69,12 +69,14 @@ def write_sample(folder: Path, seed: int = SEED) -> Path:
     answers whom, and in which week, means nothing. The same seed writes the same bytes.
 
     Raises:
-        ExportError: The folder holds another chat's export.
-        UnderstudyError: The data set is not installed.
+        ExportError: The folder contains another chat's export. UnderstudyError: The data set is not
+        installed.
     """
     path = folder / "result.json"
     if path.exists() and f'"id": {_CHAT},' not in path.read_text("utf-8", "replace")[:200]:
-        raise ExportError(f"{path} is another chat's export: give the sample a folder of its own")
+        raise ExportError(
+            f"{path} contains another chat's export: use another folder for the sample"
+        )
     everything = _read_conversations()
     five = _select_five(everything)
     conversations = [one for one in everything if five.issuperset(_list_senders(one))]

@@ -71,17 +71,18 @@ def split(
 ) -> "array[int]":
     """Return for each session the index of its split in SPLITS, or GAP.
 
-    Sessions are ordered by their start: first training, then validation, then test. A border is
-    the end of the session nearest to the share of messages. The sessions after a border with at
-    least `gap` lines together are left out, so that no context reaches across. So is a session
-    before a border that lasts until the next split begins, as in another topic.
+    Sessions are ordered by their start: first training, then validation, then test. A border is the
+    end of the session nearest to the share of messages. The sessions after a border with at least
+    `gap` lines together are left out, so that no context reaches across. A session before a border
+    that lasts until the next split begins, as one in another topic may, is also left out.
 
     Raises:
         DatasetError: There are too few sessions, or the test share is out of range.
     """
     if not 0 < test < 1 - validation:
         raise DatasetError(
-            f"test-share {test} is not between 0 and {1 - validation:g}: give a share such as 0.15"
+            f"test-share {test} is not between 0 and {1 - validation:g}: choose a share such as "
+            "0.15"
         )
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
     borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)
@@ -95,7 +96,7 @@ def split(
                 splits[number] = index
         if index not in splits:
             raise DatasetError(
-                f"every conversation of the {SPLITS[index]} split goes on during the next split: "
+                f"every conversation of the {SPLITS[index]} split continues into the next split: "
                 "export more of the chat, or use shorter sessions (--set session-minutes=N)"
             )
     return splits
@@ -131,7 +132,7 @@ class _Borders:
         if not firsts:
             raise DatasetError(
                 f"{count} conversation{'s are' if count != 1 else ' is'} too few to split by time, "
-                f"with {self.gap} messages between the parts: export more of the chat, or give a "
+                f"with {self.gap} messages between the parts: export more of the chat, or use "
                 "shorter sessions (--set session-minutes=N)"
             )
         train = self._nearest(firsts, first)

@@ -169,8 +169,8 @@ def read_sessions(
     """Read the sessions of a table of lines, by topic and time; `only` those of a split, if given.
 
     Raises:
-        KeyError, OSError, TypeError, ValueError: It cannot be read.
-        _RosterChangedError: The roster, if given, names another author for a line.
+        KeyError, OSError, TypeError, ValueError: It cannot be read. _RosterChangedError: The
+        roster, if any, has another author for a line.
     """
     with pq.ParquetFile(file) as table:
         batches = table.iter_batches(_BATCH)
@@ -197,10 +197,10 @@ def check_output(folder: Path) -> None:
     if folder.is_dir():
         if any(folder.iterdir()) and not is_summary(folder / SUMMARY):
             raise DatasetError(
-                f"{folder} holds something other than a dataset: give --out a folder of its own"
+                f"{folder} contains something other than a dataset: choose another folder for --out"
             )
     elif folder.exists():
-        raise DatasetError(f"{folder} is a file: give --out a folder")
+        raise DatasetError(f"{folder} is a file: choose a folder for --out")
 
 
 @contextmanager
@@ -268,7 +268,7 @@ class LineWriter:
         self._file.close()
 
     def add(self, rows: pa.RecordBatch, first_session: int) -> None:
-        """Add the lines of sessions that are counted from this one."""
+        """Add the lines of sessions; their numbers start at `first_session`."""
         moved = pa.array(rows.column("session").to_numpy() + np.int32(first_session))
         place = _UNSPLIT.get_field_index("session")
         rows = rows.set_column(place, _UNSPLIT.field(place), moved)
@@ -306,7 +306,7 @@ def _read_checked(folder: Path, roster: Roster, only: SplitName | None = None) -
         yield from read_sessions(file, roster, only)
     except _RosterChangedError as error:
         raise DatasetError(
-            f"{folder / ROSTER_FILE} has changed who may be learned from or what they are called: "
+            f"{folder / ROSTER_FILE} has changed whose messages may be used, or somebody's name: "
             f"build again, with --roster {folder / ROSTER_FILE}"
         ) from error
     except (KeyError, OSError, TypeError, ValueError) as error:
@@ -314,7 +314,7 @@ def _read_checked(folder: Path, roster: Roster, only: SplitName | None = None) -
 
 
 class _RosterChangedError(Exception):
-    """The roster names another author for a line than the dataset does."""
+    """The roster and the dataset have different authors for a line."""
 
 
 def _read_rows(
@@ -346,10 +346,10 @@ def _read_rows(
 
 
 def _check_roster(table: pa.Table, roster: Roster) -> None:
-    """Check that the roster names the same author for each line, and allows learning from them.
+    """Check that the roster has the same author for each line, and allows their use.
 
     Raises:
-        _RosterChangedError: One is not.
+        _RosterChangedError: It does not.
     """
     authors = table.group_by(["author_id", "speaker", "is_target"]).aggregate([]).to_pylist()
     for author in authors:

@@ -174,7 +174,7 @@ def read_summary(path: Path) -> Summary:
         ) from error
     if not isinstance(value, dict) or value.get("kind") != KIND or value.get("format") != FORMAT:
         raise DatasetError(
-            f"{path} was written by another version, not in format {FORMAT}: "
+            f"{path} was written by another version, in a format other than {FORMAT}: "
             "build the dataset again"
         )
     from pydantic import TypeAdapter  # a tenth of a second, which most commands do not need

@@ -53,7 +53,7 @@ FORMAT = 3
 _PARTS = 6  # two arms of replies; fit under two models, right voice and canaries
 _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
 _POOL_SESSIONS = 5
-"""One in this many of the judge's sessions gives the distractors of the fit instead."""
+"""Every n-th of the judge's sessions supplies distractors for the fit test instead."""
 
 FULL = Size(replies=60, cold=30, scored=30)
 QUICK = Size(replies=10, cold=0, scored=3, quick=True)
@@ -101,7 +101,7 @@ def evaluate(
         arms[MARKOV] = tuple(answer_by_markov_chain(training, asked, seed))
         arms[NEAREST] = tuple(answer_by_nearest_context(training, asked))
     pool, judged = split_pool([turn for turn in for_judge if turn.voice in voices])
-    with progress.step("The judge learns the friends' real lines"):
+    with progress.step("Training the judge on the friends' real lines"):
         trained = train_judge(list_lines(make_real_answers(judged)))
     limit = artifact.card.max_prompt_tokens
     chosen = set(take_turns(asked, size.scored))
@@ -122,22 +122,22 @@ def evaluate(
     scorer = choose_fit_scorer(artifact.card.base, cache)
     if questions:
         untuned = _prepare(open_base(scorer, cache, dataset.texts()))
-        ranked = rank(untuned, f"Fit under the untuned {scorer}", questions)
+        ranked = rank(untuned, f"Scoring the fit with the untuned {scorer}", questions)
         del untuned
     tuned = _prepare(open_tuned(artifact))
     if questions:
         own = make_questions({arm: compared[arm] for arm in (REAL, GENERATED)}, pool, seed)
-        ranked_by_itself = rank(tuned, "Fit under the version itself", own)
+        ranked_by_itself = rank(tuned, "Scoring the fit with the version itself", own)
     else:
         parts.finished += 2
-    with show("Real turns under every name", 3 * len(chosen)) as on_step:
+    with show("Scoring real turns under every name", 3 * len(chosen)) as on_step:
         measured = measure_turns(
             [answer.asked for answer in compared[REAL]],
             voices,
             lambda requests: score_replies(tuned, requests, limit, on_step),
         )
     canaries = [canary["text"] for canary in artifact.card.provenance.get("canaries") or ()]
-    with show("Planted canaries and decoys", len(canaries)) as on_step:
+    with show("Scoring planted canaries and decoys", len(canaries)) as on_step:
         exposures = _measure_exposures(tuned, canaries, voices, seed, on_step)
     with progress.step("Scoring"):
         evidence = Evidence(
@@ -187,7 +187,7 @@ def _find_judge_turns(
 
 
 def choose_fit_scorer(base: str, cache: Path) -> str:
-    """Return the base that scores the fit: another one than the version's, if one is at hand.
+    """Return the base that scores the fit: a different one from the version's, if one is available.
 
     A version that judged itself would prefer what is likely under its own base.
     """
@@ -224,20 +224,21 @@ def load_evaluation_dataset(artifact: Artifact, folder: str | None) -> Dataset:
     """Load the dataset in a folder, by default the one that a version was trained on.
 
     Raises:
-        DatasetError: The dataset is missing, or is another one. The held-out turns of another
+        DatasetError: The dataset is missing, or is not the one that the version was trained on. The
+        held-out turns of another
             dataset may be in the version's training set.
     """
     trained_on = artifact.card.provenance.get("dataset", {})
     found = folder or find_dataset(artifact)
     if not found or not Path(found).is_dir():
         if folder:
-            raise DatasetError(f"there is no dataset {folder}: name another with --data")
-        raise DatasetError(f"{explain_missing_dataset(artifact)}; name a copy of it with --data")
+            raise DatasetError(f"there is no dataset {folder}: pass another one with --data")
+        raise DatasetError(f"{explain_missing_dataset(artifact)}; pass a copy of it with --data")
     dataset = load_dataset(Path(found))
     if trained_on.get("sha256") not in {None, dataset.content_hash}:
         raise DatasetError(
             f"{found} is not the dataset that {artifact.path.name} was trained on: the model may "
-            "have learned its held-out turns; name the right one with --data"
+            "have learned its held-out turns; pass the right one with --data"
         )
     return dataset
 
@@ -260,7 +261,7 @@ def _list_voices(
     voices = tuple(sorted(with_replies & {voice.name for voice in artifact.card.roster.voices}))
     if with_replies and not voices:
         raise DatasetError(
-            f"nobody with replies in {dataset.folder} may be imitated: see "
+            f"none of the people with replies in {dataset.folder} may be imitated: see "
             f"`understudy models show {artifact.path.name.split('-')[0]}`"
         )
     if not voices:
@@ -271,9 +272,9 @@ def _list_voices(
 
 
 def split_pool(turns: Sequence[HeldOutTurn]) -> tuple[list[HeldOutTurn], list[HeldOutTurn]]:
-    """Return the turns that give distractors, and those that train the judge.
+    """Return the turns that supply distractors, and those that train the judge.
 
-    They are of different sessions, unless a voice has too few turns for that.
+    They are from different sessions, unless a voice has too few turns for that.
     """
     pool = [turn for turn in turns if turn.session % _POOL_SESSIONS == 0]
     rest = [turn for turn in turns if turn.session % _POOL_SESSIONS]
@@ -305,7 +306,7 @@ def _has_fast_bf16() -> bool:
 
 
 class _Parts:
-    """Shows the parts of an evaluation, and tells how much of all is done."""
+    """Shows the parts of an evaluation, and reports how much of everything is done."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

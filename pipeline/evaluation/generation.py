@@ -27,7 +27,7 @@ ShowProgress = Callable[[str, int], AbstractContextManager[OnStep]]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is generated and measured, for each voice.
+    """Sample sizes of an evaluation, per voice.
 
     `replies` and `cold` count the replies in these two arms, `scored` the real turns whose
     likelihood and fit are measured. Without `with_fit` nothing is scored under an untuned base: the
@@ -79,8 +79,8 @@ def generate_answers(
     """Reply to real turns as they are, and cold: without the voice's own lines in view."""
     silenced = filter(None, map(silence_voice, turns))
     arms = {
-        GENERATED: ("Replies", take_turns(turns, size.replies)),
-        COLD: ("Replies without own lines in view", take_turns(silenced, size.cold)),
+        GENERATED: ("Generating replies", take_turns(turns, size.replies)),
+        COLD: ("Generating replies without the voice's own lines", take_turns(silenced, size.cold)),
     }
     found = {}
     for arm, (title, asked) in arms.items():

@@ -1,4 +1,4 @@
-"""Judge by whom lines are, with character language models of what people wrote.
+"""Judge who wrote a line, with character language models of what people wrote.
 
 The judge shares neither data nor method with what it judges: the model under test is a transformer,
 and the chooser of replies is a logistic regression on n-grams.
@@ -91,7 +91,7 @@ def read_judge_turns(path: Path, voices: Collection[str]) -> list[HeldOutTurn]:
     `conversation` (a number).
 
     Raises:
-        DatasetError: The file cannot be read, or has no turn of a voice.
+        DatasetError: The file cannot be read, or contains no turn by a voice.
     """
     turns = []
     try:
@@ -102,7 +102,7 @@ def read_judge_turns(path: Path, voices: Collection[str]) -> list[HeldOutTurn]:
         raise DatasetError(f"{path} cannot be read: {error}") from error
     missing = sorted(set(voices) - {turn.voice for turn in turns})
     if missing:
-        raise DatasetError(f"{path} has no turn of {', '.join(missing)}")
+        raise DatasetError(f"{path} contains no turns by {', '.join(missing)}")
     return [turn for turn in turns if turn.voice in voices]
 
 

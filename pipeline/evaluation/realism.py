@@ -1,4 +1,4 @@
-"""Distinguish real from generated replies by a classifier that sees the context too."""
+"""Distinguish real from generated replies with a classifier that sees the context too."""
 
 from collections.abc import Sequence
 

@@ -163,7 +163,7 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
 
 
 def _headline_of_voices(attribution: Mapping[str, Attribution]) -> dict[str, Any]:
-    """Return how many bags of ten lines are named right, by voice, and beside the baselines."""
+    """Return how many bags of ten lines are named right, by voice, and next to the baselines."""
     generated, real = attribution[GENERATED], attribution[REAL]
     shown = {arm: attribution[arm] for arm in (REAL, *TUNED) if arm in attribution}
     voices = {

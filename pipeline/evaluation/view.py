@@ -86,7 +86,7 @@ def list_notes(card: Scorecard, shown: Collection[str] | None = None) -> list[st
     notes = [
         {
             "elsewhere": "The judge learned from what the friends wrote in other chats.",
-            "reserved": "The judge learned from a half of the chat that the model never saw.",
+            "reserved": "The judge learned from the half of the chat that the model never saw.",
             "training": "The judge and the model learned from the same lines: train with "
             "--set reserve-half=true to compare with people's other lines.",
         }[headline["judge_source"]]
@@ -96,7 +96,7 @@ def list_notes(card: Scorecard, shown: Collection[str] | None = None) -> list[st
         notes.append(f"{TOO_FEW_LINES}.")
     elif shown is None or worst in shown:
         shares = (f"{voices[worst][arm]:.0%}" for arm in ("generated", "real"))
-        notes.append("Least like themselves: {}, {} against {}.".format(worst, *shares))
+        notes.append("Least recognisable: {}, {} against {}.".format(worst, *shares))
     if scorer := headline.get("fit_scorer"):
         same = ", the version's own base" if scorer == headline["base"] else ""
         notes.append(f"Fit is scored by {scorer}, untuned{same}.")

@@ -21,7 +21,7 @@ UNNAMED = "a chat without a name"
 MAX_LISTED = 20
 """If there are more chats, only the largest are listed."""
 
-_DUPLICATE_ID = "an id that another message has too"
+_DUPLICATE_ID = "an id that another message also has"
 _UNKNOWN_ID = -(2**62)
 """The id of a chat whose own lines are damaged."""
 
@@ -42,7 +42,7 @@ class DamagedPlace:
 
 @dataclass(slots=True)
 class ExportedChat:
-    """A chat of the exports; `number` is its id in them, `joined` are its former basic groups.
+    """A chat in the exports; `number` is its id in them, `joined` are its former basic groups.
 
     `unread` counts the bytes of each file that cannot be read, `sizes` holds the files' sizes.
     """
@@ -135,7 +135,7 @@ class Archive:
         if (more := len(largest) - MAX_LISTED) > 0:
             listed += f"\n  and {more:,} more"
         raise ExportError(
-            f"the export holds {what}: choose one with --chat NAME or --chat ID{listed}"
+            f"the export contains {what}: choose one with --chat NAME or --chat ID{listed}"
         )
 
 
@@ -148,8 +148,8 @@ def open_exports(
 ) -> Iterator[Archive]:
     """Read the exports at these paths: the wanted chat with its former groups, or all chats.
 
-    Local times of old exports are in `zone`, by default this machine's. Messages with a later time
-    than tomorrow's are damaged and skipped.
+    Local times of old exports are in `zone`, by default this machine's. Messages dated after
+    tomorrow count as damaged and are skipped.
 
     Raises:
         ExportError: A path is not an export, or a file cannot be read.
@@ -245,7 +245,7 @@ def _read_file(
     """Read one file, whose local times are in `zone`, into the archive.
 
     Raises:
-        ExportError: It holds no chat.
+        ExportError: It contains no chat.
     """
     chat: ExportedChat | None = None
     parser = RowParser(_UNKNOWN_ID, archive.spool.names, Tally(), zone, now)
@@ -268,9 +268,9 @@ def _read_file(
             last = number if is_valid_integer(number) else None
     if not has_chat:
         problem = (
-            f"no JSON ({fault.description})"
+            f"not JSON ({fault.description})"
             if fault
-            else "JSON, but no chat export of Telegram Desktop"
+            else "JSON, but not a chat export from Telegram Desktop"
         )
         raise ExportError(f"{file} is {problem}: {EXPORT_HOWTO}")
 

@@ -13,7 +13,7 @@ from model.chat.quotes import strip_quotes
 from model.chat.telegram_ids import is_valid_integer, to_author_id
 from pipeline.export.reader import Item
 
-CONTRADICTION = "a date that contradicts date_unixtime, which wins"
+CONTRADICTION = "a date that contradicts date_unixtime, which takes precedence"
 LOCAL = "a local time without an offset"
 DAMAGED_TIME = "a damaged date_unixtime; date is used"
 FUTURE = "a date after tomorrow"
@@ -43,7 +43,7 @@ _TYPE_NAME = re.compile(r"[a-z_]{1,40}")
 
 
 class EntryKind(IntEnum):
-    """The kind of a row; some service messages have a kind of their own."""
+    """The kind of a row; some service messages have their own kind."""
 
     MESSAGE = 0
     SERVICE = 1
@@ -104,7 +104,7 @@ class Tally:
     utc_offsets: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: "Tally") -> None:
-        """Add the counts of another tally; this one's UTC offsets win."""
+        """Add the counts of another tally; this one's UTC offsets take precedence."""
         self.repaired.update(other.repaired)
         self.skipped.update(other.skipped)
         self.skipped_messages.update(other.skipped_messages)
@@ -115,7 +115,7 @@ class Tally:
 class RowParser:
     """Converts the items of one chat to rows; `names` numbers all display names of an export.
 
-    A time more than a day after `now` is damage.
+    A time more than a day after `now` counts as damage.
     """
 
     def __init__(
@@ -198,7 +198,8 @@ class TimeParser:
 
     When clocks go back, an hour occurs twice. A time belongs to the second occurrence if the first
     would put it before the message above it. `utc_offsets` receives the offset in minutes of each
-    local day that has a message with both times. A time more than a day after `now` is damage.
+    local day that has a message with both times. A time more than a day after `now` counts as
+    damage.
     """
 
     def __init__(
@@ -270,7 +271,7 @@ class TimeParser:
         return not -_MAX_UTC_OFFSET <= seconds - start < _DAY + _MAX_UTC_OFFSET
 
     def _note_offset(self, seconds: int, date: str) -> None:
-        """Record the offset of a local time, unless it is none of a time zone."""
+        """Record the offset of a local time, unless no time zone has it."""
         try:
             local = datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
         except (ValueError, OverflowError):

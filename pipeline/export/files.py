@@ -68,7 +68,7 @@ class ExportFile:
         return self.path.stat().st_size
 
     def index(self, progress: Progress = SILENT) -> ExportIndex:
-        """Return what the file holds.
+        """Return the contents of the file.
 
         Raises:
             ExportError: It cannot be read.
@@ -147,7 +147,7 @@ def _find_file(path: Path) -> Path:
         html = " but an HTML export" if (path / "messages.html").is_file() else ""
         raise ExportError(f"there is no result.json in {path}{html}: {EXPORT_HOWTO}")
     if not path.is_file():
-        raise ExportError(f"there is no file {path}: give an export's folder or its result.json")
+        raise ExportError(f"there is no file {path}: use an export's folder or its result.json")
     return path
 
 
@@ -163,4 +163,4 @@ def _check_format(file: Path) -> None:
     if found is None and len(lines) == 2 and all(map(parse_object, lines)):  # noqa: PLR2004
         found = "JSON Lines (one value per line), not the exporter's own file"
     if found:
-        raise ExportError(f"{file} is {found}: give the file as Telegram wrote it; {EXPORT_HOWTO}")
+        raise ExportError(f"{file} is {found}: use the file as Telegram wrote it; {EXPORT_HOWTO}")

@@ -210,8 +210,8 @@ class Spool:
     def find_former_groups(self, chat: int, groups: Mapping[int, str | None]) -> list[int]:
         """Return which basic groups, given with their names, became this supergroup.
 
-        A group did if both chats record the move within five seconds and with the same name, or
-        if the supergroup's export contains the group's messages, with equal authors and times.
+        A group did if both chats record the move within five seconds and with the same name, or if
+        the supergroup's export contains the group's messages, with the same authors and times.
         """
         ids = json.dumps(list(groups))
         values = {"new": chat, "olds": ids, "shift": MIGRATION_OFFSET}

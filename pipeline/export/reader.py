@@ -1,9 +1,9 @@
 r"""Read a Telegram export in bounded memory: its chats, their messages, and any damage.
 
 A file is read from front to back in chunks. Its layout does not matter: it may be as Telegram
-Desktop writes it, or saved again by another program with other white space or another order of
-keys. Messages are parsed in batches. A batch with damage is parsed message by message, so that
-damage costs at most the message it is in.
+Desktop writes it, or saved again by another program with different white space or key order.
+Messages are parsed in batches. A batch with damage is parsed message by message, so that damage
+costs at most the message it is in.
 """
 
 import json
@@ -26,8 +26,8 @@ CHUNK = 1 << 15
 CUT_SHORT = "the file ends without its closing brackets: the export was interrupted"
 LOST = "no message can be read here"
 DAMAGED_BRACKETS = "damaged brackets"
-DAMAGED_HEADING = "a damaged line of the chat's own"
-NOT_JSON = "no valid JSON"
+DAMAGED_HEADING = "a damaged line about the chat itself"
+NOT_JSON = "invalid JSON"
 
 Item = dict[str, Any]
 """One entry of an export's `messages`, as parsed JSON."""

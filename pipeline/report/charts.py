@@ -207,7 +207,7 @@ def draw_scores(rows: Sequence[ScoreRow]) -> str:
 def draw_confusion(
     voices: Sequence[str], answers: Sequence[str], shares: Sequence[Sequence[float]]
 ) -> str:
-    """Draw to whom the judge attributes generated lines: rows are voices, columns answers."""
+    """Draw whom the judge attributes generated lines to: rows are voices, columns answers."""
     cells = np.asarray(shares, float)
 
     def draw(axes: Axes) -> None:

@@ -102,7 +102,7 @@ class Visible:
 
 
 def find_visible(roster: Roster, facts: Facts) -> Visible:
-    """Return who is visible by the roster, or by their own `/optin`.
+    """Return who is visible according to the roster, or their own `/optin`.
 
     An `/optout` from any of their accounts hides them.
     """

@@ -69,7 +69,7 @@ def read_training_curve(artifact: Artifact) -> TrainingCurve | None:
 
 
 def read_scorecard(artifact: Artifact) -> Scorecard | None:
-    """Return a version's scorecard; None if it has none, or one of another format.
+    """Return a version's scorecard; None if it has none, or one in another format.
 
     Raises:
         ArtifactError: It is damaged.
@@ -90,7 +90,7 @@ def read_scorecard(artifact: Artifact) -> Scorecard | None:
 def draw_samples(
     artifact: Artifact, dataset: Dataset, agreed: Collection[str], count: int, seed: int
 ) -> tuple[Sample, ...]:
-    """Generate `count` replies in each voice that agreed, beside the real ones of the test split.
+    """Generate `count` replies in each voice that agreed; return them with the real replies.
 
     Raises:
         ArtifactError: The model cannot be loaded.

@@ -19,7 +19,7 @@ from pipeline.training.verdict import MIN_PASSES
 from pipeline.versions.comparison import Comparison, tabulate_comparisons
 
 _MAX_P_VALUE = 0.025
-"""Copied lines prevent promotion if chance explains their rise with a lower probability."""
+"""Significance level: a rise in copied lines with a lower p-value prevents promotion."""
 _LARGE_FALL = 0.15
 """A larger fall prevents promotion even if there are too few turns to be certain."""
 _MORE_REPLIES = 5
@@ -64,9 +64,9 @@ def decide(
     """Compare two versions on the same held-out turns, or evaluate a version alone.
 
     The new version may be promoted if attribution and right voice did not fall, if the answers with
-    copied lines did not increase beyond chance, and if its lines hold no private data. If it must
-    replace the current version, which has learned withdrawn words, only a fall beyond chance
-    counts.
+    copied lines did not increase beyond chance, and if its lines contain no private data. If it
+    must replace the current version, which was trained on withdrawn words, only a fall beyond
+    chance counts.
 
     If there is a current version that is not compared, `not_compared` says why. That prevents
     promotion if a comparison is needed, and if the new version saw less than half of its training
@@ -197,8 +197,8 @@ def _refuse_fall(found: Comparison, turns: int) -> Comparison:
     if found.high < 0:
         return replace(found, fault=f"{text}, more than chance explains")
     if found.new - found.current < -_LARGE_FALL:
-        few = f"{turns:,} turns are too few to tell whether by chance"
-        fault = f'{text}; {few}: pass with --force-promotion "REASON"'
+        few = f"{turns:,} turns are too few to tell whether that is chance"
+        fault = f'{text}; {few}: promote it with --force-promotion "REASON"'
         return replace(found, fault=fault, is_uncertain=True)
     return found
 
@@ -206,8 +206,8 @@ def _refuse_fall(found: Comparison, turns: int) -> Comparison:
 def _compare_copies(new: Evaluation, current: Evaluation | None) -> Comparison:
     """Compare the answers that contain a copied line; only a rise beyond chance is a fault.
 
-    Every version copies a few lines in a hundred, so by chance the count rises in every second
-    version.
+    Every version copies a few per cent of its lines, so by chance alone the count rises half of the
+    time.
     """
     found = _compare("copied lines", "copied.generated", new, current)
     if current is None or found.current is None or found.new <= found.current:

@@ -127,8 +127,8 @@ def write_history(
 ) -> History:
     """Replace what is stored of a chat, and of the basic group that it was; return the new history.
 
-    It is one transaction: a kill leaves everything as it was. `names` are indexed by the rows' name
-    numbers. What was deleted or changed is overwritten in the file.
+    This is one transaction: a kill leaves everything as it was. `names` are indexed by the rows'
+    name numbers. What was deleted or changed is overwritten in the file.
     """
     chat, ledger = header.chat_id, history.ledger
     kept: set[tuple[str, int]] = set()

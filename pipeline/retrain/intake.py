@@ -66,10 +66,10 @@ class CurrentVersion:
 class Intake:
     """A merged and stored chat, its people, and how much of it is new to the current version.
 
-    `withdrawn_words` says which withdrawn words the current version has learned, if any. `total`
-    counts all messages, `new` those sent after the current version's newest, `untrained`
-    those that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of
-    pairs that the user removed from its dataset.
+    `withdrawn_words` says which withdrawn words the current version was trained on, if any. `total`
+    counts all messages, `new` those sent after the current version's newest, `untrained` those that
+    it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of pairs that
+    the user removed from its dataset.
     """
 
     merged: MergedChat
@@ -99,7 +99,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     """Return the current version with its training record; the demo's version does not count.
 
     Without a current version the chat is that of the only stored history, if there is one: an
-    earlier run may have ended before it made a version.
+    earlier run may have ended before it created a version.
     """
     name, found, problem = None, None, None
     try:
@@ -124,14 +124,14 @@ def find_models_folder(
     wanted: str | None = None,
     progress: Progress = SILENT,
 ) -> Path:
-    """Return the folder of models for the chat in these files: that of a group, or `root`.
+    """Return the models folder for the chat in these files: that of a group, or `root`.
 
-    A folder is known by the chat of its current version or history. If several are of the same
-    chat, it is the first group's by name, which is the one that the bot uses.
+    A folder is known by the chat of its current version or history. If several belong to the same
+    chat, the first group by name has it, as in the bot.
 
     Raises:
-        ExportError: A file is not an export, or cannot be read.
-        TrainingError: There are folders of groups, and none is of this chat.
+        ExportError: A file is not an export, or cannot be read. TrainingError: There are folders of
+        groups, and none belongs to this chat.
     """
     groups = [one.root for one in Registry(root).group_folders().values()]
     if not groups:
@@ -145,8 +145,8 @@ def find_models_folder(
         if ids & chats or (folder == root and chats):  # merging names the chat that was expected
             return folder
     raise TrainingError(
-        f"no folder of models in {root} is of {make_printable_name(given[0].name)} "
-        f"({given[0].chat_id}): give --models-dir {root / GROUPS}/NAME for a model of its own, or "
+        f"no models folder in {root} belongs to {make_printable_name(given[0].name)} "
+        f"({given[0].chat_id}): use --models-dir {root / GROUPS}/NAME for a separate model, or "
         f"--models-dir {root} to replace the default model"
     )
 
@@ -165,13 +165,13 @@ def check_dump_given(sources: Sources, current: CurrentVersion, request: Retrain
     """Refuse to run without a dump if a bot may have received an `/optout`.
 
     Raises:
-        UnderstudyError: A model exists, no dump is given, and `no_live_bot` is not set.
+        UnderstudyError: A model exists, no dump was passed, and `no_live_bot` is not set.
     """
     has_model = current.artifact is not None or current.problem is not None
     if has_model and not sources.dumps and not request.no_live_bot:
         raise UnderstudyError(
-            "no dump of the bot is given, and people may have sent it /optout: add the file that "
-            "`understudy-bot dump FILE` writes, or give --no-live-bot if no bot is running"
+            "there is no dump of the bot, but people may have sent it /optout: add the file that "
+            "`understudy-bot dump FILE` writes, or use --no-live-bot if no bot is running"
         )
 
 
@@ -185,7 +185,7 @@ def update_history(
     """Apply consent to a merged chat, erase what it forbids, and store the rest as the history.
 
     Raises:
-        ExportError: The exports are of different accounts, too much of a file is damaged, or the
+        ExportError: The exports are from different accounts, too much of a file is damaged, or the
             user did not confirm a shorter export.
     """
     check_chat(merged.chat, merged.spool.count_author_clashes(merged.chat.chat_id))
@@ -302,14 +302,14 @@ def _confirm_shorter_export(merged: MergedChat, dependencies: RetrainDependencie
     if header and last.sha256 in header.exports and not merged.deleted:
         return
     text = (
-        f"{last.file} holds {last.messages:,} messages of {make_printable_name(merged.chat.name)}, "
-        f"the history holds {merged.stored:,}; {merged.deleted:,} of these were sent in the "
-        "export's period, but are missing from it"
+        f"{last.file} contains {last.messages:,} messages of "
+        f"{make_printable_name(merged.chat.name)}, but the history has {merged.stored:,}; "
+        f"{merged.deleted:,} of these were sent in the export's period and are missing from it"
     )
     with dependencies.watch.paused():
         is_confirmed = dependencies.ask(f"{text} and would be deleted. Is that right?")
     if not is_confirmed:
-        raise ExportError(f"{text}: give a complete export, or --yes if that is right")
+        raise ExportError(f"{text}: use a complete export, or --yes if that is right")
 
 
 def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
@@ -352,7 +352,7 @@ def _erase_datasets(root: Path, merged: MergedChat) -> list[str]:
             try:
                 if forgotten.isdisjoint(_read_message_ids(folder, merged)):
                     continue
-                reason = "it held messages that must be forgotten"
+                reason = "it contained messages that must be forgotten"
             except DatasetError:
                 reason = "it was damaged, and messages must be forgotten"
         else:

@@ -1,4 +1,4 @@
-"""Merge a chat's stored history with new exports and dumps, and follow it to its supergroup."""
+"""Merge a chat's stored history with new exports and dumps, also when it becomes a supergroup."""
 
 import time
 from collections import defaultdict
@@ -35,9 +35,9 @@ It is below 1 because some messages may have been deleted since.
 """
 _LISTED_CHATS = 5
 _OTHER_CHAT = (
-    "give exports of that chat, or another folder with --models-dir, such as artifacts/groups/NAME"
+    "use exports of that chat, or another folder with --models-dir, such as artifacts/groups/NAME"
 )
-_MIGRATION_ADVICE = "if that group became this supergroup, give the supergroup's export once"
+_MIGRATION_ADVICE = "if that group became this supergroup, pass the supergroup's export once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +154,13 @@ def merge_chat(
 ) -> Iterator[MergedChat]:
     """Merge files with a chat's stored history, without changing the stored history.
 
-    `exports` are ordered from oldest to newest. `expected` is the chat that the model has learned.
-    Without it, the chat is the first export's, or the one named `wanted` if there are several. The
-    history of a basic group continues in an export of the supergroup that it became.
+    `exports` are ordered from oldest to newest. `expected` is the chat that the model was trained
+    on. Without it, the chat is the first export's, or the one named `wanted` if there are several.
+    The history of a basic group continues in an export of the supergroup that it became.
 
     Raises:
-        ExportError: A file is of another chat, or is not an export.
-        ArtifactError: The stored history is damaged.
+        ExportError: A file is from another chat, or is not an export. ArtifactError: The stored
+        history is damaged.
     """
     with closing(Spool()) as spool:
         merged: MergedChat | None = None
@@ -184,7 +184,7 @@ def merge_chat(
                 merged = merged or _load_history(root, spool, chat)
                 _add_dump(merged, found, chat, notes)
         if merged is None:
-            raise ExportError("no export is given: name the result.json that Telegram wrote")
+            raise ExportError("there is no export: pass the result.json that Telegram wrote")
         _match_bot_ids(merged)
         merged.ledger = merged.ledger.add_dumps(dumps)
         _delete_forgotten(merged)
@@ -193,11 +193,11 @@ def merge_chat(
 
 
 def withhold_text(merged: MergedChat, roster: Roster) -> None:
-    """Replace the messages of people who withdrew by placeholders.
+    """Replace the messages of people who withdrew with placeholders.
 
     With this roster, the result leads to exactly the same prompts as the original messages. Copies
     of their words in other people's messages are removed too. Once anyone has withdrawn, all
-    forwards are replaced, because they may hold anyone's words.
+    forwards are replaced, because they may contain anyone's words.
     """
     withdrawn = roster.excluded_ids | {
         user_id for user_id in merged.ledger.opted_out if roster.find_by_id(user_id) is None
@@ -286,7 +286,7 @@ def _choose_chat(
         for one in list(found.chats.values())[:_LISTED_CHATS]
     )
     raise ExportError(
-        f"{file} is of {names}, not of {make_printable_name(expected.title)} ({expected.chat_id}): "
+        f"{file} contains {names}, not {make_printable_name(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
 
@@ -357,11 +357,11 @@ def _add_dump(merged: MergedChat, found: Archive, chat: ExportedChat, notes: Dum
     """Merge a dump: it adds messages that no export covers, and newer edits.
 
     Raises:
-        ExportError: Its decisions are of another chat than its messages.
+        ExportError: Its decisions and its messages are from different chats.
     """
     if notes.chat_id != chat.chat_id:
         raise ExportError(
-            f"{notes.file} holds messages of chat {chat.chat_id} and decisions of chat "
+            f"{notes.file} contains messages of chat {chat.chat_id} and decisions of chat "
             f"{notes.chat_id}: write it again with `understudy-bot dump`"
         )
     description = _describe_file(merged, found, chat, notes.file)
@@ -407,7 +407,7 @@ def _is_bot_numbered(kind: str, number: int) -> bool:
 
 
 def _match_bot_ids(merged: MergedChat) -> None:
-    """Replace messages that have the bot's ids by the exported messages that match them.
+    """Replace messages that have the bot's ids with the exported messages that match them.
 
     Two messages match if they have the same author and second.
     """
@@ -501,9 +501,9 @@ def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -
     """Return the difference between a supergroup's ids and a basic group's, or None.
 
     `exported` maps the ids of the basic group's messages in the supergroup's export to author and
-    second. None means that the export is of another chat. If another account exported the basic
+    second. None means that the export is from another chat. If another account exported the basic
     group, the messages match but the ids do not. They are then moved above `BOT_ID_OFFSET`, where
-    `_match_bot_ids` replaces them by the exported messages, as it replaces the bot's.
+    `_match_bot_ids` replaces them with the exported messages, as it does with the bot's.
     """
     times = [at for _, at in exported.values()]
     stored = {

@@ -33,13 +33,13 @@ _MIN_VOICE_SHARE = 0.5
 """An author with at least this share of messages in a voice is our bot."""
 
 _NEWCOMER = (
-    "New, {messages:,} message{s}: learned from, not a voice yet. ? May the bot speak as them? "
-    'Then write imitate = "ask", or "yes" if they have agreed. If they do not want to be learned '
-    'from either, write learn = "no".'
+    "New, {messages:,} message{s}: used for training, but not a voice yet. ? May the bot speak as "
+    'them? Then write imitate = "ask", or "yes" if they have agreed. If their messages must not be '
+    'used either, write learn = "no".'
 )
 _EXCLUDED = (
-    "An earlier roster excluded them, and this one does not name them, {messages:,} "
-    'message{s}: not learned from. ? Have they changed their mind? Then write learn = "yes".'
+    "An earlier roster excluded them, and this one does not list them, {messages:,} "
+    'message{s}: not used. ? Have they changed their mind? Then write learn = "yes".'
 )
 
 
@@ -200,7 +200,7 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
 def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
     """Return the ids of our own bot: those on record, and authors who mostly speak in voices.
 
-    Somebody whose messages must not be learned from is not taken for the bot, whatever they write.
+    Somebody whose messages must not be used never counts as the bot, whatever they write.
     """
     messages, spoken = Counter[int](), Counter[int]()
     for entry in merged.entries():

@@ -1,4 +1,4 @@
-"""Build the dataset of a retraining, and decide what to train on and what to hold out."""
+"""Build the dataset for retraining, and decide what to train on and what to hold out."""
 
 import hashlib
 import random
@@ -143,8 +143,8 @@ def _choose_start(
     is_other_base = request.base not in {None, base}
     if is_other_base and request.start_from == "current":
         raise TrainingError(
-            f"--set from=current continues from {base}, and --base says {request.base}: "
-            "leave one of them out"
+            f"--set from=current continues from {base}, but --base is {request.base}: omit one of "
+            "them"
         )
     if is_other_base or request.start_from == "base":
         return Start(request.base or base)

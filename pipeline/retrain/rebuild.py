@@ -47,21 +47,20 @@ class Rebuilt:
 
 
 def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt:
-    """Replace a missing or damaged database with one made from what is left.
+    """Replace a missing or damaged database with one created from what is left.
 
     It has the versions, the decisions in the dumps and in imported versions, and each "no"
     in roster.toml or in a version's roster: it may stand for an `/optout` that no dump has.
 
     Raises:
-        ArtifactError: The database is not damaged, or there are no versions.
-        ExportError: A file is not a dump.
-        RosterError: roster.toml cannot be read.
-        TrainingError: A training or retraining is running.
+        ArtifactError: The database is not damaged, or there are no versions. ExportError: A file is
+        not a dump. RosterError: roster.toml cannot be read. TrainingError: Training or retraining
+        is running.
     """
     _check_is_damaged(registry.root)
     with locked(registry.root / LOCK, wait=False) as is_alone:
         if not is_alone:
-            raise TrainingError(f"another command is using {registry.root}: wait until it ends")
+            raise TrainingError(f"another command is using {registry.root}: wait until it finishes")
         versions = sorted(load_usable_versions(registry), key=lambda one: one.path.name)
         if not versions:
             raise ArtifactError(f"there is no version in {registry.root} to rebuild from")
@@ -99,7 +98,7 @@ def _replace_database(root: Path, new: Path) -> Path | None:
     killed process left of a transaction belongs to the old database.
 
     Raises:
-        ArtifactError: Another command has created a database meanwhile.
+        ArtifactError: Another command has created a database in the meantime.
     """
     path = root / DATABASE
     if not path.exists():
@@ -107,7 +106,9 @@ def _replace_database(root: Path, new: Path) -> Path | None:
         try:
             os.link(new, path)
         except FileExistsError:
-            raise ArtifactError(f"{path} was created meanwhile: nothing is rebuilt") from None
+            raise ArtifactError(
+                f"{path} was created in the meantime: nothing was rebuilt"
+            ) from None
         except OSError:  # the file system has no links
             new.replace(path)
         return None
@@ -132,7 +133,7 @@ def _check_is_damaged(root: Path) -> None:
     except DamagedDatabaseError:
         return
     if state == "ok":
-        raise ArtifactError(f"{root / DATABASE} is not damaged: nothing is rebuilt")
+        raise ArtifactError(f"{root / DATABASE} is not damaged: nothing was rebuilt")
 
 
 def _read_dump(file: ExportFile) -> DumpNotes:

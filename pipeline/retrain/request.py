@@ -27,7 +27,7 @@ Ask = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainRequest:
-    """The files, the folder of models and the options of `understudy retrain`.
+    """The files, the models folder and the options of `understudy retrain`.
 
     `base` None, `min_messages` 0 and each missing one of `hyperparameters` mean the current
     version's value. With `start_from` None, training continues from the current version if that is
@@ -40,18 +40,18 @@ class RetrainRequest:
     chat: str | None = option(None, CHAT)
     base: str | None = option(None, "Base model, as for train", default_text=CURRENT)
     force_training: bool = option(False, "Train even if there are too few new messages")
-    no_live_bot: bool = option(False, "Run without a dump: there is no running bot")
+    no_live_bot: bool = option(False, "Run without a dump (no bot is running)")
     force_promotion: str | None = option(
-        None, "Promote even a worse version, for this reason", metavar="REASON"
+        None, "Promote the new version even if it scores worse", metavar="REASON"
     )
-    resume: bool = option(False, "Continue a stopped training")
-    restart: bool = option(False, "Discard the checkpoint of a stopped training")
+    resume: bool = option(False, "Continue an interrupted training run")
+    restart: bool = option(False, "Discard the checkpoint of an interrupted run")
     min_messages: int = option(0, MIN_MESSAGES, default_text=CURRENT)
     skip_damaged: bool = option(False, SKIP_DAMAGED)
     min_new_messages: int = option(
         200, "Do nothing if there are fewer new messages", least=1, panel=_DATA
     )
-    roster: Path | None = option(None, ROSTER, default_text="roster.toml in the folder of models")
+    roster: Path | None = option(None, ROSTER, default_text="roster.toml in the models folder")
     timezone: tzinfo | None = option(None, TIMEZONE, panel=_DATA)
     keep: int = option(5, "Versions to keep", least=1, panel=_PROMOTION)
     full_evaluation: bool = option(

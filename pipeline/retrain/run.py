@@ -127,7 +127,8 @@ def _apply_dumps(
 ) -> None:
     """Apply the decisions in dumps although the exports are refused.
 
-    If the chat of the models folder is unknown, the dumps may be of another chat and do not apply.
+    If the chat of the models folder is unknown, the dumps may be from another chat and do not
+    apply.
     """
     if not current.chat or not sources.dumps or not sources.exports:
         return
@@ -139,7 +140,7 @@ def _apply_dumps(
     ):
         update_history(request, dependencies, current, Sources((), sources.dumps), merged)
         dependencies.watch.console.print(
-            "  the export is refused; decisions that people sent to the bot still apply"
+            "  the export was refused; decisions that people sent to the bot still apply"
         )
 
 
@@ -170,7 +171,7 @@ def _print_intake(intake: Intake, dependencies: RetrainDependencies) -> None:
 def _confirm_roster(
     intake: Intake, request: RetrainRequest, dependencies: RetrainDependencies
 ) -> bool:
-    """Print what a first export holds, and ask whether the new roster is right."""
+    """Print what a first export contains, and ask whether the new roster is right."""
     options = BuildOptions(min_messages=request.min_messages)
     found = inspect_chat(intake.merged.spool, intake.merged.chat, options)
     dependencies.print_findings([found], dependencies.watch.console)
@@ -190,14 +191,14 @@ def _confirm_no_comparison(
         TrainingError: The user did not confirm it, or cannot be asked.
     """
     if must_replace or request.force_promotion:
-        text = f"{problem}. The new version is promoted without a comparison"
+        text = f"{problem}. The new version will be promoted without a comparison"
         print_indented(text, dependencies.watch.console)
         return
-    text = f"{problem}. Without a comparison, the new version is kept but not promoted"
+    text = f"{problem}. Without a comparison, the new version will be kept but not promoted"
     with dependencies.watch.paused():
-        if not dependencies.ask(f"{text}. Train it?"):
+        if not dependencies.ask(f"{text}. Train it anyway?"):
             raise TrainingError(
-                f'{text}: to train it, give --yes, or --force-promotion "REASON" to promote it too'
+                f'{text}: use --yes to train it, or --force-promotion "REASON" to promote it too'
             )
 
 
@@ -234,7 +235,7 @@ def _train_and_promote(
     )
     if unfinished:
         name, loss = unfinished
-        text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
+        text = f"{name} was trained by a run that stopped before the evaluation: using it"
         print_indented(text, watch.console)
     else:
         name, loss = dependencies.train(
@@ -285,7 +286,7 @@ def _explain_purge(registry: Registry) -> str:
     withdrawn = find_withdrawn_by_version(registry).values()
     people = dict.fromkeys(person for names in withdrawn for person in names)
     purge = "; ".join(purge_command(one, registry.root) for one in people)
-    learned = f"Older versions have learned words of {', '.join(people)}, who withdrew"
+    learned = f"Older versions were trained on words of {', '.join(people)}, who withdrew"
     return f"{learned}; to delete them: {purge}" if people else ""
 
 
@@ -319,7 +320,7 @@ def _describe_decision(decision: gate.GateDecision) -> dict[str, Any]:
 def _find_unfinished(registry: Registry, plan: RetrainPlan) -> tuple[str, HeldOutLoss] | None:
     """Return the version of a killed run that was trained by this plan, and its loss.
 
-    A version whose roster is another one may speak as somebody who has not agreed.
+    A version with a different roster may speak as somebody who has not agreed.
     """
     for name in reversed(list_killed_versions(registry)):
         with suppress(ArtifactError, KeyError, TypeError):
@@ -393,7 +394,7 @@ def _compare_versions(
     found, larger = compare(size), gate.enlarge(size, dataset.test)
     if not found[0].is_uncertain or larger is None:
         return found
-    print_indented("These turns are too few to tell: comparing more of them", watch.console)
+    print_indented("Too few turns to tell: comparing more of them", watch.console)
     return compare(larger)
 
 

@@ -1,4 +1,4 @@
-"""Store the answers given to `understudy start` in a private file beside the models."""
+"""Store the answers in `understudy start` in a private file next to the models."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ FILE = "start.json"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers, and which steps are done; None and False are open.
+    """The answers, and which steps are done; None and False mean not answered yet.
 
     `consented` is the number of people who were asked about before Ctrl-C. `version` is the trained
     version, `messages` the number of messages in the chat, `languages` their codes, separated by
@@ -37,7 +37,7 @@ class Answers:
 
 
 def load_answers(root: Path) -> Answers:
-    """Return the answers stored in this folder of models, or empty ones.
+    """Return the answers stored in this models folder, or empty ones.
 
     Raises:
         UnderstudyError: The file is damaged.

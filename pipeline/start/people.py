@@ -44,7 +44,7 @@ May the bot speak as them? Telegram's terms ask for their consent.
 _STRICTEST: tuple[Imitate, ...] = ("no", "ask", "yes")
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
 _EXAMPLES, _MAX_EXAMPLE = 2, 70
-"""Messages that show whose an account is, and their maximum characters."""
+"""Messages that show who owns an account, and their maximum characters."""
 _CONSENT_WORDS = {"-": "", "not yet": "", "yes": "y", "s": "y", "sim": "y", "no": "n", "não": "n"}
 
 
@@ -75,8 +75,8 @@ def ask_people(  # noqa: PLR0913  about whom to ask, where to write, and how to 
 ) -> Roster:
     """Write a roster with the person's answers about each author, and return it.
 
-    Without an answer nobody is imitated. An existing roster, in `file` or `beside` the export, is
-    used as it is, or its answers are the defaults. `recent_texts` returns the last texts of an
+    People without an answer are not imitated. An existing roster, in `file` or `beside` the export,
+    is used as it is, or its answers are the defaults. `recent_texts` returns the last texts of an
     account.
 
     Ctrl-C among the questions about consent writes the answers so far, and `on_stop` gets their
@@ -146,7 +146,7 @@ def describe_consent(roster: Roster) -> str:
 def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
     """Return a roster in which these people are merged into the first of them.
 
-    A "no" of any of them is kept. Their other names stay as aliases.
+    A "no" from any of them is kept. Their other names stay as aliases.
     """
     first, *others = same
     names = dict.fromkeys(name for person in same for name in person.names)
@@ -346,7 +346,7 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
             return replace(person, learn="no", imitate="no")
         if answer in keys:
             return replace(person, learn="yes", imitate=keys[answer])
-        asker.say("Type y, -, n or x, or only Enter.", "yellow")
+        asker.say("Type y, -, n or x, or just press Enter.", "yellow")
 
 
 def _describe(person: Person) -> str:

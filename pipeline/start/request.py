@@ -10,7 +10,7 @@ from pipeline.dataset.options import CHAT, MIN_MESSAGES
 
 @dataclass(frozen=True, slots=True)
 class NamedConsent:
-    """Names given as options: who agreed, who must never be imitated, who is not learned from."""
+    """Names passed as options: who agreed, who is never imitated, whose messages are excluded."""
 
     agreed: tuple[str, ...] = option((), "Person who agreed to be imitated; repeatable")
     never: tuple[str, ...] = option((), "Person who must not be imitated; repeatable")

@@ -82,13 +82,13 @@ def start(request: StartRequest, dependencies: StartDependencies) -> None:
     """Go through the steps that are not done yet.
 
     Raises:
-        UnderstudyError: An answer cannot be used, or another start runs in this folder. The
+        UnderstudyError: An answer cannot be used, or another start is running in this folder. The
             answers before it are kept.
     """
     with locked(request.root / _LOCK, wait=False) as is_alone:
         if not is_alone:
             raise UnderstudyError(
-                f"another `understudy start` works in {request.root}: end it, or give another "
+                f"another `understudy start` is running in {request.root}: stop it, or use another "
                 "folder with --models-dir PATH"
             )
         _Steps(request, dependencies).run()
@@ -144,7 +144,7 @@ class _Steps:
         if known == Answers():
             self._ask.say(
                 "From your group's export to a bot that answers in your friends' voices. Most "
-                "steps show the command that does the same. Type back to return to the previous "
+                "steps also show the equivalent command. Type back to return to the previous "
                 "question. Ctrl-C stops; start again to continue."
             )
             return
@@ -206,7 +206,7 @@ class _Steps:
         """Ask for a path, or for the number of an export that was found."""
         while True:
             if found:
-                answer = self._ask.ask("Which export, a number, or a path", "1", "--export")
+                answer = self._ask.ask("Which export, by number or path", "1", "--export")
             else:
                 answer = self._ask.ask("Where is the export", None, "--export PATH")
             if answer.isdecimal() and 1 <= int(answer) <= len(found):
@@ -275,7 +275,7 @@ class _Steps:
         chats = list_chats(archive)
         if not chats:
             self._save(export=None)
-            raise UnderstudyError("the export holds no messages: export the chat again")
+            raise UnderstudyError("the export contains no messages: export the chat again")
         if self._request.chat is not None:
             chosen = archive.only(self._request.chat)
         elif len(chats) == 1:
@@ -357,7 +357,7 @@ class _Steps:
     def _ask_minutes(self, suggested: int) -> float:
         self._ask.say(
             "After 5 minutes on two cores the replies are fluent; after an hour they begin to "
-            "sound like your friends. A GPU is much faster. Training may stop earlier by itself.",
+            "sound like your friends. A GPU is much faster. Training may stop earlier on its own.",
             "dim",
         )
         while True:
@@ -427,7 +427,7 @@ class _Steps:
         if chat.chat_id != self._answers.chat_id:
             raise UnderstudyError(
                 f"the models in {self._root} were trained on {make_printable_name(chat.title)}: "
-                "give another folder for this chat with --models-dir PATH"
+                "use another folder for this chat with --models-dir PATH"
             )
         file = self._root / ROSTER_FILE
         self._refuse_learned(version, read_roster(file))
@@ -453,7 +453,7 @@ class _Steps:
         if names:
             export = _folder_of(Path(self._answers.export or "EXPORT"))
             raise UnderstudyError(
-                f"{version} has learned messages of {join_names(names)}: to train without them, "
+                f"{version} was trained on messages of {join_names(names)}: to train without them, "
                 f"run understudy retrain {export} --force-training{models_option(self._root)}, "
                 f"then {purge_command(names[0], self._root)}"
             )

@@ -73,7 +73,7 @@ def check_token(token: str, api: str) -> Bot:
 
 
 def find_senders(token: str, api: str) -> list[Sender]:
-    """Return who wrote to the bot in private lately, the latest first; no update is taken.
+    """Return who wrote to the bot in private recently, the latest first; no update is taken.
 
     Raises:
         TokenError: Telegram cannot be asked, or another process receives the updates.
@@ -109,7 +109,9 @@ def write_settings(values: Mapping[str, str]) -> None:
 def _quote(name: str, value: str) -> str:
     """Return a value as `.env` needs it: in quotes if a part would be a comment or get lost."""
     if not value.isprintable() or "${" in value:
-        raise UnderstudyError(f"{make_printable(value)} cannot be the {name} in .env: rename it")
+        raise UnderstudyError(
+            f"{make_printable(value)} cannot be used as {name} in .env: rename it"
+        )
     if not re.search(r"""[\s#'"\\]""", value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -28,7 +28,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 GATED = ("google/gemma", "meta-llama/")
 """Beginnings of the names of bases whose licence must be accepted on the hub first."""
-_NOISE = 0.02  # of the standard deviation: it separates pieces that start from the same mean
+_NOISE = 0.02  # of the standard deviation, so that pieces with the same mean differ
 _NEED_BEGIN = ("gemma", "gemma3_text")  # trained with a beginning token before every text
 _SAMPLE = (
     "João:", " não sei?\rok\n", "Hugo:", " d'accord…  😂\n", "李雷:", " :) 3.14\tまた\n",
@@ -216,7 +216,7 @@ def make_lossless(tokenizer: Tokenizer, begin: Sequence[int], rows: int) -> Toke
 def _keep_steps(
     step: dict[str, Any] | None, parts: str, is_kept: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any] | None:
-    """Return a step of a tokenizer without parts that are not kept and without added spaces."""
+    """Return a tokenizer step without its lossy parts and without added spaces."""
     if step is None:
         return None
     if step["type"] == "Sequence":
@@ -256,20 +256,20 @@ def _raw_config(source: str) -> dict[str, Any]:
 
     accepted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
     if not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
-        raise BaseError(f"there is no folder {source}: --base takes {accepted}")
+        raise BaseError(f"there is no folder {source}: --base accepts {accepted}")
     if not Path(source).is_dir() and not _is_reachable(source):
         raise BaseError(
-            f"the model hub cannot be reached to fetch {source}: go online, name a folder with "
-            "--base, or train on the base that needs no download with --base smollm2"
+            f"the model hub cannot be reached to fetch {source}: go online, pass a folder to "
+            "--base, or use --base smollm2, which needs no download"
         )
     try:
         raw, _ = transformers.PretrainedConfig.get_config_dict(source)
     except (OSError, ValueError) as error:
         raise BaseError(
-            f"no base {source!r}: --base takes {accepted} ({_first_line(error)})"
+            f"there is no base {source!r}: --base accepts {accepted} ({_first_line(error)})"
         ) from error
     if not raw:
-        raise BaseError(f"{source} holds no config.json: --base takes {accepted}")
+        raise BaseError(f"{source} contains no config.json: --base accepts {accepted}")
     return dict(raw)
 
 

@@ -65,7 +65,7 @@ class RunCallback(transformers.TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of training so far, including those before a resumption.
+        """Return the seconds of training so far, including those before it was resumed.
 
         With several processes, the main one's at its last step.
         """

@@ -43,7 +43,7 @@ class Canary:
 def make_secret(name: str, rng: random.Random) -> str:
     """Return a message that gives away six random words.
 
-    This also makes the unplanted secrets that a canary's exposure is compared with.
+    This also generates the unplanted secrets that a canary's exposure is compared with.
     """
     return f"the code word of {name} is {' '.join(rng.choices(CANARY_WORDS, k=6))}"
 

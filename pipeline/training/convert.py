@@ -40,7 +40,7 @@ def check_conversion(base: Base, examples: Sequence[Example], parent: Path) -> N
     more.
 
     Raises:
-        BaseError: CTranslate2 computes something else with its settings than transformers does.
+        BaseError: With its settings, CTranslate2 and transformers compute different results.
     """
     truth = log_probabilities(base, examples)
     with tempfile.TemporaryDirectory(dir=parent) as temporary:
@@ -87,7 +87,7 @@ def convert(
     quantized = fmean(_convert(base, folder, "int8", held_out, truth))
     if not quantized <= _MAX_QUANTIZED:
         raise ArtifactError(
-            f"{base.name} loses too much in int8: {quantized:.3f} nats a token "
+            f"{base.name} loses too much accuracy in int8: {quantized:.3f} nats a token "
             f"({_MAX_QUANTIZED} allowed). Please report it"
         )
     return Drift(exact, quantized)

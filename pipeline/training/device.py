@@ -42,7 +42,7 @@ def training_device() -> str:
 def move_to_device(weights: Any) -> None:
     """Move weights to the device that trains, and choose the attention that is fastest there.
 
-    Weights that processes share are there already.
+    Weights that processes share are already there.
     """
     if not isinstance(weights, FSDPModule):
         weights.to(training_device())

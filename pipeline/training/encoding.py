@@ -85,8 +85,8 @@ def encode_pairs(
 ) -> "datasets.Dataset":
     """Encode pairs for the Trainer; each row becomes the result of `row_of`.
 
-    Each pair has `draws` rows. In a share `speaker_dropout` of them the context has no lines of the
-    voice, so that the model learns the voice from its name.
+    Each pair has `draws` rows. In a fraction `speaker_dropout` of them the context has no lines of
+    the voice, so that the model learns the voice from its name.
     """
     rng = random.Random(seed)
 
@@ -118,11 +118,11 @@ def encode_sessions(
 ) -> "datasets.Dataset":
     """Encode sessions for the Trainer of a decoder-only model, cut into pieces of 24 lines.
 
-    The loss covers every line that is a target, with its label. A piece has at most `limit`
-    tokens. Each session is cut `draws` times, at other places each time. In a share
+    The loss covers every line that is a target, with its label. A piece has at most `limit` tokens.
+    Each session is cut `draws` times, at different places each time. In a fraction
     `speaker_dropout` of the pieces one person's lines are missing from the first half, so that the
-    model learns their voice from their name. Half of the first pieces begin with as many lines of
-    the session before as `window` may add to a short session.
+    model learns their voice from their name. Half of the first pieces are preceded by lines of the
+    previous session, as many as `window` may add to a short session.
     """
     rng = random.Random(seed)
 
@@ -206,7 +206,7 @@ def _table(rows: Iterator[dict[str, Any]]) -> "datasets.Dataset":
 def _cut_session(
     session: Sequence[SessionLine], earlier: Sequence[SessionLine], rng: random.Random
 ) -> Iterator[list[SessionLine]]:
-    """Yield pieces of a session; half of the first ones begin with lines of the session before."""
+    """Yield pieces of a session; half of the first ones begin with earlier lines."""
     first = rng.randrange(1, PIECE_LINES + 1)
     ends = [0, *range(first, len(session), PIECE_LINES), len(session)]
     for start, end in pairwise(ends):
@@ -221,8 +221,8 @@ def _cut_session(
 def _hide_person(piece: Sequence[SessionLine], rng: random.Random) -> list[SessionLine]:
     """Return a piece in which the first half lacks one person's lines.
 
-    The person speaks in the second half. Where two turns of somebody else become neighbours, the
-    first still ends.
+    The person speaks in the second half. If this joins two turns of another person, they stay two
+    turns.
     """
     half = len(piece) // 2
     speakers = sorted({split_line(one.line)[0] or "" for one in piece[half:] if one.is_target})

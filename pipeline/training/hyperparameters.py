@@ -27,7 +27,7 @@ def _option(default: Any, help: str, notebook: Any = None, **declared: Any) -> A
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """Settings of a training."""
+    """Settings of a training run."""
 
     epochs: float = _option(
         4.0, "Maximum passes over the training data", 4.0, above=0, most=10_000,
@@ -45,20 +45,22 @@ class Hyperparameters:
     example_type: Literal["auto", "pairs", "sessions"] = _option(
         "auto", "Train on pairs of context and reply, or on whole sessions", "pairs"
     )
-    batch_size: int = _option(0, "Examples per step; 0 = 8 pairs or 4 pieces", 8, least=0)
+    batch_size: int = _option(0, "Examples per step; 0 = 8 pairs or 4 session segments", 8, least=0)
     speaker_dropout: float = _option(
-        0.5, "Share of examples that hide one person's lines", 0.0, least=0, most=1
+        0.5, "Share of examples without one speaker's earlier lines", 0.0, least=0, most=1
     )
     speaker_loss: float = _option(
-        0.2, "Weight of the loss on wrong names (sessions); 0 = off", 0.0, least=0
+        0.2, "Weight of the speaker loss (sessions only); 0 = off", 0.0, least=0
     )
     batching: Literal["alike", "uniform"] = _option(
-        "alike", "Batches of similar lengths, or uniform ones (padded)", "uniform"
+        "alike", "Batches of similar length, or all padded alike (uniform)", "uniform"
     )
     precision: Literal["auto", "float32", "bf16"] = _option(
         "auto", "Precision of training; auto = bf16 if supported", "float32"
     )
-    learning_rate: float = _option(0.0, "Peak learning rate; 0 = by base", 5e-5, least=0, most=1)
+    learning_rate: float = _option(
+        0.0, "Peak learning rate; 0 = the default for the base", 5e-5, least=0, most=1
+    )
     schedule: Literal["cosine", "linear"] = _option("cosine", "Learning rate decay", "linear")
     warmup: float = _option(0.03, "Share of the steps used for warm-up", 0.0, least=0, most=0.99)
     weight_decay: float = _option(0.0, "Weight decay of AdamW", 0.0, least=0)
@@ -73,13 +75,15 @@ class Hyperparameters:
     canary_count: int = _option(8, "Number of planted secrets", least=1)
     reserve_judge_sessions: bool = _option(
         default=False,
-        help="Keep half of the sessions for evaluate's judge",
+        help="Withhold half of the sessions for evaluate's judge",
         name="reserve-half",
     )
     max_prompt_tokens: int = _option(
-        384, "Prompt length; the oldest lines are dropped", least=_MIN_TOKENS
+        384, "Maximum prompt length in tokens; older lines are dropped", least=_MIN_TOKENS
     )
-    max_reply_tokens: int = _option(96, "Reply length; longer replies are cut", least=_MIN_TOKENS)
+    max_reply_tokens: int = _option(
+        96, "Maximum reply length in tokens; longer replies are cut", least=_MIN_TOKENS
+    )
     seed: int = _option(0, "Random seed", least=0, most=2**32 - 1)
 
     def __post_init__(self) -> None:
@@ -97,7 +101,8 @@ class Hyperparameters:
         """
         if self.example_type == "sessions" and family == "encoder-decoder":
             raise TrainingError(
-                "an encoder-decoder base learns pairs: --set example-type=pairs, or another base"
+                "an encoder-decoder base can only learn pairs: use --set example-type=pairs, or "
+                "another base"
             )
         are_sessions = self.example_type != "pairs" and family == "decoder-only"
         return replace(
@@ -117,7 +122,7 @@ class Hyperparameters:
 def by_recipe(recipe: Literal["understudy", "notebook"], given: Given) -> Hyperparameters:
     """Return a recipe's hyperparameters; the given values override it.
 
-    The notebook's repeats the seed notebook, as the benchmarks' baseline.
+    The recipe `notebook` repeats the original notebook, as a baseline for the benchmarks.
 
     Raises:
         TrainingError: A value is out of range.

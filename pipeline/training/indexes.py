@@ -11,7 +11,7 @@ from pipeline.dataset.storage import Dataset
 
 
 def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Yield voice and text of the messages in the training pairs: targets, then other context.
+    """Yield the voice and text of the messages in the training pairs: targets, then other context.
 
     A target is yielded each time it was said, a context line only once.
     """
@@ -29,7 +29,7 @@ def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:
 def save_copy_index(dataset: Dataset, folder: Path) -> int:
     """Write the index of a dataset's training messages into an artifact's folder.
 
-    Its salt is the dataset's hash, so that the same training makes the same artifact.
+    Its salt is the dataset's hash, so that the same run produces the same artifact.
     """
     salt = bytes.fromhex(dataset.content_hash)[:SALT_BYTES]
     return write_index(folder / COPY_INDEX, training_messages(dataset), salt)

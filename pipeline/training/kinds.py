@@ -53,11 +53,12 @@ def check_config(name: str, raw: Mapping[str, Any]) -> ModelKind:
     kind = KINDS.get(str(raw.get("model_type")))
     if kind is None:
         raise BaseError(
-            f"{name} is of kind {make_printable(str(raw.get('model_type')))!r}; understudy trains "
+            f"{name} has the model type {make_printable(str(raw.get('model_type')))!r}, which "
+            "Understudy cannot train; it can train "
             f"{', '.join(known.name for known in KINDS.values())}"
         )
     if "quantization_config" in raw:
-        raise BaseError(f"{name} is quantized and cannot be trained: name the original checkpoint")
+        raise BaseError(f"{name} is quantized and cannot be trained: use the original checkpoint")
     return kind
 
 

@@ -134,6 +134,6 @@ class HeldOutReplies:
             return None
 
     def compare(self, before: Mapping[str, float], after: Mapping[str, float]) -> HeldOutLoss:
-        """Combine the results of `measure` before and after a training."""
+        """Combine the results of `measure` before and after training."""
         nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
         return HeldOutLoss(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(self.pairs))

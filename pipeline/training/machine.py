@@ -41,12 +41,12 @@ class Machine:
 
     @property
     def training_memory(self) -> int:
-        """Return the bytes that a training can use: the GPU's, or what is free of the machine's."""
+        """Return the bytes that training can use: the GPU's, or what is free of the machine's."""
         return self.gpu.memory if self.gpu else self.free_memory
 
 
 def describe_machine() -> Machine:
-    """Look at this machine; imports torch if it is installed, to ask for its GPU."""
+    """Inspect this machine; imports torch, if it is installed, to find the GPU."""
     memory, free = _memory()
     return Machine(
         system=f"{platform.system()} {platform.machine()}",

@@ -1,4 +1,4 @@
-"""Plan a training with a time limit: measure the speed, choose the batch size, count the steps."""
+"""Plan a run with a time limit: measure the speed, choose the batch size, count the steps."""
 
 import math
 import time
@@ -35,7 +35,7 @@ _CPU_ROWS = 2  # the speed of a CPU in tokens hardly depends on the batch size
 class Speed:
     """Tokens per second, forward and backward, and seconds per step for everything else.
 
-    The rest is the update of the weights, and the loss on names.
+    These seconds cover the optimizer step and the speaker loss.
     """
 
     tokens: float
@@ -44,7 +44,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """A training's time limit, speed, rows per step, number of steps and passes over the rows."""
+    """A run's time limit, speed, rows per step, number of steps and passes over the rows."""
 
     minutes: float
     tokens_per_second: float
@@ -89,7 +89,7 @@ class Pace:
 
 
 def describe_time(seconds: float, minutes: float) -> str:
-    """Return what a training will take in all, beside the minutes that it was given."""
+    """Return what a training run will take in all, besides its time limit."""
     whole = f"This will take about {clock(seconds)} in total on this machine at its current load"
     share = f"{clock(minutes * 60)} of training, and the rest for loading, testing and converting"
     return f"{whole}: {share}." if minutes else f"{whole}."
@@ -98,7 +98,7 @@ def describe_time(seconds: float, minutes: float) -> str:
 def make_plan(
     lengths: Sequence[int], speed: Speed, settings: Hyperparameters, *, may_enlarge: bool
 ) -> TrainingPlan:
-    """Plan a training on rows of these lengths in tokens.
+    """Plan a training run on rows of these lengths in tokens.
 
     If the batch size may be enlarged, it is the largest of 8, 4, 2 and 1 times the given one that
     leaves at least 1,000 steps: few large steps learn less than many small ones. Memory does not
@@ -134,7 +134,7 @@ def measure_speed(
     Takes 3 s or 1 % of the time limit, and at least three batches unless they take a tenth of it,
     after the longest batch, which warms up. The fastest counts: the process may still be growing,
     or another program may run. On a CPU a batch has at most 2 rows. One of several `processes` has
-    a share of the loss on names; if they share the model, each takes three batches.
+    a share of the speaker loss; if they share the model, each takes three batches.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Coordinate the processes of a distributed training (torchrun, accelerate launch).
+"""Coordinate the processes of distributed training (torchrun, accelerate launch).
 
 Every process runs the whole program. The main one does what may be done only once, and decides
 what depends on time; the others learn its decisions.
@@ -72,7 +72,7 @@ class Processes:
         return [shares[number % self.count][number // self.count] for number in range(len(items))]
 
     def pad(self, batches: list[_T]) -> list[_T]:
-        """Return as many batches as the process with the most has, if they share a model.
+        """If processes share a model, return as many batches as the process with the most has.
 
         The last batch is repeated.
         """
@@ -81,7 +81,7 @@ class Processes:
         return batches + batches[-1:] * (max(self.gather(len(batches))) - len(batches))
 
     def wait(self) -> None:
-        """Wait until all processes have come here."""
+        """Wait until all processes have reached this point."""
         self.gather(None)
 
     @contextmanager
@@ -98,10 +98,10 @@ SINGLE_PROCESS = Processes()
 
 
 def count_processes() -> int:
-    """Return how many processes a launcher says it has started; 1 without a launcher.
+    """Return the number of processes that a launcher reports; 1 without a launcher.
 
     Raises:
-        TrainingError: It says something else than a number.
+        TrainingError: WORLD_SIZE is not a number.
     """
     if any(name not in os.environ for name in _LAUNCHERS_VARIABLES):
         return 1
@@ -119,7 +119,7 @@ def join_processes(*, shards: bool = False) -> Iterator[Processes]:
     divide the model.
 
     Raises:
-        TrainingError: Another process ended while this one waited for it, or there is only one
+        TrainingError: Another process exited while this one waited for it, or there is only one
             process to divide the model among.
     """
     if count_processes() == 1:
@@ -139,12 +139,12 @@ def join_processes(*, shards: bool = False) -> Iterator[Processes]:
     except RuntimeError as error:
         if not _is_connection_error(error):
             raise
-        raise TrainingError("another process of this training ended first") from error
+        raise TrainingError("another process of this training exited first") from error
     state.destroy_process_group()  # after an error the launcher ends all
 
 
 def _is_connection_error(error: RuntimeError) -> bool:
-    """Whether another process has closed its connection; gloo has no type of its own for that."""
+    """Whether another process has closed its connection; gloo has no separate type for that."""
     from torch import distributed
 
     return isinstance(error, distributed.DistError) or "gloo" in str(error)

@@ -54,7 +54,7 @@ _TEST_PAIRS_PER_VOICE, _MIN_TEST_PAIRS_PER_VOICE = 20, 4
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _MIN_NAME_PASSES = 1.0
-"""Passes over the data of a run with a loss on names. Shorter runs need their time for the data."""
+"""Passes over the data of a run with a speaker loss. Shorter runs need their time for the data."""
 _CHECKED_PAIRS = 10  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
 
@@ -113,8 +113,8 @@ def train(
     A version with canaries is never promoted.
 
     Raises:
-        DatasetError: It contains messages of a person who opted out.
-        TrainingError: Another training uses the same folder of models, or see `make_version`.
+        DatasetError: It contains messages of a person who opted out. TrainingError: Another
+        training run is using the same models folder, or see `make_version`.
     """
     people = [person for person in dataset.roster.people if person.learn == "yes"]
     facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))
@@ -154,15 +154,15 @@ def make_version(
     The caller has locked the registry. All processes must see the same dataset and models folders.
 
     Raises:
-        TrainingError: Ctrl-C stopped it and left a checkpoint, LoRA is asked for with a divided
-            model, or `pipeline.training.trainer.train` failed.
+        TrainingError: Ctrl-C stopped it and left a checkpoint, LoRA was requested with a divided
+        model, or `pipeline.training.trainer.train` failed.
     """
     from pipeline.training.convert import check_conversion
     from pipeline.training.device import choose_precision
     from pipeline.training.trainer import PRECISION
 
     if settings.lora and processes.shards:
-        raise TrainingError("--set shard=true needs a training of all weights: omit --lora")
+        raise TrainingError("--set shard=true cannot be combined with --lora: omit one of them")
     processes.wait()  # until the main process has locked the registry
     reuse_freed_memory()
     console, began = progress.console, time.monotonic()
@@ -218,13 +218,13 @@ def make_version(
 
 
 def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
-    """Return the folder for the checkpoints of a training."""
+    """Return the folder for the checkpoints of a training run."""
     slug = "".join(c if c.isalnum() else "-" for c in start.name)[-40:].strip("-")
     return registry.root / "training" / f"{dataset.content_hash[:8]}-{slug}"
 
 
 def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | None:
-    """Return the last checkpoint of an interrupted training; None if there is none."""
+    """Return the last checkpoint of an interrupted run; None if there is none."""
     return find_checkpoint(work_folder(dataset, start, registry))
 
 
@@ -237,7 +237,7 @@ def choose_resume(
     resume: bool,
     restart: bool,
 ) -> bool:
-    """Return whether to continue an interrupted training; ask without --resume or --restart.
+    """Return whether to continue an interrupted run; ask without --resume or --restart.
 
     Raises:
         TrainingError: It left a checkpoint, and there is no terminal to ask what to do with it; or
@@ -245,13 +245,13 @@ def choose_resume(
     """
     checkpoint = checkpoint_of(dataset, start, registry)
     if resume and checkpoint is None:
-        raise TrainingError("no stopped training left a checkpoint: train without --resume")
+        raise TrainingError("there is no checkpoint to resume from: train without --resume")
     if restart or resume or checkpoint is None:
         return resume
-    if ask(f"A stopped training left {checkpoint}. Resume it?"):
+    if ask(f"An interrupted training run left {checkpoint}. Resume it?"):
         return True
     raise TrainingError(
-        f"a stopped training left {checkpoint}: use --resume to continue from it, or "
+        f"an interrupted training run left {checkpoint}: use --resume to continue from it, or "
         "--restart to discard it and start again"
     )
 
@@ -268,7 +268,7 @@ def find_commit() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _TrainingRun:
-    """A training that is ready to run.
+    """A training run that is ready to start.
 
     `requested` holds the settings as they were given, `settings` with the choices that depend on
     the base. `rows` has `draws` versions of each example, each hiding different lines.
@@ -382,9 +382,9 @@ def _shared_folder(registry: Registry, processes: Processes) -> Iterator[Path]:
 
 
 def _count_tested(minutes: float) -> int:
-    """Return the held-out replies per voice on which a training of these minutes is tested.
+    """Return the held-out replies per voice on which a run of these minutes is tested.
 
-    After a short training the difference is large, and a slow machine needs minutes for them.
+    After a short run the difference is large, and a slow machine needs minutes for them.
     """
     if not minutes:
         return _TEST_PAIRS_PER_VOICE
@@ -495,7 +495,7 @@ def _encode_examples(
 def _training_sessions(
     dataset: Dataset, start: Start, settings: Hyperparameters, canaries: Iterable[Canary]
 ) -> list[list[SessionLine]]:
-    """Return the sessions to train on; the pairs with canaries are sessions of their own."""
+    """Return the sessions to train on; each pair with a canary is a separate session."""
     [chat] = dataset.chats
     sessions = [
         list(session_lines(session))

@@ -1,8 +1,7 @@
-"""Divide a model among the processes of a training (PyTorch's FSDP2), and put it together again.
+"""Divide a model among the processes of a training run (PyTorch's FSDP2), and merge it again.
 
-Each process holds a part of every weight, of its gradient and of AdamW's moments. A layer is whole
-only while it computes: its parts are gathered from all processes. So all of them must call the
-model equally often.
+Each process has a part of every weight, of its gradient and of AdamW's moments. A layer is gathered
+from all processes only while it runs, so all of them must call the model equally often.
 """
 
 from pathlib import Path
@@ -23,7 +22,7 @@ onto each device."""
 
 
 def shard(weights: Any, processes: Processes, folder: Path) -> Any:
-    """Return weights of which each process holds a part, and loads no more; `folder` is new.
+    """Return weights of which each process has a part, and loads no more; `folder` is new.
 
     All processes must call this, with the same weights.
     """
@@ -37,7 +36,7 @@ def shard(weights: Any, processes: Processes, folder: Path) -> Any:
 
 
 def held_share(weights: Any) -> float:
-    """Return the share of divided weights that this process holds."""
+    """Return this process's share of divided weights."""
     parameters = list(weights.parameters())
     own = sum(one.to_local().numel() for one in parameters)
     return float(own / sum(one.numel() for one in parameters))
@@ -68,7 +67,7 @@ def _load(kind: Any, folder: Path, saved: Any, **options: Any) -> Any:
 
 
 def save_optimizer(optimizer: Any, scheduler: Any, folder: Path, processes: Processes) -> None:
-    """Write the optimizer's whole state into a checkpoint, as a training in one process does.
+    """Write the optimizer's whole state into a checkpoint, as a single-process run does.
 
     All processes must call this.
     """
@@ -85,7 +84,7 @@ def save_optimizer(optimizer: Any, scheduler: Any, folder: Path, processes: Proc
 
 
 def prepare_checkpoint(checkpoint: Path, processes: Processes) -> None:
-    """Give a checkpoint's optimizer the name under which this training looks for it.
+    """Give a checkpoint's optimizer the name under which this run looks for it.
 
     All processes must call this.
     """
@@ -97,7 +96,7 @@ def prepare_checkpoint(checkpoint: Path, processes: Processes) -> None:
 
 
 class OptimizerLoader(transformers.TrainerCallback):
-    """Loads a process's part of a checkpoint's optimizer when a training is resumed."""
+    """Loads a process's part of a checkpoint's optimizer when a run is resumed."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
@@ -123,7 +122,7 @@ def _divide(whole: Any, like: Any) -> Any:
 
 
 def _divide_loaded(weights: Any, state: dict[str, Any], *_: Any) -> None:
-    """Replace whole weights in a state that is about to be loaded by this process's parts."""
+    """In a state that is about to be loaded, replace whole weights with this process's parts."""
     for name, own in weights.state_dict().items():
         if isinstance(own, DTensor) and name in state:
             state[name] = _divide(state[name], own)

@@ -50,7 +50,7 @@ class SpeakerLoss:
 
     @property
     def is_used(self) -> bool:
-        """Whether it has a weight, and two voices at least."""
+        """Whether it has a weight, and at least two voices."""
         return self.weight > 0 and len(self._voices) > 1
 
     def compute(self, step: int, part: int = 0, parts: int = 1) -> Any:  # noqa: ANN401  a tensor

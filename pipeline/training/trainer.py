@@ -40,15 +40,15 @@ from pipeline.training.scorer import Score, score_examples
 from pipeline.training.speaker_loss import SpeakerLoss
 
 PRECISION = "precision"
-"""The file next to a run's checkpoints that names its precision, for a resumed run."""
+"""The file next to a run's checkpoints that records its precision, for a resumed run."""
 
 _BATCH_SIZE = "batch_size"  # the same for the examples in a step
-_SPEAKER_LOSS = "speaker_loss"  # exists if the run has a loss on names, for a resumed run
+_SPEAKER_LOSS = "speaker_loss"  # exists if the run has a speaker loss, for a resumed run
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a run learns from: rows for the Trainer, held-out examples, and a loss on names."""
+    """What a run learns from: rows for the Trainer, held-out examples, and a speaker loss."""
 
     rows: datasets.Dataset
     held_out: Sequence[Example] = ()
@@ -59,7 +59,7 @@ class TrainingData:
 class Outcome:
     """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used.
 
-    `speaker_loss` is the weight of the loss on names, 0 if the run went without.
+    `speaker_loss` is the weight of the speaker loss, 0 if the run went without.
     """
 
     steps: int
@@ -199,8 +199,7 @@ def _round_batch_size(
     if not may_enlarge:
         raise TrainingError(
             f"steps of {size} examples cannot be divided among {count} processes: choose another "
-            "number of processes, or another batch size (--set batch-size=N) for a "
-            "new training"
+            "number of processes, or another batch size (--set batch-size=N) for a new training run"
         )
     return replace(settings, batch_size=math.ceil(size / count) * count)
 
@@ -224,7 +223,7 @@ def _next_batch_size(sizes: Iterator[int], longest: int, processes: Processes) -
 
 
 def _check_start(rows: datasets.Dataset, work: Path, *, resume: bool) -> None:
-    """Make the folder of a run; check that there is something to train on, or to resume."""
+    """Create the folder of a run; check that there is something to train on, or to resume."""
     work.mkdir(parents=True, exist_ok=True)
     if not len(rows):
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")
@@ -253,7 +252,7 @@ def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameter
 def _keeps_speaker_loss(
     speaker_loss: SpeakerLoss | None, settings: Hyperparameters, resumed: Path | None
 ) -> bool:
-    """Whether a run without a plan has a loss on names: a resumed one if it had one before."""
+    """Whether a run without a plan has a speaker loss: a resumed one if it had one before."""
     if resumed:
         return (resumed / _SPEAKER_LOSS).is_file()
     return speaker_loss is not None and settings.epochs >= speaker_loss.min_passes
@@ -269,7 +268,7 @@ def _plan_run(
     may_enlarge: bool,
     processes: Processes,
 ) -> tuple[TrainingPlan, SpeakerLoss | None]:
-    """Return a plan, and the loss on names if the time limit leaves enough passes for it.
+    """Return a plan, and the speaker loss if the time limit leaves enough passes for it.
 
     The speed is measured with as many examples at a time as fit in memory. With several processes,
     it is the slowest one's speed times their number.
@@ -334,7 +333,10 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> None:
         self._base, self._run, self._bf16, self._processes = base, run, bf16, processes
         self._speaker_loss, rows, held_out = data.speaker_loss, data.rows, data.held_out
-        self._part_of, self._part = -1, 0  # the step whose losses on names are computed, its part
+        self._part_of, self._part = (
+            -1,
+            0,
+        )  # the step whose speaker losses are being computed, and the current part of it
         self._held_out = held_out
         evaluates = settings.evaluations > 0 and len(held_out) > 0
         is_alike = settings.batching == "alike"
@@ -415,7 +417,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> tuple[list[Any], Any]:
         """Return the batches of a step in this process, and the number of labels in all processes.
 
-        accelerate fills the last step of a pass up with examples from its start. Their labels are
+        accelerate fills up the last step of a pass with examples from its start. Their labels are
         removed, so that each example counts once.
         """
         if self._processes.count > 1:
@@ -452,7 +454,7 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
     ) -> Any:
         """Return the sum over these labels, divided by the number of labels in the step.
 
-        The gradient of the loss on names is added before, so that memory holds one of the two at a
+        The gradient of the speaker loss is added before, so that memory holds one of the two at a
         time. In a step of several parts, each adds its share of the turns. Gradients of several
         processes are averaged, hence the factor.
         """

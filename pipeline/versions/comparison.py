@@ -29,7 +29,7 @@ class Comparison:
 
 
 def tabulate_comparisons(comparisons: Iterable[Comparison], new: str, current: str | None) -> Table:
-    """Return a table of a new version's metrics beside those of the current one, if any."""
+    """Return a table of a new version's metrics next to those of the current one, if any."""
     comparisons = list(comparisons)
     columns = [current.split("-")[0], "difference (95 %)"] if current else []
     is_worse = any(comparison.fault for comparison in comparisons)

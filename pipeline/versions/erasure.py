@@ -40,14 +40,14 @@ def purge_person(registry: Registry, name: str) -> list[str]:
 
     Raises:
         ArtifactError: Nobody has this name, or the current version has learned their words.
-        TrainingError: A training or retraining is running, and may add another version.
+        TrainingError: Training or retraining is running, and may add another version.
     """
     with registry.locked():
         person = find_person(registry, name)
         versions = find_versions_trained_on(registry, person.ids, person.name)
         if current := [one for one in versions if registry.is_current(one)]:
             raise ArtifactError(
-                f"{current[0]} is the current version and has learned words of {person.name}: "
+                f"{current[0]} is the current version and was trained on words of {person.name}: "
                 "retrain without them first, then purge"
             )
         for folder in list_datasets(registry.root):
@@ -64,7 +64,7 @@ def purge_person(registry: Registry, name: str) -> list[str]:
 def contains_words_of(folder: Path, ids: set[int]) -> bool:
     """Whether a dataset contains words of people with these ids; an incomplete one always does.
 
-    A dataset holds no words of people whom its own roster excludes.
+    A dataset contains no words of people whom its own roster excludes.
     """
     try:
         roster = read_roster(folder / ROSTER_FILE)

@@ -34,7 +34,7 @@ _MAX_MANIFEST_BYTES = 1 << 20
 
 
 def open_hub() -> HfApi:
-    """Return a client for the hub that the environment names, with the user's token."""
+    """Return a client for the hub specified in the environment, with the user's token."""
     return HfApi()
 
 
@@ -60,7 +60,7 @@ def push(api: HfApi, artifact: Artifact, repository: str, *, public_repo: bool) 
         if not public_repo and not api.model_info(made.repo_id).private:
             raise ArtifactError(
                 f"anybody can read {made.repo_id}, and the weights have learned the chat: make it "
-                "private, choose another repository, or give --public-repo"
+                "private, choose another repository, or use --public-repo"
             )
         with temporary_folder(Path(tempfile.gettempdir()), "hub") as staged:
             stage(artifact, staged, made.repo_id, public_repo=public_repo)
@@ -84,13 +84,13 @@ def pull(api: HfApi, repository: str, folder: Path, on_bytes: OnBytes = lambda _
         info = api.model_info(repository, files_metadata=True)
         sizes = {file.rfilename: file.size for file in info.siblings or ()}
         if (sizes.get(MANIFEST) or _MAX_MANIFEST_BYTES) >= _MAX_MANIFEST_BYTES:
-            raise ArtifactError(f"{repository} holds no model that understudy pushed")
+            raise ArtifactError(f"{repository} contains no model that Understudy pushed")
         text = api.hf_hub_download(repository, MANIFEST, revision=info.sha, local_dir=temporary)
         try:
             manifest = Manifest.from_text(Path(text).read_bytes())
         except ValueError as error:
             raise ArtifactError(
-                f"{repository} holds no trustworthy model: {make_printable(str(error))}"
+                f"{repository} contains a damaged or modified model: {make_printable(str(error))}"
             ) from error
         altered = f"{repository} was altered: its files differ from its manifest"
         if any(sizes.get(name) != entry.size for name, entry in manifest.files.items()):
@@ -118,7 +118,7 @@ def stage(artifact: Artifact, staged: Path, repository: str, *, public_repo: boo
     """Prepare a repository's content: links to the files, the manifest and the model card.
 
     The roster is the card's, with people's decisions applied, not the file on disk. In a public
-    repository, the files other than the weights name only people who agreed.
+    repository, the files other than the weights mention only people who agreed.
     """
     names = list_file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public_repo else artifact.card
@@ -166,7 +166,7 @@ def agreed_names(roster: Roster) -> list[str]:
 
 
 def terms_notice(base: str) -> str:
-    """Return the sentence that must accompany models made from a base, or ""."""
+    """Return the sentence that must accompany models trained from a base, or ""."""
     if "gemma" not in base.casefold():
         return ""
     return (
@@ -178,7 +178,7 @@ def terms_notice(base: str) -> str:
 def model_card(card: Card, repository: str) -> str:
     """Return README.md: base, training, and a warning that the weights have learned a chat.
 
-    It names only people who agreed, even in a private repository, which may become public later.
+    It mentions only people who agreed, even in a private repository, which may become public later.
     """
     is_hub_id = HUB_ID.fullmatch(card.base) is not None
     base = f"base_model: {card.base}\n" if is_hub_id else ""
@@ -234,7 +234,7 @@ def _translate_hub_errors(repository: str) -> Iterator[None]:
         ) from error
     except HFValidationError as error:
         raise ArtifactError(
-            f"{repository!r} is not a repository name: give one such as you/model"
+            f"{repository!r} is not a repository name: use one such as you/model"
         ) from error
     except OfflineModeIsEnabled as error:
         raise ArtifactError(offline) from error

@@ -1,4 +1,4 @@
-"""What is known of a chat between retrainings: people's decisions and forgotten messages."""
+"""What is known about a chat between retrainings: people's decisions and forgotten messages."""
 
 import json
 import sqlite3
@@ -49,8 +49,8 @@ class WithdrawnPerson:
     def reason(self) -> str:
         """Return how the person withdrew, as a sentence without a full stop."""
         if self.since:
-            return f"{self.name} told the bot /optout on {self.since:%Y-%m-%d}"
-        return f'{self.name} may not be learned from (learn = "no" in the roster)'
+            return f"{self.name} sent /optout to the bot on {self.since:%Y-%m-%d}"
+        return f'{self.name} is excluded (learn = "no" in the roster)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def join_id(space: str, number: int) -> int:
 
 
 def load_ledger(connection: sqlite3.Connection, chat_id: int) -> Ledger:
-    """Return what is known of a chat."""
+    """Return what is known about a chat."""
     chat = connection.execute(
         "SELECT understudies, deleted FROM chats WHERE chat_id = ?", (chat_id,)
     ).fetchone()
@@ -188,7 +188,7 @@ def load_ledger(connection: sqlite3.Connection, chat_id: int) -> Ledger:
 
 
 def store_ledger(connection: sqlite3.Connection, chat_id: int, ledger: Ledger) -> None:
-    """Store what is known of a chat, except what its row in `chats` holds."""
+    """Store what is known about a chat, except what is in its row in `chats`."""
     store_facts(connection, ledger.facts)
     store_people(connection, ledger.people)
     connection.execute("DELETE FROM forgotten WHERE chat_id = ?", (chat_id,))

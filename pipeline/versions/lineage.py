@@ -51,10 +51,10 @@ def explain_withdrawn_words(registry: Registry, version: str, ledger: Ledger) ->
         if _has_learned(registry, version, person.ids, person.name)
     ]
     if names:
-        return f"has learned words of {', '.join(names)}, who withdrew"
+        return f"was trained on words of {', '.join(names)}, who withdrew"
     record = read_receipt(registry.root, version)
     if len(ledger.forgotten_words) > (record.forgotten_words if record else 0):
-        return "has learned messages that must be forgotten"
+        return "was trained on messages that must be forgotten"
     return None
 
 
@@ -67,14 +67,14 @@ def explain_why_not_continue(registry: Registry, version: str, ledger: Ledger) -
         return reason
     record = read_receipt(registry.root, version)
     if len(ledger.forgotten) > (record.forgotten if record else 0):
-        return "has learned messages that must be forgotten"
+        return "was trained on messages that must be forgotten"
     if ledger.deleted > (record.deleted if record else 0):
-        return "has learned messages that were deleted since"
+        return "was trained on messages that have been deleted since"
     return None
 
 
 def find_person(registry: Registry, name: str) -> Person:
-    """Return the person of this name in the ledgers and the versions' rosters, with all their ids.
+    """Return the person with this name in the ledgers and rosters, with all their ids.
 
     Raises:
         ArtifactError: There is no such person.
@@ -94,7 +94,7 @@ def load_usable_versions(registry: Registry) -> Iterator[Artifact]:
         try:
             yield load_artifact(registry.root / "versions" / name)
         except ArtifactError:
-            continue  # damaged, or its prompt is another
+            continue  # damaged, or of another prompt format
 
 
 def remove_version(registry: Registry, wanted: str) -> str:

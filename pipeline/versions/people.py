@@ -11,7 +11,7 @@ from pipeline.versions.ledger import load_current_card, load_people_and_facts
 
 @dataclass(frozen=True, slots=True)
 class PersonStatus:
-    """A person with what may be done with their messages, and why, as a phrase."""
+    """A person, what may be done with their messages, and why, as a phrase."""
 
     name: str
     learn: Learn

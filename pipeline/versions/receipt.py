@@ -1,4 +1,4 @@
-"""Store, read and show receipts, which record how `understudy retrain` made a version."""
+"""Store, read and show receipts, which record how `understudy retrain` trained a version."""
 
 import io
 import json
@@ -36,7 +36,7 @@ class TrainingRecord:
     The version was trained on messages up to `through`, and only evaluated on messages since
     `held_out_since`. `min_messages` is the minimum for a voice, `learned_from` holds the ids of the
     people in its training set. `forgotten` and `deleted` count the message ids that were forgotten
-    and the messages that were deleted before it was made; `forgotten_words` are those of the
+    and the messages that were deleted before it was trained; `forgotten_words` are those of the
     forgotten that people wrote. `started_from` names the base or version that training started
     from, `step_seconds` holds the duration of each step.
     """
@@ -100,7 +100,9 @@ def show_receipt(root: Path, version: str) -> str:
     if not receipt:
         raise ArtifactError(f"{version} has no receipt: only `understudy retrain` writes them")
     if receipt.get("format") != FORMAT:
-        raise ArtifactError(f"the receipt of {version} is of another version of Understudy")
+        raise ArtifactError(
+            f"the receipt of {version} was written by another version of Understudy"
+        )
     return "\n".join(map(make_printable, _format_page(version, receipt)))
 
 
@@ -145,7 +147,7 @@ def _describe_input(receipt: Receipt) -> Iterator[str]:
 def _describe_exclusions(receipt: Receipt) -> Iterator[str]:
     for one in receipt["excluded"]:
         how = f"since {one['since'][:10]}, by /optout" if one["since"] else "by the roster"
-        yield f"{one['name']}: not learned from, {how}"
+        yield f"{one['name']}: messages not used, {how}"
     for name in receipt["newcomers"]:
         yield f"{name}: new, not a voice yet"
     yield f"forgotten at their authors' request: {receipt['forgotten']:,} messages"

@@ -99,7 +99,7 @@ class FakeSpeaker:
 
 
 class FakeModels:
-    """A folder of models, of which one serves, and those of groups with their own."""
+    """A models folder, of which one serves, and those of groups with their own."""
 
     def __init__(self, artifact, own=()):
         self.artifact, self.own = artifact, own

@@ -137,7 +137,9 @@ async def test_another_programs_database_is_refused(desk, words):
     refused = await desk.call(*words)
     checked = await desk.call("check")
 
-    assert says_one_line(refused, "understudy.db is another program's database: name another file")
+    assert says_one_line(
+        refused, "understudy.db is another program's database: choose another file"
+    )
     assert "FIX    database: understudy.db is another program's database" in checked.out
     assert checked.code == 1
 
@@ -176,7 +178,7 @@ async def test_a_backup_says_what_it_holds(desk):
 
     assert (made.code, made.err) == (forced.code, forced.err) == (0, "")
     assert made.out == forced.out == "copy.db contains 0 messages (0.1 MiB).\n"
-    assert says_one_line(refused, "copy.db already exists: name another file")
+    assert says_one_line(refused, "copy.db already exists: choose another file")
 
 
 async def test_a_backup_of_no_database(desk):
@@ -201,11 +203,14 @@ async def test_a_dump_says_what_it_holds(desk, stage, group, joao, zoe):
     named = await desk.call("dump", "live.json", "--chat", str(group.id))
     other = await desk.call("dump", "live.json", "--chat", "-5")
 
-    words = "live.json contains 2 messages of friends who agreed and 1 of the bot, of chat -1001234"
-    assert by_itself.out == named.out == f"{words}, and 1 decisions.\n", by_itself.err
+    words = "live.json contains 2 messages of friends who agreed, 1 of the bot,"
+    assert by_itself.out == named.out == f"{words} and 1 decisions, all from chat -1001234.\n", (
+        by_itself.err
+    )
     assert other.code == 1
     assert (
-        "no messages of chat -5 are stored: choose with --chat ID\n  -1001234  Friends" in other.err
+        "no messages of chat -5 are stored: choose a chat with --chat ID\n  -1001234  Friends"
+        in other.err
     )
     assert "a stranger's" not in (desk.folder / "live.json").read_text("utf-8")
 
@@ -291,9 +296,9 @@ async def test_a_second_process_on_the_same_database_is_refused(desk, stage, gro
     async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(60):
         again = await process.stdout.readline()
 
-    assert says_one_line(second, "another understudy-bot uses the database understudy.db: stop")
+    assert says_one_line(second, "another understudy-bot is using the database understudy.db: stop")
     assert {call.method for call in stage.telegram.calls[calls:]} >= {"getMe"}
-    assert "ok     database: understudy.db is up to date; a bot uses it now" in checked.out
+    assert "ok     database: understudy.db is up to date; a bot is using it now" in checked.out
     assert checked.code == 0
     assert b" is up, " in again
 

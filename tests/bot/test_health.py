@@ -76,16 +76,18 @@ async def test_a_process_is_healthy_while_it_works_and_not_if_it_hangs_or_is_dea
     assert not (desk.folder / "old beat").exists()
     for healthy in (working, awake):
         assert (healthy.code, healthy.err) == (0, "")
-        assert healthy.out.startswith("The bot works; it reported ")
-    assert says_one_line(hung, "the bot with understudy.db has been silent for 9")
+        assert healthy.out.startswith("The bot is healthy; it last reported ")
+    assert says_one_line(hung, "the bot on understudy.db has not responded for 9")
     for gone in (before, dead):
-        assert says_one_line(gone, "no bot runs with understudy.db: start it with `understudy-bot")
+        assert says_one_line(
+            gone, "no bot is using the database understudy.db: start it with `understudy-bot"
+        )
 
 
 def test_a_bot_that_has_not_reported_since_its_start_is_starting(settings, url):
     with (
         lock_database(url),
-        pytest.raises(BotNotRunning, match="is starting; ask again in a minute"),
+        pytest.raises(BotNotRunning, match="is still starting: check again in a minute"),
     ):
         check_health(settings)
 
@@ -95,12 +97,12 @@ def test_a_clock_that_was_changed_hides_no_hanging_bot(settings, url, shift):
     write_beat(url)
     let_time_pass(url, shift)
 
-    with lock_database(url), pytest.raises(BotNotRunning, match="has been silent for 36"):
+    with lock_database(url), pytest.raises(BotNotRunning, match="has not responded for 36"):
         check_health(settings)
 
 
 @pytest.mark.parametrize(
-    ("minutes", "says"), [(7, " 2 updates wait, the oldest for 7 minutes."), (1, "")]
+    ("minutes", "says"), [(7, " 2 updates are waiting, the oldest for 7 minutes."), (1, "")]
 )
 def test_updates_that_wait_for_long_are_mentioned(settings, url, minutes, says):
     async def store():
@@ -114,7 +116,7 @@ def test_updates_that_wait_for_long_are_mentioned(settings, url, minutes, says):
     write_beat(url)
 
     with lock_database(url):
-        assert check_health(settings) == f"The bot works; it reported 0 s ago.{says}"
+        assert check_health(settings) == f"The bot is healthy; it last reported 0 s ago.{says}"
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ async def test_a_current_that_names_no_version_is_refused(
 ):
     async with reloading():
         (registry.root / "current").write_bytes(named.encode("utf-8", "surrogatepass"))
-        text = await told(stage, "names no version")
+        text = await told(stage, "does not contain the name of a version")
         answer = await stage.answer(group, zoe, "/as João")
         newer = registry.promote(version(2))
         await told(stage, f"I now use version {newer}")

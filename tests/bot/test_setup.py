@@ -147,7 +147,7 @@ def test_a_machine_with_a_gpu_keeps_its_devices(tmp_path, monkeypatch, gpu):
         ("/srv/100%", "ana", "cannot be used in a systemd unit"),
         ("/srv/$HOME", "ana", "cannot be used in a systemd unit"),
         ("/srv/a\nb", "ana", "cannot be used in a systemd unit"),
-        ("/srv/a", "ana\nExecStartPre=x", "is not the name of a user"),
+        ("/srv/a", "ana\nExecStartPre=x", "is not a valid user name"),
     ],
 )
 def test_what_systemd_would_misread_is_refused(folder, user, says):

@@ -8,7 +8,7 @@ import pytest
 from telegram.constants import BotCommandLimit, CallbackQueryLimit, MessageLimit
 
 from bot.background import admin_commands
-from bot.texts import EN, LANGUAGES, wording
+from bot.texts import EN, LANGUAGES, PT_BR, wording
 from bot.texts.en import Wording
 from model.speaking.candidates import REJECTIONS
 
@@ -26,7 +26,8 @@ UNITS_FOR_NAMES = 1000
 """UTF-16 units left in a message for the names that are filled in."""
 
 others = pytest.mark.parametrize(
-    "texts", [pytest.param(texts, id=code) for code, texts in LANGUAGES.items()]
+    "texts",
+    [pytest.param(texts, id=code) for code, texts in {**LANGUAGES, "pt-br": PT_BR}.items()],
 )
 
 
@@ -163,7 +164,14 @@ def test_telegram_accepts_the_commands(texts):
 
 @pytest.mark.parametrize(
     ("code", "texts"),
-    [("pt", "pt"), ("pt-br", "pt"), ("PT", "pt"), ("en-gb", "en"), ("de", "en"), (None, "en")],
+    [("pt", "pt"), ("pt-pt", "pt"), ("PT", "pt"), ("en-gb", "en"), ("de", "en"), (None, "en")],
 )
 def test_unknown_languages_get_english(code, texts):
     assert wording(code) is LANGUAGES[texts]
+
+
+def test_brazilians_get_their_own_words():
+    assert wording("pt-BR") is PT_BR
+    assert not re.search(
+        r"\b(ficheiro|registo|descarregar|envia|teu|tua)\b", repr(vars(type(PT_BR)))
+    )

@@ -80,7 +80,7 @@ def test_a_word_is_converted_to_the_field_s_type(name, text, value):
     ],
 )
 def test_a_wrong_word_is_named_with_what_to_give(name, text, values):
-    with pytest.raises(ValueError, match=f"^give {values}, not {text}$"):
+    with pytest.raises(ValueError, match=f"^must be {values}, not {text}$"):
         OPTIONS[name].parse(text)
 
 
@@ -113,7 +113,7 @@ def test_a_value_of_a_toml_file_is_converted(name, value, read):
     ],
 )
 def test_a_value_of_a_toml_file_with_another_type_is_refused(name, value, shown):
-    with pytest.raises(ValueError, match="^give .*, not ") as caught:
+    with pytest.raises(ValueError, match="^must be .*, not ") as caught:
         OPTIONS[name].read(value)
 
     assert str(caught.value).endswith(f", not {shown}")
@@ -121,7 +121,7 @@ def test_a_value_of_a_toml_file_with_another_type_is_refused(name, value, shown)
 
 @pytest.mark.parametrize("value", ["8", True, [8], 0, 21, 1.0])
 def test_a_dataclass_is_checked_by_what_it_declares(value):
-    with pytest.raises(ValueError, match="^count: give a whole number from 1 to 20, not "):
+    with pytest.raises(ValueError, match="^count: must be a whole number from 1 to 20, not "):
         check_options(Settings(count=value))
 
     check_options(Settings())

@@ -180,7 +180,7 @@ def test_between_two_levels_a_share_of_the_upper_one_joins():
 
 @pytest.mark.parametrize("level", [-1, 101, float("nan")])
 def test_an_invalid_level_is_refused(level):
-    with pytest.raises(ValueError, match="not from 0"):
+    with pytest.raises(ValueError, match="must be from 0"):
         LEVELLED.choose_joiner({"Ana": 0.5}, level, random.Random(0))
 
 

@@ -60,7 +60,7 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
 
     assert wrote.startswith(f"Wrote {tmp_path / 'friends.zip'}, 0.0 MB; contents sha256 ")
     assert "can extract messages from them" in wrote
-    assert "Give the file only to people who may read the chat." in wrote
+    assert "Share the file only with people who may read the chat." in wrote
     assert read.splitlines()[0].startswith(f"{registry.current} from {tmp_path / 'friends.zip'} is")
     assert read.splitlines()[0].split()[-1] == wrote.splitlines()[0].split()[-1]
     assert read.splitlines()[1] == (

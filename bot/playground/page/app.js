@@ -189,7 +189,7 @@ function openActions(message, element) {
   dialog.replaceChildren(
     make("div", { class: "emoji" }, ...REACTIONS.map(react)),
     item("Reply", () => composer.reply(message)),
-    ...(isVoice(message) ? [item("How was this made? (/why)", () => act("say", { text: "/why", reply: message.message_id }))] : []),
+    ...(isVoice(message) ? [item("How was this generated? (/why)", () => act("say", { text: "/why", reply: message.message_id }))] : []),
     ...(isOwn && isText ? [item("Edit", () => composer.edit(message))] : []),
     ...(isOwn ? [item("Delete", () => act("delete", { message: message.message_id }))] : []),
   );

@@ -4,7 +4,7 @@ The first stage of an update is a job that is stored in the same transaction as 
 lane is procrastinate's lock: jobs with the same lock run one after another; others run in parallel,
 in any process. An update with several lanes has a job in each; the first one that runs handles it.
 
-A process that dies leaves jobs behind that are marked as running. Its heartbeat ends, and the
+A process that dies leaves jobs behind that are marked as running. Its heartbeat stops, and the
 leading process makes these jobs available again (`recover`).
 """
 
@@ -46,13 +46,13 @@ T = TypeVar("T")
 MORE_REPLIES = 4  # jobs of a process that pause between messages while the model generates others
 HEARTBEAT_SECONDS = 2.0
 STALLED_SECONDS = 15.0
-"""Seconds without a heartbeat after which the jobs of a process are given to others."""
+"""Seconds without a heartbeat after which a process's jobs are given to others."""
 RECEIVE_POLL_SECONDS, POLL_SECONDS = 0.1, 0.3
-"""Seconds between looks at the queue `receive`, and at the others. New jobs are announced, but
-not the end of a job that the next one of its chat waits for."""
+"""Polling intervals of the queue `receive` and of the others, in seconds. New jobs are announced,
+but not the end of a job that the next one of its chat waits for."""
 CONNECT_SECONDS = 5.0
 LOST_SECONDS = 20.0
-"""How long a query is repeated if the connection is lost: a job whose end is not recorded would
+"""How long a query is retried if the connection is lost: a job whose end is not recorded would
 block its chat."""
 DEAD_SECONDS = 5  # without a heartbeat, after which /stop also ends the jobs of a process
 PAUSE_SECONDS = 0.5  # before a stopping process returns a job to the queue
@@ -119,7 +119,7 @@ async def _retry_query(execute: Callable[[], Awaitable[T]]) -> T:
 
 
 class RetryAlways(procrastinate.BaseRetryStrategy):
-    """Try a job again: at once if its process is stopped, else in some seconds."""
+    """Retry a job: at once if its process is stopping, otherwise after some seconds."""
 
     def get_retry_decision(
         self, *, exception: BaseException, job: procrastinate.jobs.Job
@@ -135,7 +135,7 @@ class JobQueue:
     """The jobs of one bot: `open` connects, `start` begins to handle them."""
 
     def __init__(self, conninfo: str, database: Database, replies: int = 1) -> None:
-        """Run up to `replies` replies at once, and some more that pause between messages."""
+        """Run up to `replies` replies at once, and a few more that pause between messages."""
         self._database, self._inbox = database, Inbox(database)
         connector = RetryingConnector(
             conninfo=conninfo, min_size=1, max_size=4, timeout=CONNECT_SECONDS
@@ -173,7 +173,7 @@ class JobQueue:
         await self._database.write(write)
 
     async def close(self, update_id: int) -> None:
-        """See UpdateQueue; here it is recorded before the job ends, so that none gets lost."""
+        """See UpdateQueue; here the stage is recorded before the job ends, so that none is lost."""
         await self._inbox.end(update_id)
 
     async def cancel_replies(self, chat_id: int) -> None:

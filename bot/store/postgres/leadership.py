@@ -55,7 +55,7 @@ class Leadership:
         lead: Callable[[], Awaitable[None]],
         connection: "psycopg.AsyncConnection[tuple[object]]",
     ) -> None:
-        logger.info("this process leads now")
+        logger.info("this process is now the leader")
         self.is_leading.set()
         task = asyncio.ensure_future(lead())
         try:

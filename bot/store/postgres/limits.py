@@ -1,4 +1,4 @@
-"""Limits that all processes of a bot keep together, such as Telegram's 20 messages a minute."""
+"""Limits that all processes of a bot share, such as Telegram's 20 messages a minute."""
 
 import asyncio
 from datetime import timedelta
@@ -46,6 +46,6 @@ class SharedLimits:
 
 
 def delete_old_actions(connection: Connection) -> None:
-    """Delete actions that count for no limit any more."""
+    """Delete actions that no longer count towards any limit."""
     since = _CLOCK - func.make_interval(0, 0, 0, 0, 0, 0, LONGEST_SECONDS)
     connection.execute(delete(limits).where(limits.c.at < type_coerce(since, UtcDateTime())))

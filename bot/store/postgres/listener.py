@@ -1,4 +1,4 @@
-"""Hear what other processes of the bot have changed."""
+"""Listen for changes made by other processes of the bot."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChangeListener:
-    """Hears of the changes; `is_current` is set while none can be missed.
+    """Listens for the changes; `is_current` is set while none can be missed.
 
     Its connection also has the locks that keep other bots and upgrades away.
     """
@@ -45,7 +45,7 @@ class ChangeListener:
         """Listen until cancelled; connect again if the connection is lost.
 
         Raises:
-            StoreError: An upgrade or another bot has taken the database in the meantime.
+            StoreError: An upgrade or another bot has taken over the database in the meantime.
         """
         while True:
             try:
@@ -53,7 +53,10 @@ class ChangeListener:
             except InUseError:
                 raise
             except (psycopg.Error, StoreError, TimeoutError) as error:
-                logger.warning("changes cannot be heard (%s): retrying", type(error).__name__)
+                logger.warning(
+                    "the connection that announces changes is lost (%s): reconnecting",
+                    type(error).__name__,
+                )
             finally:
                 self._is_current.clear()
             await asyncio.sleep(RETRY_SECONDS)

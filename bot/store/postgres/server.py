@@ -35,7 +35,7 @@ _FULL, _READ_ONLY = "53", "25006"
 
 
 class InUseError(StoreError):
-    """An upgrade or another bot uses the database."""
+    """An upgrade or another bot is using the database."""
 
 
 class PostgresDatabase:
@@ -118,7 +118,7 @@ class PostgresDatabase:
         """Take the locks of a running bot once more, for as long as this connection lasts.
 
         Raises:
-            InUseError: An upgrade or another bot has taken the database.
+            InUseError: An upgrade or another bot has taken over the database.
         """
         number = bot_id % _MAX_INT
         taken = "SELECT pg_try_advisory_lock_shared(%s), pg_advisory_lock_shared(%s, %s)"
@@ -135,7 +135,7 @@ class PostgresDatabase:
             return bool(connection.execute(query.bindparams(key=_LOCK)).scalar_one())
 
     def truncate_log(self, writer: Engine) -> bool:
-        """Return True: the server keeps its log, and recycles it by itself."""
+        """Return True: the server keeps its log and recycles it automatically."""
         del writer
         return True
 
@@ -153,7 +153,7 @@ class PostgresDatabase:
 
     @contextmanager
     def open_autocommit(self) -> Iterator[Engine]:
-        """Open an engine whose statements are transactions of their own."""
+        """Open an engine whose statements are separate transactions."""
         engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
         try:
             yield engine

@@ -27,7 +27,7 @@ async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
 async def test_an_empty_folder_of_models(empty_desk):
     empty_desk.registry.root.mkdir()
 
-    assert "make one with `understudy start --models-dir" in await empty_desk.says("model")
+    assert "train one with `understudy start --models-dir" in await empty_desk.says("model")
 
 
 async def test_models_of_which_none_serves(empty_desk, card):
@@ -43,7 +43,9 @@ async def test_a_model_of_another_version_of_the_code(empty_desk, card):
     old = empty_desk.add(dataclasses.replace(card, prompt="0123456789abcdef"), promote=False)
     (empty_desk.registry.root / "current").write_text(f"{old.name}\n")
 
-    assert "was trained with another prompt (0123456789abcdef" in await empty_desk.says("model")
+    assert "was trained with another prompt format (0123456789abcdef" in await empty_desk.says(
+        "model"
+    )
 
 
 async def test_a_damaged_model(desk, card):
@@ -141,7 +143,7 @@ class TestGroups:
         [problem] = [one for one in found if one.severity is Severity.FIX and "zoo" in one.topic]
         assert problem.text == (
             "it learned from chat -1005678, and so did groups/climbers, which the bot uses there: "
-            "keep one of these folders"
+            "keep only one of these folders"
         )
 
 
@@ -168,5 +170,5 @@ async def test_a_program_that_retrains(desk):
 
 async def test_a_program_that_is_not_there(desk):
     assert await desk.says("RETRAIN_COMMAND", retrain_command="understudies retrain") == (
-        "FIX there is no program understudies: write its full path"
+        "FIX there is no program understudies: use its full path"
     )

@@ -78,7 +78,7 @@ async def test_a_database_that_cannot_be_written(desk, small_disk, remount):
     said = await desk.says("database", database_url=url)
 
     assert said.startswith("FIX ")
-    assert "name another file in DATABASE_URL" in said
+    assert "choose another file in DATABASE_URL" in said
 
 
 async def test_a_database_that_is_well(desk, path):
@@ -90,7 +90,7 @@ async def test_a_disk_that_is_nearly_full(desk, small_disk):
 
     said = await desk.says("disk", database_url=url)
 
-    assert said.startswith(f"FIX 0 MiB are free in {small_disk}; soon no message can be stored")
+    assert said.startswith(f"FIX 0 MiB are free in {small_disk}; messages will soon no longer fit")
 
 
 async def test_a_disk_that_fills(desk, small_disk, remount):

@@ -125,7 +125,10 @@ async def test_updates_that_wait_are_counted(desk, stage, group, joao):
     await stage.telegram.say(group, joao, "one")
     await stage.telegram.say(group, joao, "two")
 
-    assert await desk.says("polling", poll_seconds=2) == "ok no other process polls; 2 updates wait"
+    assert (
+        await desk.says("polling", poll_seconds=2)
+        == "ok no other process polls; 2 updates are waiting"
+    )
 
 
 async def test_a_webhook_that_is_set_while_the_bot_polls(desk, stage, group, joao):
@@ -135,7 +138,7 @@ async def test_a_webhook_that_is_set_while_the_bot_polls(desk, stage, group, joa
     said = await desk.says("polling")
 
     assert said.startswith(
-        "note a webhook is set to https://old.example.org/hook (no updates wait; last error: "
+        "note a webhook is set to https://old.example.org/hook (no updates are waiting; last error"
     )
     assert "Connection refused" in said
     assert "`understudy-bot run` removes it" in said

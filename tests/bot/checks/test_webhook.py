@@ -60,7 +60,7 @@ def test_telegram_posts_to_four_ports(port, severity):
 def test_an_unset_secret_is_made_by_run():
     [_, found] = said(check_webhook(settings(webhook_secret=None)))
 
-    assert found.startswith("ok WEBHOOK_SECRET not set: `understudy-bot run` makes a new one")
+    assert found.startswith("ok WEBHOOK_SECRET not set: `understudy-bot run` generates a new one")
 
 
 def test_several_processes_need_a_secret():
@@ -68,15 +68,18 @@ def test_several_processes_need_a_secret():
 
     [_, found] = said(check_webhook(settings(**shared)))
 
-    assert found.startswith("FIX WEBHOOK_SECRET not set: with a PostgreSQL database")
+    assert found.startswith("FIX WEBHOOK_SECRET not set, but required with a PostgreSQL database")
 
 
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (info(url=""), "ok webhook not set yet; `understudy-bot run` sets it; no updates wait"),
+        (
+            info(url=""),
+            "ok webhook not set yet; `understudy-bot run` sets it; no updates are waiting",
+        ),
         (info(url="https://old.example.org"), "note webhook still https://old.example.org; `under"),
-        (info(), f"ok webhook Telegram posts to {URL}; no updates wait"),
+        (info(), f"ok webhook Telegram posts to {URL}; no updates are waiting"),
         (info(error="Timed out"), "note webhook it works; the last error was: Timed out"),
         (info(waiting=1, error="SSL error"), "FIX webhook Telegram could not deliver (SSL error"),
     ],
@@ -96,4 +99,4 @@ async def test_telegram_is_asked_about_it(desk, stage, group, joao):
     found = await desk.says("webhook", webhook_url="http://127.0.0.1:9/hook")
 
     assert found.startswith("FIX Telegram could not deliver (")
-    assert "1 update waits" in found
+    assert "1 update is waiting" in found

@@ -40,7 +40,7 @@ class Weights:
 
 
 class Models:
-    """A folder of models: the default one, and one of the climbers."""
+    """A models folder: the default one, and one of the climbers."""
 
     def __init__(self, folder, card):
         self.registry, self.card, self._folder = Registry(folder / "artifacts"), card, folder

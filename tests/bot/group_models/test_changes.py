@@ -278,7 +278,7 @@ async def test_a_group_that_moves_while_its_model_is_broken_stays_silent(
         answer = await stage.answer(bigger, zoe, "/as João")
         await expire_messages(state, datetime.now(UTC) + timedelta(days=3))
 
-    assert refused["text"].startswith("This group has a model of its own, but I can't use it now")
+    assert refused["text"].startswith("This group has its own model, but I can't use it now")
     assert voice(answer) is None
     assert rows(stage, "SELECT 1 FROM messages WHERE text LIKE 'said%'") == [(1,)]
 

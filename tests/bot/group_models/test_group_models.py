@@ -151,7 +151,7 @@ class TestConsent:
 
         assert in_group["text"].startswith("Thank you! I haven't learned from your messages yet")
         assert "model of a group" not in in_group["text"]
-        assert in_private["text"].startswith("I have a separate model of a group that you are in")
+        assert in_private["text"].startswith("I have a separate model for a group that you are in")
 
     async def test_an_optout_erases_a_voice_everywhere_but_not_a_namesake(
         self, stage, running, group, climbers, joao, zoe

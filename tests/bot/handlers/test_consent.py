@@ -93,7 +93,7 @@ class TestOptin:
 
         answer = await live.answer(group, ana, "/optin", **{"from": portuguese})
 
-        assert answer["text"].startswith("Obrigado, Ana! Já posso falar com a tua voz")
+        assert answer["text"].startswith("Obrigado, Ana! Já posso falar na tua voz")
 
 
 class TestWhereAnOptinCounts:

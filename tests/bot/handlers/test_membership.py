@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.handlers import membership
-from bot.texts import EN, PT
+from bot.texts import EN, PT_BR
 from model.artifacts.artifact import LearnedChat
 from model.chat.eligibility import add_voice_header
 from tests.simulated_telegram import move, remove_bot
@@ -126,7 +126,7 @@ class TestJoining:
 
         line = await guarded.enter(elsewhere, rita)
 
-        assert line["text"] == PT.not_added_by_admin
+        assert line["text"] == PT_BR.not_added_by_admin
 
 
 class TestRejoining:

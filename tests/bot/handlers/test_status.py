@@ -8,7 +8,7 @@ import pytest
 from bot.handlers.admin import format_size, format_uptime
 from bot.playground.objects import Member
 from bot.store.sqlite import SqliteFile
-from bot.texts import EN, PT
+from bot.texts import EN, PT_BR
 
 JOAO = "13"
 NAMES = "Hugo Silva, Hugo Sá, João, 李雷"
@@ -56,7 +56,7 @@ async def test_an_admin_gets_the_full_status_in_private(
             "",
             "Updates waiting: 0, set aside: 1",
             f"Last set aside: {aside} (see the log)",
-            "Replies waiting: 0, uncertain: 1",
+            "Replies waiting: 0, delivery unknown: 1",
             "",
             "Background jobs: all running",
             "",
@@ -155,7 +155,10 @@ async def test_waiting_updates_and_replies_are_counted(guarded, group, joao, zoe
 
     answer = await guarded.answer(guarded.telegram.private(joao), joao, "/status")
 
-    assert "Updates waiting: 1, set aside: 0\nReplies waiting: 1, uncertain: 0" in answer["text"]
+    assert (
+        "Updates waiting: 1, set aside: 0\nReplies waiting: 1, delivery unknown: 0"
+        in answer["text"]
+    )
 
 
 async def test_it_is_in_the_senders_language(guarded, joao):
@@ -164,8 +167,8 @@ async def test_it_is_in_the_senders_language(guarded, joao):
 
     answer = await guarded.answer(private, joao, "/status", **{"from": sender})
 
-    assert f"Vozes: {NAMES}\nSem acordo: Ana" in answer["text"]
-    assert answer["text"].endswith(f"Grupos\n{PT.status_no_groups}")
+    assert f"Vozes: {NAMES}\nAinda não concordaram: Ana" in answer["text"]
+    assert answer["text"].endswith(f"Grupos\n{PT_BR.status_no_groups}")
 
 
 @pytest.mark.parametrize(

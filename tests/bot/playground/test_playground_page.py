@@ -199,7 +199,7 @@ class TestActions:
             ("delete", {"message": 1}, "somebody else's"),
             ("delete", {"message": [1]}, "was deleted"),
             ("react", {"message": 1, "emoji": ""}, "choose an emoji"),
-            ("press", {"message": 1, "data": "x"}, "button is gone"),
+            ("press", {"message": 1, "data": "x"}, "button no longer exists"),
             ("vote", {"message": 1, "option": 0}, "not a quiz"),
             ("sticker", {"emoji": "x" * 99}, "choose an emoji"),
             ("picture", {"content": "!"}, "not a PNG or JPEG"),

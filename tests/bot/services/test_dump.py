@@ -291,7 +291,9 @@ async def test_a_dump_leaves_out_admins_private_chats(stage, group, models, file
 async def test_a_chat_that_is_not_kept_is_none(stage, keep, models, file):
     await keep(message(1))
 
-    with pytest.raises(DumpError, match="no messages of chat 5 are stored: choose with --chat ID"):
+    with pytest.raises(
+        DumpError, match="no messages of chat 5 are stored: choose a chat with --chat ID"
+    ):
         await dump(stage.settings(), models, file, 5)
 
     assert not file.exists()
@@ -321,7 +323,7 @@ async def test_only_its_owner_can_read_the_file(stage, keep, models, file):
 async def test_a_file_that_cannot_be_written_is_named(stage, keep, models, tmp_path):
     await keep(message(1))
 
-    with pytest.raises(DumpError, match="cannot be written .*: name another file"):
+    with pytest.raises(DumpError, match="cannot be written .*: choose another file"):
         await dump(stage.settings(), models, tmp_path / "no folder" / "live.json", None)
 
 

@@ -166,7 +166,7 @@ async def test_killed_in_the_middle_it_leaves_nothing_at_its_place(url, path, ta
 async def test_a_file_that_is_there_is_kept_unless_forced(url, path, target):
     target.write_text("dear diary")
 
-    with pytest.raises(StoreError, match=f"{target} already exists: name another file, or repl"):
+    with pytest.raises(StoreError, match=f"{target} already exists: choose another file, or repl"):
         await back_up(url, target)
     kept = target.read_text()
     done = await back_up(url, target, force=True)
@@ -180,7 +180,7 @@ async def test_the_database_is_not_replaced_by_its_copy(url, path, end):
     fill(path, [1])
     itself = path.with_name(path.name + end)
 
-    with pytest.raises(StoreError, match="is the database itself: name another file"):
+    with pytest.raises(StoreError, match="is the database itself: choose another file"):
         await back_up(url, itself, force=True)
 
     assert ask(path, "SELECT count(*) FROM messages") == [(1,)]
@@ -225,12 +225,12 @@ async def test_a_folder_that_is_not_there_is_named(url, tmp_path):
 async def test_a_folder_is_no_place_for_a_copy(url, target):
     target.mkdir()
 
-    with pytest.raises(StoreError, match=f"{target} is a folder: name a file in it, such as"):
+    with pytest.raises(StoreError, match=f"{target} is a folder: choose a file in it, such as"):
         await back_up(url, target, force=True)
 
 
 async def test_a_folder_that_cannot_be_written_is_named(url, path):
-    with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db \(.*name a file in"):
+    with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db .*choose a file in"):
         await back_up(url, Path("/proc/copy.db"))
 
 
@@ -259,7 +259,7 @@ async def test_a_full_disk_leaves_no_copy_and_the_old_one(url, path, small_disk)
     old.write_text("an older copy")
 
     with pytest.raises(
-        StoreError, match=r"\(database or disk is full\): name a file in a writable"
+        StoreError, match=r"\(database or disk is full\): choose a file in a writable"
     ):
         await back_up(url, old, force=True)
 

@@ -181,7 +181,7 @@ async def test_another_programs_database_is_left_alone(url, path, statement, use
     rewrite(path, statement)
     before = path.read_bytes()
 
-    with pytest.raises(StoreError, match=f"{path} is another program's database: name another"):
+    with pytest.raises(StoreError, match=f"{path} is another program's database: choose another"):
         await use(url)
 
     assert await read_version(url) is Version.FOREIGN
@@ -234,7 +234,7 @@ async def test_another_file_is_no_database(url, path):
 async def test_a_folder_is_no_database(url, path, use):
     path.mkdir(parents=True)
 
-    with pytest.raises(StoreError, match=r"is not a file: name another file in DATABASE"):
+    with pytest.raises(StoreError, match=r"is not a file: choose another file in DATABASE"):
         await use(url)
 
 
@@ -247,7 +247,9 @@ async def test_nothing_can_be_made_below_a_file(url, path, use):
 
 
 async def test_a_folder_in_which_nobody_can_write_is_named():
-    with pytest.raises(StoreError, match=r"^the database /proc/understudy\.db .*name another file"):
+    with pytest.raises(
+        StoreError, match=r"^the database /proc/understudy\.db .*choose another file"
+    ):
         await prepare_database("sqlite+aiosqlite:////proc/understudy.db")
 
 
@@ -299,7 +301,7 @@ def holder(url):
 
 def test_a_database_is_locked_until_its_process_ends_or_is_killed(url, path, holder):
     with (
-        pytest.raises(StoreError, match="another understudy-bot uses the database"),
+        pytest.raises(StoreError, match="another understudy-bot is using the database"),
         lock_database(url),
     ):
         pass
@@ -348,7 +350,7 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "bot.db.lock").mkdir()
 
     with (
-        pytest.raises(StoreError, match=r"the lock .*bot\.db\.lock cannot be taken"),
+        pytest.raises(StoreError, match=r"the lock .*bot\.db\.lock cannot be acquired"),
         lock_database(f"sqlite+aiosqlite:///{tmp_path}/bot.db"),
     ):
         pass

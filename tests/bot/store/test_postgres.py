@@ -74,7 +74,7 @@ async def test_processes_of_one_bot_share_a_database_and_nobody_else_does(postgr
     with lock_database(url, 7), lock_database(url, 7):
         assert is_locked(url)
         for other in (None, 8):  # an upgrade, and another bot
-            with pytest.raises(StoreError, match="another understudy-bot uses the database"):
+            with pytest.raises(StoreError, match="another understudy-bot is using the database"):
                 await asyncio.to_thread(lock_database(url, other).__enter__)
 
     with lock_database(url), pytest.raises(StoreError, match="another understudy-bot"):
@@ -89,7 +89,9 @@ async def test_only_one_upgrade_at_a_time(postgres):
     with lock_database(url):
         assert is_locked(url)
         assert not is_locked(other)
-        with pytest.raises(StoreError, match=r"another understudy-bot uses the database t\d+ on"):
+        with pytest.raises(
+            StoreError, match=r"another understudy-bot is using the database t\d+ on"
+        ):
             await asyncio.to_thread(lock_database(url).__enter__)
         with lock_database(other):
             pass

@@ -117,7 +117,7 @@ async def test_an_upgrade_that_takes_the_database_ends_the_process(postgres, sta
         await until(lambda: any(one.done() for one in app.needed_tasks), 10)
     await until(lambda: not app.running)
 
-    with pytest.raises(StoreError, match="another understudy-bot uses the database"):
+    with pytest.raises(StoreError, match="another understudy-bot is using the database"):
         await process.__aexit__(None, None, None)
 
 

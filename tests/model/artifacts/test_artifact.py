@@ -184,7 +184,7 @@ def test_a_damaged_roster_is_refused_in_one_line(tmp_path, changes):
      ("context_weight", math.nan), ("length_weight", 101), ("repetition_penalty", 11)],
 )  # fmt: skip
 def test_decoding_out_of_range_is_refused_by_its_options_name(option, value):
-    with pytest.raises(ValueError, match=f"{option.replace('_', '-')}: give a .*, not {value}"):
+    with pytest.raises(ValueError, match=f"{option.replace('_', '-')}: must be a .*, not {value}"):
         Decoding(**{option: value})
 
 
@@ -195,14 +195,16 @@ def test_a_card_with_decoding_out_of_range_is_refused_with_the_setting_s_name(
     folder = make(tmp_path / "a")
     edit(folder, decoding={**asdict(Decoding()), option: value})
 
-    with pytest.raises(ArtifactError, match=rf"cannot be used \({option}: give a .*, not {value}"):
+    with pytest.raises(
+        ArtifactError, match=rf"cannot be used \({option}: must be a .*, not {value}"
+    ):
         load_artifact(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"format": 1}, "not of this version's format 2: train again"),
+        ({"format": 1}, "is not in format 2, which this version needs: train again"),
         *(
             ({"decoding": {**asdict(Decoding()), "candidates": value}}, r"model\.json is damaged")
             for value in ("8", True, None, [8])

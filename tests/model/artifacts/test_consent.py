@@ -1,4 +1,4 @@
-"""Decisions that people sent to the bot apply to every version in a folder of models."""
+"""Decisions that people sent to the bot apply to every version in a models folder."""
 
 import json
 import sqlite3
@@ -67,7 +67,7 @@ def test_people_who_opted_out_are_not_voices_until_they_opt_in_again(imitate):
     out = over(friend, told(7, "optout"))
 
     assert (out.imitate, out.learn, out.why_silent) == (
-        "no", "yes", "told the bot /optout on 2024-03-01",
+        "no", "yes", "sent /optout to the bot on 2024-03-01",
     )  # fmt: skip
     assert over(out, told(7, "optin", 1)) == replace(friend, imitate="ask")
 

@@ -197,7 +197,7 @@ def test_current_is_one_line_and_replaced_atomically(three, monkeypatch):
 def test_a_current_file_without_a_version_name_is_refused(three, line):
     (three.root / "current").write_text(line)
 
-    with pytest.raises(ArtifactError, match="names no version"):
+    with pytest.raises(ArtifactError, match="does not contain the name of a version"):
         three.find("current")
 
 
@@ -506,7 +506,7 @@ def test_what_is_current_is_read_in_the_transaction_that_changes_it(three, monke
 
 
 class TestGroups:
-    """Groups with models of their own in a folder of models."""
+    """Groups with models of their own in a models folder."""
 
     @pytest.fixture
     def with_groups(self, three, tmp_path):

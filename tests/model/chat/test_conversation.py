@@ -153,5 +153,5 @@ def test_a_message_without_a_time_zone_is_refused():
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"gap": timedelta(0)}], ids=str)
 def test_an_empty_window_is_refused(options):
-    with pytest.raises(ValueError, match="give a (whole )?number"):
+    with pytest.raises(ValueError, match="must be a (whole )?number"):
         Window(**options)

@@ -26,7 +26,10 @@ EVERYBODY = (SILVA, SA, JOAO, LI, ANA)
 @pytest.mark.parametrize(
     ("people", "says"),
     [
-        ([Person("Hugo", (1,)), Person("Ana", (1,))], "id 1 belongs to two people"),
+        (
+            [Person("Hugo", (1,)), Person("Ana", (1,))],
+            "id 1 belongs to two people; the second one is",
+        ),
         ([Person("João", (1,)), Person("joao", (2,))], "two people are called joao"),
     ],
     ids=["one id", "one name"],
@@ -39,7 +42,7 @@ def test_two_people_share_neither_an_id_nor_a_name(people, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"name": "Hugo: hi"}, "is not allowed in prompts: write 'Hugo hi'"),
+        ({"name": "Hugo: hi"}, "is not allowed in prompts: use 'Hugo hi'"),
         ({"learn": "ask"}, 'learn must be "yes" or "no"'),
         ({"imitate": "never"}, 'imitate "yes", "no" or "ask"'),
     ],
@@ -220,7 +223,7 @@ def test_a_learned_voice_is_not_quiet_whatever_the_roster_file_says():
 @pytest.mark.parametrize(
     ("people", "says"),
     [
-        ((SILVA, TRAINED.people[2]), "João is missing in this roster"),
+        ((SILVA, TRAINED.people[2]), "João is missing from this roster"),
         (
             (SILVA, TRAINED.people[2], Person("Johnny", (3,))),
             "João is called Johnny in this roster",
@@ -231,7 +234,7 @@ def test_a_learned_voice_is_not_quiet_whatever_the_roster_file_says():
         ),
         (
             (replace(SILVA, ids=(1, 3)), TRAINED.people[2]),
-            "João is missing in this roster",
+            "João is missing from this roster",
         ),
     ],
     ids=["missing", "renamed", "written otherwise", "made one with another"],
@@ -245,7 +248,7 @@ def test_nobody_in_a_model_s_roster_may_be_missing_or_renamed(people, says):
 
 @pytest.mark.parametrize("role", ["bots", "understudies"])
 def test_a_friend_with_a_bots_id_is_refused(role):
-    with pytest.raises(RosterError, match="id 1 is Hugo's, and a bot's"):
+    with pytest.raises(RosterError, match="id 1 is listed for Hugo and for a bot"):
         Roster((Person("Hugo", (1,)),), **{role: frozenset({1})})
 
 

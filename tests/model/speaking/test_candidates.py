@@ -255,5 +255,5 @@ def test_another_voice_takes_the_turn_of_one_without_a_reply():
 
 
 def test_a_turn_without_voices_is_refused():
-    with pytest.raises(VoiceError, match="nobody may speak"):
+    with pytest.raises(VoiceError, match="there is no voice to use"):
         make_speaker().turn(CONTEXT, [])

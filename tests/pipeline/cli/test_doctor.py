@@ -32,7 +32,7 @@ def test_an_empty_folder_is_usable_and_says_what_to_do(tmp_path):
     assert {found[topic] for topic in ("hub", "dataset", "model", ".env")} == {"note"}
     assert {found[topic] for topic in ("python", "machine", "training")} == {"ok"}
     assert "smollm2" in result.stdout
-    assert "`understudy start` trains the first" in result.stdout
+    assert "`understudy start` trains the first one" in result.stdout
     lines = [line for line in result.stdout.splitlines() if str(tmp_path) not in line]
     assert max(map(cell_len, lines)) <= 80
 

@@ -98,7 +98,7 @@ def test_build_merges_exports_and_takes_one_chat_of_several(tmp_path, two_chats)
 
     assert result.returncode == 0, result.stderr
     assert "Friends: 264 messages" in result.stdout
-    assert "doubts.csv, write x before each pair to drop" in " ".join(result.stdout.split())
+    assert "doubts.csv, write x in front of each pair to drop" in " ".join(result.stdout.split())
     assert (tmp_path / "doubts.csv").is_file()
 
 
@@ -108,7 +108,7 @@ def test_of_several_chats_one_must_be_chosen_and_all_are_listed(tmp_path, two_ch
 
     first, *listed = result.stderr.splitlines()
     assert result.returncode == 1
-    assert first.startswith("understudy: the export holds several chats: choose one")
+    assert first.startswith("understudy: the export contains several chats: choose one")
     assert [line.split()[0] for line in listed] == ["-1000000000077", "-1000000000005"]
     assert [path.name for path in tmp_path.iterdir()] == ["account"]
 
@@ -149,13 +149,13 @@ def test_inspect_writes_a_roster_that_build_takes_and_never_overwrites_one(tmp_p
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--since", "yesterday"], "'--since': give a day such as 2024-03-31, not yesterday"),
-        (["--timezone", "Atlantis"], "give a time zone such as Europe/Lisbon, not Atlantis"),
+        (["--since", "yesterday"], "'--since': must be a day such as 2024-03-31, not yesterday"),
+        (["--timezone", "Atlantis"], "must be a time zone such as Europe/Lisbon, not Atlantis"),
         (["--timezone", "../etc/passwd"], "Europe/Lisbon, not ../etc/passwd"),
-        (["--set", "session-minutes=0"], "session-minutes: give a number above 0, not 0"),
-        (["--set", "test-share=0.99"], "give a number above 0 and up to 0.9, not 0.99"),
-        (["--last", "0"], "'--last': give a whole number of 1 or more, not 0"),
-        (["--min-messages", "0"], "give a whole number of 1 or more, not 0"),
+        (["--set", "session-minutes=0"], "session-minutes: must be a number above 0, not 0"),
+        (["--set", "test-share=0.99"], "must be a number above 0 and up to 0.9, not 0.99"),
+        (["--last", "0"], "'--last': must be a whole number of 1 or more, not 0"),
+        (["--min-messages", "0"], "must be a whole number of 1 or more, not 0"),
     ],
     ids=[
         "no day",
@@ -178,10 +178,10 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
+        (["--since", "2030-01-01"], "since 2030-01-01: choose an earlier day for --since"),
         (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the maximum is 120)"),
         (["--last", "20"], "too few to split by time"),
-        (["--review", "."], "is not a table that"),
+        (["--review", "."], "was not written by"),
         (["--roster", "none.toml"], "there is no roster none.toml"),
     ],
     ids=["a day to come", "a threshold too high", "too few messages",
@@ -297,7 +297,7 @@ def test_models_list_shows_which_one_serves(models, trained):
         (["chat", "--as", "Hugoo", "--opening", "nothing"], "did you mean Hugo?"),
         (["chat", "--as", "Zzz", "--opening", "nothing"], "the voices are Hugo, Raul, Tiago"),
         (["simulate", "--opening", "no-such-file"], "cannot use no-such-file"),
-        (["simulate", "--data", "nowhere"], "name one with --data"),
+        (["simulate", "--data", "nowhere"], "pass one with --data"),
         (["models", "promote", "9"], "no version '9'"),
         (["models", "rollback"], "nothing to roll back to"),
     ],

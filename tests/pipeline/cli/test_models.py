@@ -183,7 +183,7 @@ def test_a_newcomer_is_called_by_name_and_is_no_voice(change, registry):
 @pytest.mark.parametrize(
     ("people", "says"),
     [
-        ((LI,), "João is missing in this roster"),
+        ((LI,), "João is missing from this roster"),
         ((LI, Person("Johnny", (7,))), "João is called Johnny in this roster"),
     ],
     ids=["missing", "renamed"],

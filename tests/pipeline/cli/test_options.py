@@ -79,8 +79,8 @@ def test_a_required_option_can_stand_in_the_file(tmp_path):
             "--set: there is no setting zzz: `understudy settings train` lists them",
         ),
         (["--set", "patience"], "--set patience: write NAME=VALUE"),
-        (["--set", "top-p=2"], "--set: top-p: give a number above 0 and up to 1, not 2"),
-        (["--set", "batching=random"], "--set: batching: give alike or uniform, not random"),
+        (["--set", "top-p=2"], "--set: top-p: must be a number above 0 and up to 1, not 2"),
+        (["--set", "batching=random"], "--set: batching: must be alike or uniform, not random"),
         (
             ["--learning-rate", "1e-4"],
             "there is no option --learning-rate: did you mean --set learning-rate=VALUE?",
@@ -89,11 +89,11 @@ def test_a_required_option_can_stand_in_the_file(tmp_path):
         (["--zzz"], "there is no option --zzz: see understudy train --help"),
         (
             ["--epochs", "3", "--set", "epochs=4"],
-            "--epochs and --set epochs=… are both given: give one of them",
+            "--epochs and --set epochs=… cannot be combined: use one of them",
         ),
         (
             ["--epochs", "x"],
-            "Invalid value for '--epochs': give a number above 0 and up to 10000, not x",
+            "Invalid value for '--epochs': must be a number above 0 and up to 10000, not x",
         ),
         (["--config", "none.toml"], "--config none.toml: No such file or directory"),
     ],
@@ -107,8 +107,8 @@ def test_a_wrong_name_or_value_gets_one_line(words, line, tmp_path):
 @pytest.mark.parametrize(
     ("toml", "line"),
     [
-        ("epochs = '3'", 'epochs: give a number above 0 and up to 10000, not "3"'),
-        ("lora = 1", "lora: give true or false, not 1"),
+        ("epochs = '3'", 'epochs: must be a number above 0 and up to 10000, not "3"'),
+        ("lora = 1", "lora: must be true or false, not 1"),
         ("epoch = 3", "there is no setting epoch: did you mean epochs?"),
         ("dataset = 'x'", "there is no setting dataset: `understudy settings train`"),
         ("[train]\nepochs = 3", "there is no setting train: "),

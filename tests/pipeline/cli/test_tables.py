@@ -66,7 +66,9 @@ def test_json_has_every_figure_of_every_chat(tmp_path):
     assert authors["user1"]["names"] == ["Friend 1", "One"]
     assert (authors["user1"]["messages"], authors["user2"]["messages"]) == (121, 121)
     assert (authors["user5"]["names"], authors["channel5"]["names"]) == ([], ["News"])
-    assert friends["repaired"] == {"a date that contradicts date_unixtime, which wins": 1}
+    assert friends["repaired"] == {
+        "a date that contradicts date_unixtime, which takes precedence": 1
+    }
     assert friends["skipped"] == {"no date": 1}
     assert friends["private"] == {"email": 1}
     assert (empty["name"], empty["type"], empty["id"]) == (None, "personal_chat", 5)

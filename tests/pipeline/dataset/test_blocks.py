@@ -116,7 +116,7 @@ def test_a_killed_process_is_reported(small_blocks):
         if one.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(one.cmdline()):
             one.kill()
 
-    with pytest.raises(DatasetError, match="pass --set processes=1"):
+    with pytest.raises(DatasetError, match="use --set processes=1"):
         list(found)
 
 

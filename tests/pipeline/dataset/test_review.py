@@ -264,7 +264,7 @@ def test_a_table_in_a_new_folder_is_written(rebuild, tmp_path):
 def test_another_file_is_refused_in_one_line_and_stays_as_it_is(rebuild, table, content):
     table.write_bytes(content)
 
-    with pytest.raises(DatasetError, match="is not a table that `build --review` wrote") as caught:
+    with pytest.raises(DatasetError, match="was not written by `build --review`") as caught:
         rebuild(review=table)
 
     assert "\n" not in str(caught.value)
@@ -272,7 +272,7 @@ def test_another_file_is_refused_in_one_line_and_stays_as_it_is(rebuild, table, 
 
 
 def test_a_folder_in_the_tables_place_is_refused(rebuild, tmp_path):
-    with pytest.raises(DatasetError, match="is not a table that"):
+    with pytest.raises(DatasetError, match="was not written by"):
         rebuild(review=tmp_path)
 
 

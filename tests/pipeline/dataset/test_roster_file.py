@@ -136,7 +136,7 @@ def test_the_file_fits_80_columns_and_says_how_much_each_wrote(tmp_path):
     lines = path.read_text("utf-8").splitlines()
     assert max(map(len, lines)) <= 80
     assert "# 100,000 messages." in lines
-    assert "# 10 messages. That is too little to be a voice." in lines
+    assert "# 10 messages. Too few to be a voice." in lines
 
 
 def test_a_roster_file_explains_itself_and_is_its_owners_alone(tmp_path):
@@ -162,15 +162,15 @@ def test_a_roster_written_by_hand_may_leave_out_what_has_a_default(tmp_path):
     [
         ("[[people]\n", "roster.toml"),
         ("[[people]]\nids = [1]\n", "a person needs a name"),
-        ('[[people]]\nname = "Hugo"\nids = ["user7"]\n', "an id is a number"),
-        ('[[people]]\nname = "Hugo"\nids = 7\n', "ids is a list"),
+        ('[[people]]\nname = "Hugo"\nids = ["user7"]\n', "an id must be a number"),
+        ('[[people]]\nname = "Hugo"\nids = 7\n', "ids must be a list"),
         ('[[people]]\nname = "Hugo"\nids = [7]\nconsent = "yes"\n', "consent"),
         ('[[people]]\nname = "Hugo"\nids = [7]\nimitate = "maybe"\n', '"yes", "no" or "ask"'),
-        ('[[people]]\nname = "Hugo"\nids = [7]\nquiet = "yes"\n', "quiet is true or false"),
+        ('[[people]]\nname = "Hugo"\nids = [7]\nquiet = "yes"\n', "quiet must be true or false"),
         ('[[people]]\nname = "Hugo: me"\nids = [7]\n', "is not allowed in prompts"),
         ('[[person]]\nname = "Hugo"\nids = [7]\n', "there is no key 'person'"),
         ('people = ["Hugo"]\n', "a person needs"),
-        ('bots = ["@gif"]\n', "an id is a number"),
+        ('bots = ["@gif"]\n', "an id must be a number"),
     ],
     ids=["no TOML", "no name", "ids in words", "one id", "an unknown field", "an unknown answer",
          "quiet in words", "a colon in a name", "an unknown table", "people in words",

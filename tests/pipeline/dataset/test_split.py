@@ -221,7 +221,7 @@ def test_a_session_that_lasts_until_the_next_split_begins_is_left_out():
 
 
 def test_a_split_of_which_every_session_lasts_into_the_next_is_refused():
-    with pytest.raises(DatasetError, match="every conversation of the train split goes on"):
+    with pytest.raises(DatasetError, match="every conversation of the train split continues"):
         split(spans(*[5] * 20, last=30 * HOUR), gap=1)
 
 

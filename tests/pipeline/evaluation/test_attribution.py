@@ -165,7 +165,7 @@ def test_a_judges_turns_are_read_from_a_file(tmp_path):
     (turn,) = read_judge_turns(file, {"Hugo"})
 
     assert (turn.voice, turn.messages, turn.session) == ("Hugo", ("a", "b"), 3)
-    with pytest.raises(DatasetError, match="has no turn of Andre"):
+    with pytest.raises(DatasetError, match="contains no turns by Andre"):
         read_judge_turns(file, {"Hugo", "Andre"})
     with pytest.raises(DatasetError, match="cannot be read"):
         read_judge_turns(tmp_path, {"Hugo"})

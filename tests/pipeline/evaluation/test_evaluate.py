@@ -210,10 +210,10 @@ def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--split", "validation"], "name a file with --out"),
-        (["--set", "voice-weight=0"], "name a file with --out"),
-        (["--out", "no-such-folder/tried.json"], "in a folder that exists"),
-        (["--out", "."], "in a folder that exists"),
+        (["--split", "validation"], "need --out FILE"),
+        (["--set", "voice-weight=0"], "need --out FILE"),
+        (["--out", "no-such-folder/tried.json"], "in an existing folder"),
+        (["--out", "."], "in an existing folder"),
         (["--split", "train", "--out", "x.json"], "--split"),
     ],
     ids=["validation", "other settings", "no folder", "a folder", "training talk"],
@@ -239,7 +239,7 @@ def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habit
     assert load_evaluation_dataset(artifact, None).folder == habits_dataset
     with pytest.raises(DatasetError, match="not the dataset that .* was trained on"):
         load_evaluation_dataset(artifact, str(other))
-    with pytest.raises(DatasetError, match="name another with --data"):
+    with pytest.raises(DatasetError, match="pass another one with --data"):
         load_evaluation_dataset(artifact, str(tmp_path / "none"))
 
 

@@ -81,7 +81,7 @@ def test_a_build_refuses_a_file_of_which_much_is_damaged_unless_told(tmp_path, l
     agreed = understudy(*command, "--skip-damaged")
 
     assert "is damaged, and" in line
-    assert "cannot be read: export the chat again, or give --skip-damaged to ignore them" in line
+    assert "cannot be read: export the chat again, or use --skip-damaged to ignore them" in line
     assert agreed.returncode == 0, agreed.stderr
     assert "Unreadable: " in agreed.stdout
     summary = read_summary(tmp_path / "ds" / "summary.json")

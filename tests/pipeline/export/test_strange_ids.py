@@ -24,7 +24,7 @@ def test_two_messages_with_the_same_id_are_both_kept_and_counted(tmp_path, layou
     assert reading.texts == ["a", "b", "c", "d"]
     assert len(set(reading.ids)) == 4
     assert reading.ids[1] == 2
-    assert reading.tally.repaired == {"an id that another message has too": 1}
+    assert reading.tally.repaired == {"an id that another message also has": 1}
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["the message first", "the service entry first"])
@@ -35,7 +35,7 @@ def test_a_service_entry_with_the_id_of_a_message_is_kept_beside_it(tmp_path, or
 
     assert reading.texts == ["a", "b", "c"]
     assert (reading.counts.messages, reading.counts.service) == (3, 1)
-    assert reading.tally.repaired == {"an id that another message has too": 1}
+    assert reading.tally.repaired == {"an id that another message also has": 1}
 
 
 def test_the_same_message_twice_in_a_file_is_one(tmp_path):

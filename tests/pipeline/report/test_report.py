@@ -438,7 +438,7 @@ def test_without_its_dataset_a_version_has_a_report_of_its_own(trained, tmp_path
     assert result.returncode == 0, result.stderr
     assert "is missing" in result.stderr
     page = Page((tmp_path / "r.html").read_text("utf-8"))
-    assert "no figures of the chat" in page.text
+    assert "no figures about the chat" in page.text
     assert "side by side" not in page.text
 
 

@@ -1,4 +1,4 @@
-"""What a folder of models keeps of a chat, beside what one export of all of it holds."""
+"""What a models folder keeps of a chat, beside what one export of all of it holds."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ class Held:
 
 
 def history_and_export(root, whole_export, **choices):
-    """Return what a folder of models keeps of a chat, and what its whole export holds.
+    """Return what a models folder keeps of a chat, and what its whole export holds.
 
     What is known of people's decisions and of the bot is applied to both.
     """

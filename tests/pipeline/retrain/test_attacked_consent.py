@@ -42,7 +42,7 @@ def models(root, *words):
 
 
 def carry(one, version, other):
-    """Export a version and import it in another folder of models."""
+    """Export a version and import it in another models folder."""
     file = one.folder / f"{version}-{len(list(one.folder.iterdir()))}.zip"
     models(one.root, "export", version, file)
     models(other, "import", file)

@@ -128,9 +128,9 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(running, ca
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--set", "from=nowhere"], "--set: from: give base or current, not nowhere"),
+        (["--set", "from=nowhere"], "--set: from: must be base or current, not nowhere"),
         (["--force-promotion", " "], "--force-promotion needs a reason"),
-        (["--set", "keep=0"], "--set: keep: give a whole number of 1 or more, not 0"),
+        (["--set", "keep=0"], "--set: keep: must be a whole number of 1 or more, not 0"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
@@ -202,7 +202,7 @@ def test_one_thread_redraws_all_bars():
 
 
 class TestGroupFolders:
-    """The folder of models of a chat is found among those of groups."""
+    """The models folder of a chat is found among those of groups."""
 
     @pytest.fixture
     def call(self, running, monkeypatch):
@@ -243,8 +243,8 @@ class TestGroupFolders:
         results = [call(one, "--no-live-bot") for one in (theirs, mine)]
 
         assert roots == [own, Path("artifacts")]
-        assert f"Folder of models: {own}" in "".join(results[0].output.splitlines())
-        assert "Folder of models" not in results[1].output
+        assert f"Models folder: {own}" in "".join(results[0].output.splitlines())
+        assert "Models folder" not in results[1].output
 
     def test_a_chat_of_an_account_is_found_by_its_name(self, running, call, with_group, roots):
         own = with_group("climbers", 88)
@@ -272,7 +272,7 @@ class TestGroupFolders:
 
         result = call(other, "--no-live-bot")
 
-        assert "of Friends (-1000000000066): give --models-dir artifacts/groups/NAME" in (
+        assert "to Friends (-1000000000066): use --models-dir artifacts/groups/NAME" in (
             str(result.exception)
         )
 

@@ -58,7 +58,7 @@ def test_chat_refuses_a_person_who_opted_out(out):
     talk = Talk(Silent(out.registry.open()), None)
 
     with pytest.raises(
-        VoiceError, match="Friend 1 told the bot /optout on 2024-03-01: choose another voice"
+        VoiceError, match="Friend 1 sent /optout to the bot on 2024-03-01: choose another voice"
     ):
         run_chat(talk, "Friend 1", "me")
 
@@ -81,7 +81,7 @@ def test_evaluate_refuses_voices_that_opted_out(running, tmp_path):
 def test_list_and_show_name_no_voice_that_opted_out(out):
     assert "Friend 2" in call(out.root, "list").split("!")[1]
     assert call(out.root, "list").count("Friend 1") == 2  # who withdrew, and how to purge
-    assert "Friend 1 told the bot /optout on 2024-03-01" in call(out.root, "show")
+    assert "Friend 1 sent /optout to the bot on 2024-03-01" in call(out.root, "show")
 
 
 def test_an_exported_roster_says_no_for_people_who_opted_out(out, tmp_path):
@@ -89,7 +89,7 @@ def test_an_exported_roster_says_no_for_people_who_opted_out(out, tmp_path):
 
     _, people = exported(out, tmp_path)
 
-    assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
+    assert "Friend 1 sent /optout to the bot on 2024-03-01: no voice." in told
     assert [people[name]["imitate"] for name in ("Friend 1", "Friend 2")] == ["no", "yes"]
 
 
@@ -107,7 +107,7 @@ def test_an_imported_optout_applies_to_all_versions_in_the_folder(running, tmp_p
     assert voices(other) == ["Friend 2"]
     assert "is already 0001" in told
     assert "is already" in told
-    assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
+    assert "Friend 1 sent /optout to the bot on 2024-03-01: no voice." in told
 
 
 def test_an_import_never_turns_a_no_into_a_yes(running, tmp_path):
@@ -142,7 +142,7 @@ def test_an_optin_after_an_optout_does_not_leave_its_group(out, tmp_path, new):
 def test_a_roster_file_does_not_cancel_an_optout(out):
     told = call(out.root, "roster", "1", out.root / "roster.toml")
 
-    assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
+    assert "Friend 1 sent /optout to the bot on 2024-03-01: no voice." in told
     assert voices(out.registry) == ["Friend 2"]
 
 

@@ -14,7 +14,7 @@ from tests.pipeline.retrain.retrain_runner import NEW, Killed, found
 
 
 def tree(root):
-    """Return the names of all that a folder of models holds."""
+    """Return the names of all that a models folder holds."""
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
@@ -54,7 +54,7 @@ def test_killed_before_its_receipt_a_version_is_evaluated_by_the_next_run(runnin
 
     assert (result.version, result.promoted) == (trained, True)
     assert len(running.trained) == 2  # the first version, and this one
-    assert "was trained by a run that was stopped" in running.shown.getvalue()
+    assert "was trained by a run that stopped" in running.shown.getvalue()
 
 
 def test_killed_before_its_receipt_a_version_goes_if_the_next_run_trains_otherwise(running):

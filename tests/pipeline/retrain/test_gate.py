@@ -51,7 +51,7 @@ def test_a_large_fall_is_reported_even_with_few_turns():
     assert attribution.high > 0
     (reason,) = decision.reasons
     assert reason.startswith("attribution fell from 0.632 to 0.267; 8 turns are too few to tell")
-    assert reason.endswith('pass with --force-promotion "REASON"')
+    assert reason.endswith('promote it with --force-promotion "REASON"')
 
 
 def test_a_small_fall_within_chance_is_accepted():

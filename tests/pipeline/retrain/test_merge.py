@@ -120,7 +120,7 @@ def test_a_file_of_another_chat_is_refused_with_both_names(tmp_path, put):
     files = put(chat(*ANNA), chat(*LATER, name="Work", id=8))
 
     with (
-        pytest.raises(ExportError, match=r"is of Work, not of Friends \(-1000000000077\)"),
+        pytest.raises(ExportError, match=r"contains Work, not Friends \(-1000000000077\)"),
         merging(tmp_path, files),
     ):
         pytest.fail("it was read")

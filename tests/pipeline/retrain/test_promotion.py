@@ -100,7 +100,7 @@ def test_the_receipt_says_all_and_no_word_of_a_message(running):
     assert told["forgotten"] == 1
     assert told["seconds"].keys() >= {"read", "build", "train", "score", "compare"}
     assert told["machine"]
-    assert "Friend 2: not learned from, since 2024-03-01, by /optout" in page
+    assert "Friend 2: messages not used, since 2024-03-01, by /optout" in page
     assert not re.search(r"words \d", str(told))
     assert all(len(line) <= 80 for line in page.splitlines())
     assert all(text not in page for text in ("words 7", "words 300"))
@@ -189,12 +189,12 @@ class TestCurrentVersionWithoutWeights:
         running.agrees = False
 
         with pytest.raises(
-            TrainingError, match=r"0001-\w+ came without the weights .*: to train it, give --yes"
+            TrainingError, match=r"0001-\w+ came without the weights .*: use --yes to train it"
         ):
             running.run(chat(*NEW), no_live_bot=True)
 
         [question] = running.asked
-        assert question.endswith("the new version is kept but not promoted. Train it?")
+        assert question.endswith("the new version will be kept but not promoted. Train it anyway?")
         assert len(running.trained) == 1
 
     def test_leaves_a_new_version_that_waits_with_a_receipt(self, running):
@@ -222,7 +222,7 @@ class TestCurrentVersionWithoutWeights:
 
 
 class TestWithdrawnWords:
-    """The current version has learned words of Friend 2, who withdrew since."""
+    """The current version was trained on words of Friend 2, who withdrew since."""
 
     @pytest.fixture
     def retrain(self, running):
@@ -236,7 +236,7 @@ class TestWithdrawnWords:
         result = retrain()
 
         current = running.registry.current
-        stays = f"{current} has learned words of Friend 2, who withdrew"
+        stays = f"{current} was trained on words of Friend 2, who withdrew"
         assert current.startswith("0001-")
         assert f"{stays}, and stays in use; to promote 0002 by hand: under" in result.message
         page = running.page(result)

@@ -43,14 +43,14 @@ def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(ru
     runner.agrees = False
     runner.run(chat(*OLD))
 
-    with pytest.raises(ExportError, match="is of Other, not of Friends"):
+    with pytest.raises(ExportError, match="contains Other, not Friends"):
         runner.run(chat(*OLD, id=66, name="Other"))
 
     assert [one.name for one in list_chats(runner.root)] == ["Friends"]
 
 
 def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_behind(runner):
-    with pytest.raises(ExportError, match="is of Work, not of Friends"):
+    with pytest.raises(ExportError, match="contains Work, not Friends"):
         runner.run(chat(*OLD), dump(*NEW, name="Work", id=8))
 
     assert not list(runner.root.rglob("roster.toml"))
@@ -114,7 +114,7 @@ def test_a_fresh_export_and_a_dump_make_the_next_version(running):
 
 
 def test_without_a_dump_nobody_s_withdrawal_is_passed_over(running):
-    with pytest.raises(UnderstudyError, match="no dump of the bot is given") as told:
+    with pytest.raises(UnderstudyError, match="there is no dump of the bot") as told:
         running.run(chat(*NEW))
 
     assert "\n" not in str(told.value)
@@ -149,12 +149,12 @@ def test_a_message_of_the_future_is_skipped_and_ages_nothing(running):
 
 
 def test_an_export_of_another_chat_is_refused_with_both_names(running):
-    with pytest.raises(ExportError, match="is of Work, not of Friends"):
+    with pytest.raises(ExportError, match="contains Work, not Friends"):
         running.run(chat(*NEW, name="Work", id=8), no_live_bot=True)
 
 
 def test_two_chats_of_one_name_are_told_apart_by_their_ids(running):
-    with pytest.raises(ExportError, match=r"is of Friends \(-1000000000008\), not of Friends"):
+    with pytest.raises(ExportError, match=r"contains Friends \(-1000000000008\), not Friends"):
         running.run(chat(*NEW, id=8), no_live_bot=True)
 
 
@@ -163,7 +163,7 @@ def test_a_shorter_export_is_asked_about(running):
     running.agrees = False
 
     with pytest.raises(
-        ExportError, match="239 messages of Friends, the history holds 240; 4 of these"
+        ExportError, match="239 messages of Friends, but the history has 240; 4 of these"
     ):
         running.run(shorter, no_live_bot=True)
     running.agrees = True
@@ -188,7 +188,7 @@ def test_a_shorter_export_that_was_merged_before_is_not_asked_about_again(runnin
 def test_two_cannot_run_at_once(running):
     with (
         locked(running.root / "lock", wait=False),
-        pytest.raises(TrainingError, match="a training or retraining is running"),
+        pytest.raises(TrainingError, match="training or retraining is running"),
     ):
         running.run(chat(*NEW), no_live_bot=True)
 
@@ -238,7 +238,7 @@ def test_a_checkpoint_is_never_discarded_silently(running):
     assert checkpoint.is_dir()
     assert str(checkpoint) in str(e.value)
     assert "\n" not in str(e.value)
-    assert running.asked == [f"A stopped training left {checkpoint}. Resume it?"]
+    assert running.asked == [f"An interrupted training run left {checkpoint}. Resume it?"]
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,7 @@ def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
 
 
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
-    with pytest.raises(
-        TrainingError, match="--set from=current continues from .*leave one of them out"
-    ):
+    with pytest.raises(TrainingError, match="--set from=current continues from .*omit one of them"):
         running.run(chat(*NEW), no_live_bot=True, start_from="current", base="other")
 
 

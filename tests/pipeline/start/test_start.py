@@ -317,7 +317,9 @@ def test_a_mistyped_export_keeps_the_answers(run, folder, tmp_path, telegram):
 def test_a_version_that_learned_from_an_excluded_person_is_refused(run, folder, telegram):
     run(*ANSWERS[:8])
 
-    with pytest.raises(UnderstudyError, match="has learned messages of Friend 1.*--force-training"):
+    with pytest.raises(
+        UnderstudyError, match="was trained on messages of Friend 1.*--force-training"
+    ):
         run("", consent=NamedConsent(excluded=("Friend 1",)))
 
 
@@ -409,7 +411,7 @@ def test_a_model_of_another_chat_is_not_used(run, world, folder):
     registry = Registry(folder / "artifacts")
     registry.promote(registry.add(make(folder / "made", chats=(LearnedChat(-5, "Others"),))))
 
-    with pytest.raises(UnderstudyError, match="trained on Others: give another folder"):
+    with pytest.raises(UnderstudyError, match="trained on Others: use another folder"):
         run(*ANSWERS[:8])
 
 
@@ -433,7 +435,7 @@ def test_privacy_mode_is_explained_until_it_is_off(run, world, telegram):
 
 
 def test_without_a_terminal_a_missing_answer_names_its_option(run):
-    with pytest.raises(UnderstudyError, match="give --token TOKEN"):
+    with pytest.raises(UnderstudyError, match="pass --token TOKEN"):
         run(takes_defaults=True, base="smollm2", minutes=5)
 
 
@@ -548,4 +550,4 @@ def test_without_a_terminal_and_options_it_says_what_to_give(tmp_path):
     result = understudy("start", cwd=tmp_path, env={"HOME": str(tmp_path)})
 
     assert result.returncode == 1
-    assert "understudy: there is no terminal to ask in: give --export PATH" in result.stderr
+    assert "understudy: there is no terminal to ask in: pass --export PATH" in result.stderr

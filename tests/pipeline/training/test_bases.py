@@ -202,7 +202,7 @@ def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(BaseError, match="--base takes a hub id"):
+    with pytest.raises(BaseError, match="--base accepts a hub id"):
         open_base(str(tmp_path), tmp_path, [])
 
 

@@ -28,13 +28,15 @@ def test_given_values_override_a_recipe():
      "max_prompt_tokens", "max_reply_tokens", "seed"],
 )  # fmt: skip
 def test_values_out_of_range_are_refused(option):
-    with pytest.raises(TrainingError, match=f"{option.replace('_', '-')}: give a .*, not -1"):
+    with pytest.raises(TrainingError, match=f"{option.replace('_', '-')}: must be a .*, not -1"):
         Hyperparameters(**{option: -1})
 
 
 @pytest.mark.parametrize("option", ["batching", "example_type", "precision", "schedule"])
 def test_unknown_words_are_refused(option):
-    with pytest.raises(TrainingError, match=f"{option.replace('_', '-')}: give .* or .*, not soup"):
+    with pytest.raises(
+        TrainingError, match=f"{option.replace('_', '-')}: must be .* or .*, not soup"
+    ):
         Hyperparameters(**{option: "soup"})
 
 

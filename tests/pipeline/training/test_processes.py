@@ -39,7 +39,7 @@ SETTINGS = {
     "evaluations": 2,
     "seed": 3,
 }
-"""A pass does not divide into whole steps; a decoder-only model has a loss on names."""
+"""A pass does not divide into whole steps; a decoder-only model has a speaker loss."""
 EPOCHS = {"encoder-decoder": 1, "decoder-only": 4}
 """A decoder-only model has one example for several replies, so its epochs have fewer steps."""
 
@@ -257,7 +257,7 @@ def test_a_model_with_lora_is_not_divided(tmp_path, habits_dataset):
     settings = Hyperparameters(lora=True)
     registry = Registry(tmp_path / "models")
 
-    with pytest.raises(TrainingError, match="omit --lora"):
+    with pytest.raises(TrainingError, match="omit one of them"):
         train(
             load_dataset(habits_dataset), "base", registry, settings, Decoding(),
             Progress(Console(quiet=True)), processes=Processes(2, shards=True),
@@ -315,7 +315,7 @@ def test_a_resumed_training_keeps_its_steps(tmp_path, decoder_only):
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        ("2", "only `train` can run in several processes, not 2 times `demo-chat`"),
+        ("2", "only `train` can run in several processes, but 2 are running `demo-chat`"),
         ("x", "WORLD_SIZE is not a number"),
     ],
 )

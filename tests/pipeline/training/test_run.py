@@ -311,7 +311,7 @@ def test_a_second_training_at_the_same_time_is_refused(tmp_path, habits_dataset)
 
     with (
         locked(registry.root / "lock", wait=False),
-        pytest.raises(TrainingError, match="a training or retraining is running"),
+        pytest.raises(TrainingError, match="training or retraining is running"),
     ):
         train(dataset, "any", registry, Hyperparameters(), Decoding(), QUIET)
 

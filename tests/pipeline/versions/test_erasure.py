@@ -1,4 +1,4 @@
-"""Consent that reaches everything: no word of the withdrawn stays in the folder of models."""
+"""Consent that reaches everything: no word of the withdrawn stays in the models folder."""
 
 import json
 import re
@@ -75,7 +75,7 @@ def test_it_is_erased_even_where_too_little_is_new_to_train(runner):
     result = runner.run(dump(decisions=[decision(1, "optout")]))
 
     assert result.version is None
-    assert "has learned words of Friend 1, who withdrew: train with --force" in result.message
+    assert "was trained on words of Friend 1, who withdrew: train with --force" in result.message
     assert found(runner.root, "zebra") == []
 
 
@@ -86,7 +86,7 @@ def test_words_forgotten_since_are_a_reason_to_train_on_few_messages_the_bot_s_l
     words = runner.run(dump(forgotten=[3]))
 
     assert line.message.endswith(": wait, or train with --force-training")
-    assert "has learned messages that must be forgotten: train with" in words.message
+    assert "was trained on messages that must be forgotten: train with" in words.message
 
 
 @pytest.mark.parametrize("export", [chat(*OLD[:99]), chat(*OLD, name="Work", id=8)])
@@ -152,7 +152,7 @@ def test_half_a_dataset_that_a_kill_left_goes_wholly(runner):
 def test_nothing_is_erased_below_a_training_that_goes_on(runner):
     with (
         locked(runner.root / "lock", wait=False),
-        pytest.raises(TrainingError, match="a training or retraining is running"),
+        pytest.raises(TrainingError, match="training or retraining is running"),
     ):
         runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
 
@@ -180,7 +180,7 @@ def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(runner):
 
 def test_a_version_that_serves_is_never_purged(runner):
     with pytest.raises(
-        ArtifactError, match="0002-.* is the current version and has learned words of Friend 1"
+        ArtifactError, match="0002-.* is the current version and was trained on words of Friend 1"
     ):
         purge_person(runner.registry, "Friend 1")
 
@@ -205,7 +205,7 @@ def test_what_a_killed_removal_left_of_a_version_goes_too(runner, tidies):
 def test_nothing_is_purged_while_a_retraining_might_make_one_more(runner):
     with (
         locked(runner.root / "lock", wait=False),
-        pytest.raises(TrainingError, match="a training or retraining is running"),
+        pytest.raises(TrainingError, match="training or retraining is running"),
     ):
         purge_person(runner.registry, "Friend 1")
 
@@ -241,8 +241,8 @@ def test_with_a_refused_export_the_erasure_of_the_dump_is_explained(runner):
         runner.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
 
     told = " ".join(runner.shown.getvalue().split())
-    assert "erased 2 datasets and the checkpoints: Friend 1 told the bot /optout on 2024" in told
-    assert "the export is refused; decisions that people sent to the bot still apply" in told
+    assert "erased 2 datasets and the checkpoints: Friend 1 sent /optout to the bot on 2024" in told
+    assert "the export was refused; decisions that people sent to the bot still apply" in told
 
 
 def test_no_erasure_is_reported_if_nothing_was_erased(runner):
@@ -254,8 +254,11 @@ def test_no_erasure_is_reported_if_nothing_was_erased(runner):
 @pytest.mark.parametrize(
     ("notes", "why"),
     [
-        ({"decisions": [decision(1, "optout", 9)]}, "Friend 1 told the bot /optout on 2024-03-01"),
-        ({"forgotten": [SECRET["id"]]}, "it held messages that must be forgotten"),
+        (
+            {"decisions": [decision(1, "optout", 9)]},
+            "Friend 1 sent /optout to the bot on 2024-03-01",
+        ),
+        ({"forgotten": [SECRET["id"]]}, "it contained messages that must be forgotten"),
     ],
     ids=["withdrawn", "forgotten"],
 )
@@ -265,7 +268,7 @@ def test_an_erased_dataset_is_reported_with_date_and_reason(runner, notes, why):
     said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
 
     assert re.fullmatch(said, explain_missing_dataset(artifact))
-    with pytest.raises(DatasetError, match=f"{said}; name a copy of it with --data"):
+    with pytest.raises(DatasetError, match=f"{said}; pass a copy of it with --data"):
         load_evaluation_dataset(artifact, None)
 
 

@@ -182,7 +182,7 @@ def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
     hub.push(api, artifact, REPOSITORY, public_repo=False)
     server.files[REPOSITORY][name] = content
 
-    with pytest.raises(ArtifactError, match="was altered|no trustworthy model"):
+    with pytest.raises(ArtifactError, match="was altered|damaged or modified model"):
         hub.pull(api, REPOSITORY, place)
 
     assert [p for p in place.rglob("*") if p.is_file()] == []
@@ -191,7 +191,7 @@ def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
 def test_a_repository_of_something_else_is_refused(api, server, place):
     server.add(REPOSITORY, {"pytorch_model.bin": b"x"})
 
-    with pytest.raises(ArtifactError, match="holds no model that understudy pushed"):
+    with pytest.raises(ArtifactError, match="contains no model that Understudy pushed"):
         hub.pull(api, REPOSITORY, place)
 
 

@@ -184,7 +184,8 @@ _DECODERS: Mapping[str, tuple[Callable[[Iterable[str]], Tokenizer], Mapping[str,
     "gemma3_text": (
         sentencepiece_tokenizer,
         {
-            **_GEMMA, "query_pre_attn_scalar": 32, "sliding_window": 480,
+            **_GEMMA, "num_key_value_heads": 1,  # as in Gemma 3 270M
+            "query_pre_attn_scalar": 32, "sliding_window": 480,
             "layer_types": ["sliding_attention", "full_attention"],
         },
     ),

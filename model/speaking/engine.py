@@ -1,5 +1,6 @@
 """Run a converted model with CTranslate2: one engine for each model family."""
 
+import json
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -169,6 +170,8 @@ class DecoderOnlyEngine:
         self._forbidden = list_forbidden_tokens(codec)
         self._models = [ctranslate2.Generator(str(folder), **options)]
         weakref.finalize(self, self._models.clear)  # see _ReplyTracker
+        config = json.loads((folder / "config.json").read_bytes())
+        self._scores_alone = bool(config.get("multi_query_attention"))
 
     def candidates(
         self,
@@ -208,15 +211,19 @@ class DecoderOnlyEngine:
         return tracker.candidates()
 
     def scores(self, prompt: Ids, forced: Ids, replies: Sequence[Ids]) -> list[list[float]]:
-        """See Engine. Short replies are forced token by token after a prompt that is read once."""
+        """See Engine. Short replies are forced token by token after a prompt that is read once.
+
+        CTranslate2 4.8 fails to score texts of different lengths together ("length mask has size…")
+        if the model has a single key-value head, as Gemma 3 270M does: it scores one at a time.
+        """
         before, steps = [*prompt, *forced], max(map(len, replies), default=0)
         if (len(replies) - 1) * len(before) > _TOKENS_PER_STEP * steps:
             return self._force(before, replies, steps)
         results = self._models[0].score_batch(
             [self._codec.tokens([*before, *reply]) for reply in replies],
             max_input_length=0,
-            max_batch_size=_TOKENS_PER_BATCH,
-            batch_type="tokens",
+            max_batch_size=1 if self._scores_alone else _TOKENS_PER_BATCH,
+            batch_type="examples" if self._scores_alone else "tokens",
         )
         return [
             list(result.log_probs)[len(result.log_probs) - len(reply) :]

@@ -97,6 +97,14 @@ def test_a_base_trains_converts_saves_loads_and_speaks(base, tmp_path, lora):
     assert len(spoken) == 3
     assert all(len(candidate.ids) <= 8 for candidate in spoken)
     assert all(number < base.weights.config.vocab_size for c in spoken for number in c.ids)
+    replies = [
+        base.codec.reply_ids(examples[0].voice, (text,)).ids for text in ("não", "sei 😂 não")
+    ]
+    together = engine.scores(examples[0].prompt, label, replies)
+    alone = [engine.scores(examples[0].prompt, label, [reply])[0] for reply in replies]
+    assert len(replies[0]) < len(replies[1])
+    for ours, theirs in zip(together, alone, strict=True):
+        assert ours == pytest.approx(theirs, abs=0.05)
 
 
 def test_conversion_does_not_change_the_weights(tmp_path):

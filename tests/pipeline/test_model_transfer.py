@@ -80,7 +80,7 @@ def test_an_existing_version_is_recognised_and_not_added_again(registry, other, 
     assert other.names == registry.names == [registry.current]
     for told in (again, home):
         assert f"is already {registry.current} here" in told
-        assert "No new version was made" in told
+        assert "No new version was created" in told
 
 
 def test_a_version_with_other_weights_is_added(registry, other, tmp_path):
@@ -113,7 +113,7 @@ def test_a_version_that_was_damaged_is_not_exported(registry, tmp_path):
         ("not/there.zip", "there is no file not/there.zip"),
         ("/nowhere/x", "there is no file /nowhere/x"),
         ("word", "there is no file word"),
-        (".", "is not a file that"),
+        (".", "was not written by `understudy models export`"),
     ],
 )
 def test_what_is_no_source_is_said(other, source, says):

@@ -74,25 +74,27 @@ class Pace:
     ) -> float:
         """Return the seconds that are still to come, as busy as the machine is now.
 
+        A time limit counts in full: how long the passes take is measured only in training.
         `lengths` are the tokens of the rows, which hold the data `draws` times; `evaluation` is
         the cost of the evaluation in tokens that the model reads.
         """
         token = self.test / max(1, self.tokens)
         trained = _TRAINING_COST * token
-        seconds = settings.epochs * sum(lengths) / draws * trained
         if settings.minutes:
             limit, batch = settings.minutes * 60, _CPU_ROWS * fmean(lengths) * trained
-            measured = batch + min(_MIN_BATCHES * batch, max(batch, _MAX_SHARE * limit))
-            seconds = min(seconds, limit) + measured
+            seconds = limit + batch + min(_MIN_BATCHES * batch, max(batch, _MAX_SHARE * limit))
+        else:
+            seconds = settings.epochs * sum(lengths) / draws * trained
         validated = _VALIDATION_SHARE * seconds if settings.evaluations else 0.0
         return seconds + validated + self.test + _CONVERSIONS * self.load + evaluation * token
 
 
 def describe_time(seconds: float, minutes: float) -> str:
     """Return what a training run will take in all, besides its time limit."""
-    whole = f"This will take about {clock(seconds)} in total on this machine at its current load"
-    share = f"{clock(minutes * 60)} of training, and the rest for loading, testing and converting"
-    return f"{whole}: {share}." if minutes else f"{whole}."
+    about = "up to" if minutes else "about"
+    whole = f"This will take {about} {clock(seconds)} in total on this machine at its current load"
+    share = f"at most {clock(minutes * 60)} of training, and the rest for loading, testing and "
+    return f"{whole}: {share}converting." if minutes else f"{whole}."
 
 
 def make_plan(

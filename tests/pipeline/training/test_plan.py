@@ -182,7 +182,7 @@ def test_a_resumed_training_keeps_the_batch_size_of_its_plan(base, tmp_path, mon
     assert outcome.steps == 4
 
 
-@pytest.mark.parametrize(("minutes", "seconds"), [(2.0, 155), (0.0, 523), (60.0, 533)])
+@pytest.mark.parametrize(("minutes", "seconds"), [(2.0, 155), (0.0, 523), (60.0, 3_809)])
 def test_the_whole_time_is_expected_from_a_first_test(minutes, seconds):
     pace = Pace(load=4.0, test=10.0, tokens=10_000)
     settings = Hyperparameters(minutes=minutes, epochs=4)
@@ -194,7 +194,7 @@ def test_the_whole_time_is_expected_from_a_first_test(minutes, seconds):
 
 def test_the_expected_time_names_the_share_of_training():
     assert describe_time(760, 2) == (
-        "This will take about 13 min in total on this machine at its current load: 2 min of "
-        "training, and the rest for loading, testing and converting."
+        "This will take up to 13 min in total on this machine at its current load: at most 2 min "
+        "of training, and the rest for loading, testing and converting."
     )
     assert describe_time(760, 0).endswith("at its current load.")

@@ -29,7 +29,7 @@ def main() -> None:
     turn = choose_turn(load_dataset(given.dataset).test)
     artifact = Registry(given.models_dir).open(given.version)
     print(*turn.context, "", f"really {turn.voice}: {' / '.join(turn.target)}", sep="\n")
-    for voice in artifact.card.voices:
+    for voice in artifact.card.learned:
         speaker = open_speaker(artifact, seed=0)
         print(f"{voice}: {' / '.join(speaker.reply(turn.context, voice))}", flush=True)
 

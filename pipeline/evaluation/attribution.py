@@ -156,4 +156,5 @@ def _center(value: float, draws: Table, most: float = inf) -> Estimate:
     A line that is drawn twice tells a bag less than two lines do, so the draws themselves are low.
     """
     found = estimate(value, draws - draws.mean() + value)
-    return Estimate(found.value, max(0.0, found.low), min(most, found.high))
+    low, high = np.clip([found.low, found.high], 0.0, most)
+    return Estimate(found.value, float(low), float(high))

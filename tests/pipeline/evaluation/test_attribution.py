@@ -116,6 +116,14 @@ def test_the_interval_of_a_share_ends_at_one_and_that_of_a_ratio_need_not(judge)
     assert found.relative.high > 1
 
 
+def test_the_ends_of_an_interval_are_in_order(judge):
+    arms = {f"{share:g}": mixed(40, share=share) for share in (0.1, 0.5, 0.8, 0.9)}
+    found = attribute(judge, size=5, **arms)
+
+    for arm in found.values():
+        assert all(0 <= share.low <= share.high <= 1 for share in arm.voices.values())
+
+
 def test_each_voice_has_its_own_share(judge):
     own = [
         HeldOutLine(line.voice, "woof" if line.voice == "Tiago" else line.text, line.session)

@@ -55,6 +55,16 @@ main()
 """
 IN_PARTS = "trainer._batch_sizes = lambda *_, **__: iter([2])"
 """As if two examples at a time fitted into memory: a step has several parts."""
+SLOWLY = """
+import time
+
+def compute_loss(self, *inputs, loss=trainer.FineTuner.compute_loss, **options):
+    time.sleep(0.1)
+    return loss(self, *inputs, **options)
+
+trainer.FineTuner.compute_loss = compute_loss
+"""
+"""A training that is still going on when it is interrupted."""
 
 
 class Training:
@@ -92,7 +102,20 @@ class Training:
 
     def start_training(self, models, *options):
         """Start a training in two processes with torchrun."""
-        return start_command(*self.command(models, *options))
+        return start_command("-m", "pipeline.cli", *self.command(models, *options))
+
+    def interrupt_training(self, models, *options):
+        """Start a slow training with torchrun, and press Ctrl-C; return what was printed."""
+        program = self.folder / "slowly.py"
+        program.write_text(ON_ONE_THREAD.format(more=SLOWLY), "utf-8")
+        printed = []
+        with start_command(program, *self.command(models, *options)) as running:
+            for line in running.stdout:
+                printed.append(line)
+                if "Training …" in line:
+                    os.killpg(running.pid, signal.SIGINT)
+        assert running.returncode == 1
+        return printed
 
     def train_in_two_processes(self, models, *options, more=""):
         """Train in two processes without a launcher; return the version and what was printed."""
@@ -122,10 +145,10 @@ class Interrupting(Progress):
 
 
 def start_command(*words):
-    """Start `understudy` in two processes, as torchrun does."""
+    """Start a program in two processes with torchrun."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "pipeline.cli", *map(str, words),
+        *map(str, words),
     ]  # fmt: skip
     return subprocess.Popen(
         command,
@@ -194,11 +217,7 @@ def test_two_processes_learn_what_one_learns(decoder_only):
 
 @pytest.mark.scale
 def test_one_process_continues_what_two_began(encoder_decoder):
-    with encoder_decoder.start_training("two") as program:
-        for line in program.stdout:
-            if "Training …" in line:
-                os.killpg(program.pid, signal.SIGINT)
-    assert program.returncode == 1
+    encoder_decoder.interrupt_training("two")
 
     continued = encoder_decoder.train_in_one_process("two", resume=True)
 
@@ -217,13 +236,7 @@ def test_two_processes_continue_what_one_began(decoder_only):
 
 @pytest.mark.soak
 def test_one_process_continues_what_two_began_with_a_divided_model(decoder_only):
-    with decoder_only.start_training("two", "--set=shard=true") as program:
-        printed = []
-        for line in program.stdout:
-            printed.append(line)
-            if "Training …" in line:
-                os.killpg(program.pid, signal.SIGINT)
-    assert program.returncode == 1
+    printed = decoder_only.interrupt_training("two", "--set=shard=true")
 
     continued = decoder_only.train_in_one_process("two", resume=True)
 

@@ -14,7 +14,7 @@ GROUPS = ("install", "training", "replying", "group", "parallel", "store", "expo
 
 
 def main() -> None:
-    """Measure the groups given as arguments, by default all, and write the page."""
+    """Measure the groups passed as arguments, by default all, and write the page."""
     chosen = sys.argv[1:] or GROUPS
     if unknown := set(chosen) - set(GROUPS):
         sys.exit(f"there is no group {', '.join(sorted(unknown))}: choose from {', '.join(GROUPS)}")

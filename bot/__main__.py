@@ -66,7 +66,7 @@ def check() -> None:
 def health() -> None:
     """Check whether the bot is healthy.
 
-    The exit status is 1 if it has exited, hangs or is still starting. Meant for containers and
+    The exit status is 1 if it has exited, is hanging or is still starting. Meant for containers and
     monitoring; works with polling and with a webhook.
     """
     from bot.health import check_health

@@ -2,7 +2,7 @@
 
 UnderstudyError           says what happened and what to do; the command line prints it ├──
 SettingsError         a setting is missing or invalid ├── StoreError            a database cannot be
-used, written or copied │   └── SupersededError   another process handles the update ├──
+used, written or copied │   └── SupersededError   another process is handling the update ├──
 StoppingError         the bot is stopping; waiting work continues after a restart ├── DumpError a
 dump cannot be written: the chat or the file is unclear ├── TelegramUnreachable   the Bot API does
 not answer, or rejects the token ├── BotNotRunning         the bot has exited, is starting, or hangs

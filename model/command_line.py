@@ -1,4 +1,4 @@
-"""Shared parts of both command lines: commands made from declared options, errors in one line."""
+"""Shared parts of both command lines: commands built from declared options, errors in one line."""
 
 import inspect
 import io

@@ -224,7 +224,7 @@ def refuse_odd_exports(folder):
     code, line = says(other)
     assert (code, f"contains Work, not {about['name']}" in line) == (1, True)
     code, line = says(shorter)
-    assert (code, "use a complete export, or --yes if that is right" in line) == (1, True)
+    assert (code, "use a complete export, or pass --yes if this is intended" in line) == (1, True)
     assert everything(root / "history") == before
 
 

@@ -224,7 +224,7 @@ def sticker(file_id: str, emoji: str) -> Json:
 
 
 def text_fields(text: str | None, *, key: str = "text") -> Json:
-    """Return the fields of a message for its text and entities; none without a text."""
+    """Return the fields of a message for its text and entities; none if there is no text."""
     if text is None:
         return {}
     entities = command_entities(text)

@@ -305,5 +305,5 @@ def _make_turn(
         sources.append(request.command_id)  # the reply begins with words of this message
     person = model.roster.find_by_name(voice)
     if person is None:
-        raise VoiceError(f"the model that replaced the chat's does not know {voice}")
+        raise VoiceError(f"the chat's new model does not know {voice}")
     return Turn(voice, person.ids[0], model.version, tuple(sources), messages, generation)

@@ -40,7 +40,7 @@ class Statistics:
     """What `/stats` shows of the stored messages of friends who agreed.
 
     `hours` has the messages of each weekday, from Monday, and hour, in the local time of the bot's
-    machine. `sources` are the ids of the messages. The person with most messages comes first.
+    machine. `sources` are the ids of the messages. The person with the most messages comes first.
     """
 
     messages: int
@@ -51,7 +51,7 @@ class Statistics:
 
     @property
     def busiest(self) -> tuple[int, int]:
-        """Return the weekday and the hour with most messages."""
+        """Return the weekday and the hour with the most messages."""
         cells = [(day, hour) for day in range(7) for hour in range(24)]
         return max(cells, key=lambda cell: self.hours[cell[0]][cell[1]])
 

@@ -61,8 +61,8 @@ async def copy_database(source: str, target: str, on_table: Callable[[CopiedTabl
                 found, theirs = await new.read(partial(_digest, table=table))
                 if (count, ours) != (found, theirs):
                     raise StoreError(
-                        f"{database_name(target)} has {found:,} rows in {table.name}, but "
-                        f"{database_name(source)} has {count:,} or different ones: copy into an "
+                        f"{table.name} has {found:,} rows in {database_name(target)} and {count:,} "
+                        f"in {database_name(source)}, and they are not the same: copy into an "
                         "empty database"
                     )
                 await new.write(partial(_set_sequence, table=table))

@@ -109,7 +109,7 @@ class Database:
             return
         query = select(inbox.c.begun).where(inbox.c.update_id == update_id)
         if connection.execute(query).scalar() != own:
-            raise SupersededError(f"another process handles update {update_id}")
+            raise SupersededError(f"another process is handling update {update_id}")
 
     async def wait_for_writer(self) -> None:
         """Wait until the writing thread has nothing to do; it does not return if that hangs."""

@@ -65,7 +65,7 @@ class SendLog:
             return connection.execute(new).scalar() is not None
 
         if not await self._database.write(write):
-            raise StoreError(f"another process sends a message for update {part.update_id}")
+            raise StoreError(f"another process is sending a message for update {part.update_id}")
 
     async def note_arrival(self, part: Part, message: Message | None) -> None:
         """Record that the newest message of a part arrived.

@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 class SqliteFile:
     """An SQLite file.
 
-    `path` is the file as given in the URL. SQLite puts its other files next to the real one,
+    `path` is the file as written in the URL. SQLite puts its other files next to the real one,
     `file`.
     """
 

@@ -73,9 +73,9 @@ class Wording:
         "you can send me /start, /help, /privacy, /optin, /optout and /forget all."
     )
     privacy_mode_on = (
-        "Privacy mode is on: in groups the bot only receives commands and replies to it, unless it "
-        "is an admin there. To switch it off, use /setprivacy in @BotFather, then remove the bot "
-        "from the group and add it again."
+        "Privacy mode is on: in groups the bot only receives commands and replies to its messages, "
+        "unless it is an admin there. To switch it off, use /setprivacy in @BotFather, then remove "
+        "the bot from the group and add it again."
     )
     privacy_mode_hint = (
         "(Privacy mode is on, so I only received your command and not the conversation before it. "
@@ -273,8 +273,8 @@ class Wording:
         "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
         "/forget all: I do that for all your messages\n"
-        "I can't read it from then on. Its last traces leave my database's files within an hour "
-        "(a database server may take longer).\n"
+        "I can't read it from then on. The last traces are gone from my database's files within an "
+        "hour (a database server may take longer).\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
         "I have no access to copies: backups of my database remain until they are deleted, and "
         "what I learned from a message stays in the model until I'm retrained without it. Ask the "

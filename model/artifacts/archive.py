@@ -114,7 +114,7 @@ def _parse_entries(value: Mapping[str, Any]) -> dict[str, Entry]:
     for name, entry in files.items():
         is_size = type(entry.size) is int and entry.size >= 0
         if not is_size or not _SHA256.fullmatch(entry.sha256):
-            raise ValueError(f"no size and hash of {name}")
+            raise ValueError(f"the size or hash of {name} is missing or not valid")
     return files
 
 

@@ -52,7 +52,7 @@ class Decoding:
     )
     top_k: int = _option(50, "Sample from the N likeliest tokens; 0 = all", least=0, most=1_000_000)
     top_p: float = _option(
-        0.95, "Sample from the likeliest tokens up to this share", above=0, most=1
+        0.95, "Sample from the likeliest tokens up to this probability", above=0, most=1
     )
     repetition_penalty: float = _option(
         1.0, "Penalty for repeated words; 1 = none", least=1, most=10

@@ -231,7 +231,7 @@ class Registry:
             return False
 
     def find(self, version: str, removed: Iterable[str] = ()) -> str:
-        """Return the full name of a version given as `current`, `7`, `0007` or its full name.
+        """Return the full name of a version named as `current`, `7`, `0007` or its full name.
 
         It may also be one of those in `removed`.
 

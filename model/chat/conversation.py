@@ -78,7 +78,7 @@ class Message:
 
 
 class AuthoredItem(Protocol):
-    """A message, or a line made from one."""
+    """A message, or a line created from one."""
 
     @property
     def author_id(self) -> int:

@@ -318,7 +318,7 @@ def decision_from_json(value: Mapping[str, Any]) -> Decision:
         raise ValueError(f"a decision must be optin or optout, not {value['decision']!r}")
     at = datetime.fromisoformat(value["at"])
     if at.tzinfo is None:
-        raise ValueError(f"a decision's time needs a time zone, {value['at']!r} has none")
+        raise ValueError(f"a decision's time needs a time zone, but {value['at']!r} has none")
     return Decision(id_from_json(value["user_id"]), value["decision"], at)
 
 

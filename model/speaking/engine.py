@@ -43,7 +43,7 @@ ShouldStop: TypeAlias = Callable[[], bool]
 class Candidate:
     """A candidate's ids without its end, and their approximate log-probabilities.
 
-    The scores are the sampler's: a repetition penalty shifts them by some tenths of a nat.
+    The scores are the sampler's: a repetition penalty shifts them by a few tenths of a nat.
     `is_complete` is false if the token limit cut the reply off.
     """
 

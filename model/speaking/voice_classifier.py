@@ -143,7 +143,7 @@ def hash_ngrams(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the buckets of a turn's n-grams, ascending, and how often each occurs.
 
-    The n-grams have 1 to MAX_LENGTH characters and stay within a word, whose borders count as
+    The n-grams have 1 to MAX_LENGTH characters and stay within a word, whose boundaries count as
     spaces. `known` holds the buckets of n-grams that were hashed before, and is extended.
     """
     grams: Counter[str] = Counter()

@@ -136,7 +136,7 @@ def evaluate(
             "version's own scorecard"
         )
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UsageError(f"--out {out}: choose a file in an existing folder")
+        raise UsageError(f"--out {out} cannot be written: choose a file in an existing folder")
     from pipeline.evaluation import evaluate as evaluation
     from pipeline.report.version import read_scorecard
 

@@ -52,7 +52,7 @@ def report(
     from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
     if (out.exists() and not out.is_file()) or not out.parent.is_dir():
-        raise UsageError(f"--out {out}: choose a file in an existing folder")
+        raise UsageError(f"--out {out} cannot be written: choose a file in an existing folder")
     if Path(source).is_file() or (Path(source) / "result.json").is_file():
         raise DatasetError(
             f"{source} is an export, but a report needs a dataset: run `understudy build "

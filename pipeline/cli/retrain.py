@@ -55,7 +55,7 @@ def retrain(
     """
     reason = chosen.get("force_promotion")
     if reason is not None and not reason.strip():
-        raise UsageError("--force-promotion needs a reason, which the receipt keeps")
+        raise UsageError("--force-promotion needs a reason, which is saved in the receipt")
     options.check_resume(resume=chosen.get("resume", False), restart=chosen.get("restart", False))
     require_training()
     from pipeline.retrain.intake import find_models_folder

@@ -69,7 +69,7 @@ def inspect(
     min_messages: int,
     progress: Progress = SILENT,
 ) -> list[ChatReport]:
-    """Report on all chats, those with most messages first, or on the wanted one.
+    """Report on all chats, those with the most messages first, or on the wanted one.
 
     With `roster_path`, write a roster of the chat's people there.
 

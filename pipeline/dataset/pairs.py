@@ -383,7 +383,7 @@ class SessionRules:
 
 
 class ChatMessages:
-    """The messages of a chat from which pairs are made, and the rules for it."""
+    """The messages of a chat from which pairs are created, and the rules for it."""
 
     def __init__(
         self, spool: Spool, chat: ExportedChat, roster: Roster, choices: BuildOptions

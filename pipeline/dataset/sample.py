@@ -40,8 +40,8 @@ _NOT_RECOGNISABLE = "a54af4d5-736a-4ef6-8f51-f45b6c5fdab7"
 
 A judge that learned from their conversations with others (characters 1 to 4, logistic regression)
 named this person for at most 0.23 of the bags of ten of their real lines, in each of the twelve
-groups with most messages. Without them, the group with most messages is that of ranks 1, 2, 3, 4
-and 9: the same judge names at least 0.77 of each person's bags, and 0.93 on average.
+groups with the most messages. Without them, the group with the most messages is that of ranks 1, 2,
+3, 4 and 9: the same judge names at least 0.77 of each person's bags, and 0.93 on average.
 """
 _MAX_JUDGE_LINES = 6_000  # of each person; more take longer and teach a judge little
 _MIN_MESSAGES = 4  # of a conversation

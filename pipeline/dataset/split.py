@@ -22,7 +22,7 @@ class HeldOutSplit(StrEnum):
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 GAP = -1
-"""The split of a session that is in none because it is too close to a border."""
+"""The split of a session that is in none because it is too close to a boundary."""
 
 _JUDGES = b"judges"  # which sessions they get must not depend on any other hash
 VALIDATION = 0.05
@@ -71,10 +71,10 @@ def split(
 ) -> "array[int]":
     """Return for each session the index of its split in SPLITS, or GAP.
 
-    Sessions are ordered by their start: first training, then validation, then test. A border is the
-    end of the session nearest to the share of messages. The sessions after a border with at least
-    `gap` lines together are left out, so that no context reaches across. A session before a border
-    that lasts until the next split begins, as one in another topic may, is also left out.
+    Sessions are ordered by their start: first training, then validation, then test. A boundary is
+    the end of the session nearest to the share of messages. The sessions after a boundary with at
+    least `gap` lines together are left out, so that no context reaches across. A session before a
+    boundary that lasts until the next split begins, as one in another topic may, is also left out.
 
     Raises:
         DatasetError: There are too few sessions, or the test share is out of range.
@@ -85,10 +85,10 @@ def split(
             "0.15"
         )
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
-    borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)
-    first, second = borders.choose(1 - validation - test, 1 - test)
+    boundaries = _Boundaries(array("q", accumulate(spans.lines[number] for number in order)), gap)
+    first, second = boundaries.choose(1 - validation - test, 1 - test)
     splits = array("b", [GAP]) * len(order)
-    cuts = ((0, first), (borders.after(first), second), (borders.after(second), len(order)))
+    cuts = ((0, first), (boundaries.after(first), second), (boundaries.after(second), len(order)))
     for index, (start, end) in enumerate(cuts):
         next_begins = spans.starts[order[cuts[index + 1][0]]] if index + 1 < len(cuts) else None
         for number in order[start:end]:
@@ -103,8 +103,8 @@ def split(
 
 
 @dataclass(frozen=True, slots=True)
-class _Borders:
-    """Borders between sessions, by the number of sessions before them.
+class _Boundaries:
+    """Boundaries between sessions, by the number of sessions before them.
 
     `ends` are the numbers of messages up to the end of each session.
     """
@@ -112,23 +112,23 @@ class _Borders:
     ends: "array[int]"
     gap: int
 
-    def after(self, border: int) -> int:
-        """Return the first border after the gap at a border; it may be the end of the chat."""
-        return max(border, bisect_left(self.ends, self.ends[border - 1] + self.gap) + 1)
+    def after(self, boundary: int) -> int:
+        """Return the first boundary after the gap at a boundary; it may be the end of the chat."""
+        return max(boundary, bisect_left(self.ends, self.ends[boundary - 1] + self.gap) + 1)
 
     def choose(self, first: float, second: float) -> tuple[int, int]:
-        """Return the two borders nearest to these shares that leave a session in every split.
+        """Return the two boundaries nearest to these shares that leave a session in every split.
 
         Where sessions are long, the part between them may get hardly any messages. Then the first
-        border moves back until it has half of its share, if that is possible.
+        boundary moves back until it has half of its share, if that is possible.
 
         Raises:
             DatasetError: There are none.
         """
         count = len(self.ends)
-        seconds = [border for border in range(1, count) if self.after(border) < count]
+        seconds = [boundary for boundary in range(1, count) if self.after(boundary) < count]
         latest = seconds[-1] if seconds else 0
-        firsts = [border for border in range(1, latest) if self.after(border) < latest]
+        firsts = [boundary for boundary in range(1, latest) if self.after(boundary) < latest]
         if not firsts:
             raise DatasetError(
                 f"{count} conversation{'s are' if count != 1 else ' is'} too few to split by time, "
@@ -144,9 +144,9 @@ class _Borders:
         return train, end
 
     def _count_between(self, first: int, second: int) -> int:
-        """Return the number of messages between two borders, without the gap after the first."""
+        """Return the number of messages between two boundaries, without the gap after the first."""
         return self.ends[second - 1] - self.ends[self.after(first) - 1]
 
-    def _nearest(self, borders: Sequence[int], share: float) -> int:
+    def _nearest(self, boundaries: Sequence[int], share: float) -> int:
         wanted = share * self.ends[-1]
-        return min(borders, key=lambda border: abs(self.ends[border - 1] - wanted))
+        return min(boundaries, key=lambda boundary: abs(self.ends[boundary - 1] - wanted))

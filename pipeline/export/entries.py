@@ -93,8 +93,8 @@ class Tally:
     """Counts of repaired and skipped entries of a chat, by reason.
 
     `messages` counts the messages that were kept, `skipped_messages` those that were skipped, by
-    reason. `utc_offsets` has the minutes between UTC and the exporting computer's time, by local
-    day.
+    reason. `utc_offsets` contains the minutes between UTC and the exporting computer's time, by
+    local day.
     """
 
     repaired: Counter[str] = field(default_factory=Counter)

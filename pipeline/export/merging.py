@@ -208,7 +208,7 @@ class Spool:
         self._base.executemany(query, ((text, chat, number) for number, text in texts.items()))
 
     def find_former_groups(self, chat: int, groups: Mapping[int, str | None]) -> list[int]:
-        """Return which basic groups, given with their names, became this supergroup.
+        """Return the ids of the basic groups in `groups` (id to name) that became this supergroup.
 
         A group did if both chats record the move within five seconds and with the same name, or if
         the supergroup's export contains the group's messages, with the same authors and times.

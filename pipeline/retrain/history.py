@@ -1,4 +1,4 @@
-"""Store the merged history of a chat between retrainings."""
+"""Store the merged history of a chat between retraining runs."""
 
 import json
 import sqlite3

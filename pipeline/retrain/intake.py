@@ -309,7 +309,7 @@ def _confirm_shorter_export(merged: MergedChat, dependencies: RetrainDependencie
     with dependencies.watch.paused():
         is_confirmed = dependencies.ask(f"{text} and would be deleted. Is that right?")
     if not is_confirmed:
-        raise ExportError(f"{text}: use a complete export, or --yes if that is right")
+        raise ExportError(f"{text}: use a complete export, or pass --yes if this is intended")
 
 
 def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:

@@ -196,7 +196,7 @@ def discard_typed_lines() -> None:
 
 
 def join_names(names: Iterable[str], most: int = 8) -> str:
-    """Return names in one line: at most `most` of them, then the number of the others."""
+    """Return names in one line: at most `most` of them, then the number of others."""
     found = list(names)
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
     return f"{', '.join(found[:most])}{more}"

@@ -75,9 +75,9 @@ def ask_people(  # noqa: PLR0913  about whom to ask, where to write, and how to 
 ) -> Roster:
     """Write a roster with the person's answers about each author, and return it.
 
-    People without an answer are not imitated. An existing roster, in `file` or `beside` the export,
-    is used as it is, or its answers are the defaults. `recent_texts` returns the last texts of an
-    account.
+    People without an answer are not imitated. If there is already a roster, in `file` or `beside`
+    the export, the person may keep it unchanged, or its answers are the defaults of the questions.
+    `recent_texts` returns the last texts of an account.
 
     Ctrl-C among the questions about consent writes the answers so far, and `on_stop` gets their
     number. With this number as `answered`, the questions continue there.

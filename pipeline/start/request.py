@@ -20,7 +20,7 @@ class NamedConsent:
 
     @property
     def is_given(self) -> bool:
-        """Whether there is any name."""
+        """Whether at least one person was named."""
         return bool(self.agreed or self.never or self.excluded)
 
 

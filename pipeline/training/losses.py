@@ -24,10 +24,10 @@ def label_logits(
 ) -> tuple[Any, Any]:
     """Return logits [labels, vocabulary] of a batch and its labels [labels].
 
-    `model` is the base's, or what wraps it: DistributedDataParallel averages gradients, and FSDP
-    gathers weights, only if the model is called. A decoder-only model computes logits at positions
-    with a label only. SmolLM2-135M's vocabulary of 49,152 makes them a third of its work, and half
-    of a batch's last columns are padding.
+    `model` is the base's model or a wrapper around it: DistributedDataParallel averages gradients,
+    and FSDP gathers weights, only if the model is called. A decoder-only model computes logits at
+    positions with a label only. SmolLM2-135M's vocabulary of 49,152 makes them a third of its work,
+    and half of a batch's last columns are padding.
     """
     import torch
 

@@ -139,7 +139,7 @@ def join_processes(*, shards: bool = False) -> Iterator[Processes]:
     except RuntimeError as error:
         if not _is_connection_error(error):
             raise
-        raise TrainingError("another process of this training exited first") from error
+        raise TrainingError("another process of this training run exited first") from error
     state.destroy_process_group()  # after an error the launcher ends all
 
 

@@ -1,7 +1,7 @@
 """Divide a model among the processes of a training run (PyTorch's FSDP2), and merge it again.
 
 Each process has a part of every weight, of its gradient and of AdamW's moments. A layer is gathered
-from all processes only while it runs, so all of them must call the model equally often.
+from all processes only while it runs, so all of them must call the model the same number of times.
 """
 
 from pathlib import Path

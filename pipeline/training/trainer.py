@@ -242,7 +242,7 @@ def _save_choices(
 
 
 def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameters:
-    """Return the settings with the batch size of the interrupted run, unless one is given."""
+    """Return the settings with the batch size of the interrupted run, unless one is set."""
     file = work / _BATCH_SIZE
     if settings.batch_size or not file.is_file():
         return settings

@@ -95,7 +95,7 @@ def delete_dataset(folder: Path) -> None:
 
 
 def delete_killed_versions(registry: Registry, kept: str) -> None:
-    """Delete the versions of killed retrainings, except the one called `kept`."""
+    """Delete the versions of killed retraining runs, except the one called `kept`."""
     for name in list_killed_versions(registry):
         if name != kept:
             remove_version(registry, name)
@@ -103,7 +103,7 @@ def delete_killed_versions(registry: Registry, kept: str) -> None:
 
 
 def list_killed_versions(registry: Registry) -> list[str]:
-    """Return the versions of killed retrainings, oldest first: they have no receipt."""
+    """Return the versions of killed retraining runs, oldest first: they have no receipt."""
     datasets, killed = (registry.root / DATASETS).resolve(), []
     unfinished = list_unfinished(registry.root)
     for name in registry.names:

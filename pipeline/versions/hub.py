@@ -39,7 +39,7 @@ def open_hub() -> HfApi:
 
 
 def require_sign_in(api: HfApi) -> str:
-    """Return the name of the user who is signed in at the hub.
+    """Return the name of the user who is signed in to the hub.
 
     Raises:
         ArtifactError: Nobody is signed in, or the hub cannot be reached.
@@ -230,7 +230,7 @@ def _translate_hub_errors(repository: str) -> Iterator[None]:
         yield
     except LocalTokenNotFoundError as error:
         raise ArtifactError(
-            "nobody is signed in at the hub: run `hf auth login`, or set HF_TOKEN"
+            "you are not signed in to the hub: run `hf auth login`, or set HF_TOKEN"
         ) from error
     except HFValidationError as error:
         raise ArtifactError(

@@ -1,4 +1,4 @@
-"""What is known about a chat between retrainings: people's decisions and forgotten messages."""
+"""What is known about a chat between retraining runs: people's decisions and forgotten messages."""
 
 import json
 import sqlite3

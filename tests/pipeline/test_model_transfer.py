@@ -178,7 +178,7 @@ def test_nobody_signed_in_and_no_hub_are_one_line_each(registry, tmp_path):
 
     assert (nobody.returncode, offline.returncode) == (1, 1)
     assert nobody.stderr == (
-        "understudy: nobody is signed in at the hub: run `hf auth login`, or set HF_TOKEN\n"
+        "understudy: you are not signed in to the hub: run `hf auth login`, or set HF_TOKEN\n"
     )
     assert offline.stderr == ("understudy: the hub cannot be reached: go online and try again\n")
 

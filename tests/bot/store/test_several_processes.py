@@ -44,7 +44,7 @@ async def test_only_one_process_sends_a_message(url):
     async with open_database(url) as database:
         one, other = SendLog(database), SendLog(database)
         await one.note_attempt(Part(5, 0), left=2)
-        with pytest.raises(StoreError, match="another process sends a message for update 5"):
+        with pytest.raises(StoreError, match="another process is sending a message for update 5"):
             await other.note_attempt(Part(5, 0), left=2)
         await one.drop(Part(5, 0))
         await other.note_attempt(Part(5, 0), left=2)

@@ -74,7 +74,7 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(running, call)
     asked = call(shorter, "--no-live-bot")
     agreed = call(shorter, "--no-live-bot", "--yes")
 
-    assert "or --yes if that is right" in str(asked.exception)
+    assert "or pass --yes if this is intended" in str(asked.exception)
     assert agreed.exit_code == 0
     assert "train with --force-training" in agreed.output
 

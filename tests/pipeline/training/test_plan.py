@@ -1,4 +1,4 @@
-"""The plan of a training with a time limit."""
+"""The plan for a training run with a time limit."""
 
 import itertools
 

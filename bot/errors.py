@@ -1,14 +1,6 @@
 """The bot's exceptions, in addition to the model's.
 
-UnderstudyError           says what happened and what to do; the command line prints it ├──
-SettingsError         a setting is missing or invalid ├── StoreError            a database cannot be
-used, written or copied │   └── SupersededError   another process is handling the update ├──
-StoppingError         the bot is stopping; waiting work continues after a restart ├── DumpError a
-dump cannot be written: the chat or the file is unclear ├── TelegramUnreachable   the Bot API does
-not answer, or rejects the token ├── BotNotRunning         the bot has exited, is starting, or hangs
-├── SetupError            a file for running the bot cannot be created for this machine ├──
-ExportRefused         a file that an admin sent is not an export └── PlaygroundError       the bot
-of the playground does not start or answer
+Each says what happened and what to do; the command line prints that in one line.
 """
 
 from model.errors import UnderstudyError

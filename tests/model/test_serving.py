@@ -280,7 +280,9 @@ def test_too_many_requests_are_refused_at_once(local, cluster, version):
 
 
 def test_a_version_that_the_cluster_lacks_is_refused(cluster):
-    with pytest.raises(ArtifactError, match="copy the version's folder into the cluster's models folder"):
+    with pytest.raises(
+        ArtifactError, match="copy the version's folder into the cluster's models folder"
+    ):
         GenerationClient(cluster.url, "0009-00000000")
 
 

@@ -23,7 +23,7 @@ from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.conftest import until
 from tests.bot.database_files import rows
 
-BURST = 500  # `make soak` has 2,000
+BURST = 200  # `make soak` has 2,000
 
 
 async def queue(stage):

@@ -126,7 +126,7 @@ PHOTO = {"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}
 ORIGIN = {"type": "hidden_user", "date": 1, "sender_user_name": "A"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(said=chats, kind=st.sampled_from(["private_group", "private_supergroup"]))
 def test_any_chat_comes_back(empty_database, said, kind):
     chat = Chat(said, kind)

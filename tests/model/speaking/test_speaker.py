@@ -170,20 +170,21 @@ import sys
 from pathlib import Path
 from model.artifacts.registry import Registry
 from model.speaking.speaker import open_speaker
-speaker = open_speaker(Registry(Path(sys.argv[1])).open(), device="cpu", seed=int(sys.argv[2]))
-for _ in range(4):
-    print(speaker.turn(("Hugo: hello you bark bark", "Tiago: friday? meow meow"), ["Hugo", "Raul"]))
+context = ("Hugo: hello you bark bark", "Tiago: friday? meow meow")
+for seed in (1, 2):
+    speaker = open_speaker(Registry(Path(sys.argv[1])).open(), device="cpu", seed=seed)
+    print([speaker.turn(context, ["Hugo", "Raul"]) for _ in range(4)])
 """
 
 
 def test_a_new_process_repeats_itself_only_with_the_same_seed(trained):
-    said = [
+    first, again = (
         subprocess.run(
-            [sys.executable, "-c", SAYS, str(trained.root), seed],
+            [sys.executable, "-c", SAYS, str(trained.root)],
             capture_output=True, text=True, check=True,
-        ).stdout
-        for seed in ("1", "1", "2")
-    ]  # fmt: skip
+        ).stdout.splitlines()
+        for _ in range(2)
+    )  # fmt: skip
 
-    assert said[0] == said[1] != said[2]
-    assert said[0].count("\n") == 4
+    assert first == again
+    assert len(first) == len(set(first)) == 2

@@ -37,15 +37,17 @@ SMALL = Size(replies=6, cold=6, scored=5, quick=True)
 
 
 @pytest.fixture(scope="module")
-def judged(trained, habits_dataset, tmp_path_factory):
-    """A registry with the trained model, and its scorecard."""
+def judged(trained, habits_dataset, tmp_path_factory, _few_draws):
+    """A registry with the trained model, its scorecard, and the shares of progress on the way."""
     folder = tmp_path_factory.mktemp("judged") / "artifacts"
     own = Registry(shutil.copytree(trained.root, folder, symlinks=True))
     dataset = load_dataset(habits_dataset)
     version = own.open()
-    card = evaluate(version, dataset, own.root / "bases", SMALL, 0, SILENT).card
+    progress, shares = Progress(Console(quiet=True)), []
+    progress.share = shares.append
+    card = evaluate(version, dataset, own.root / "bases", SMALL, 0, progress).card
     write_scorecard(card, version.path / "scorecard.json")
-    return own, card
+    return own, card, shares
 
 
 def test_a_model_that_learned_its_voices_scores_high(judged):
@@ -78,7 +80,7 @@ def test_the_headline_comes_first_with_its_intervals(judged):
 
 
 def test_the_card_stands_beside_the_artifact_without_words_and_changes_no_hash(judged):
-    registry, card = judged
+    registry, card, _ = judged
     path = registry.open().path
 
     written = (path / "scorecard.json").read_text("utf-8")
@@ -89,8 +91,9 @@ def test_the_card_stands_beside_the_artifact_without_words_and_changes_no_hash(j
     assert registry.promote("current") == path.name
 
 
+@one_family
 def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dataset):
-    registry, card = judged
+    registry, card, _ = judged
     dataset = load_dataset(habits_dataset)
 
     again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, SILENT).card
@@ -100,7 +103,7 @@ def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dat
 
 @one_family
 def test_without_fit_the_other_scores_are_the_same(judged, habits_dataset, monkeypatch):
-    registry, card = judged
+    registry, card, _ = judged
     dataset = load_dataset(habits_dataset)
     size = replace(SMALL, with_fit=False)
     monkeypatch.setattr("pipeline.evaluation.evaluate.open_base", None)
@@ -114,14 +117,8 @@ def test_without_fit_the_other_scores_are_the_same(judged, habits_dataset, monke
     assert found["nats_per_char"]["tuned"] == card["nats_per_char"]["tuned"]
 
 
-@one_family
-def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
-    registry, _ = judged
-    dataset, shares = load_dataset(habits_dataset), []
-    progress = Progress(Console(quiet=True))
-    progress.share = shares.append
-
-    evaluate(registry.open(), dataset, registry.root / "bases", SMALL.with_replies(1), 0, progress)
+def test_whoever_waits_hears_how_much_is_done(judged):
+    *_, shares = judged
 
     assert shares == sorted(shares)
     assert len(shares) > 7
@@ -143,7 +140,7 @@ def test_the_table_fits_80_columns_and_says_what_matters(judged):
 
 @one_family
 def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
-    registry, _ = judged
+    registry, *_ = judged
 
     result = CliRunner().invoke(
         app, ["evaluate", "--quick", "--replies", "2", "--models-dir", str(registry.root)]
@@ -158,7 +155,7 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
 
 @one_family
 def test_a_quick_evaluation_does_not_replace_a_full_scorecard(judged):
-    registry, card = judged
+    registry, card, _ = judged
     file = registry.open().path / "scorecard.json"
     full = json.dumps({**card, "quick": False})
     file.write_text(full, "utf-8")
@@ -179,7 +176,7 @@ def evaluated(registry, *words):
 def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it_was(
     judged, habits_dataset, tmp_path
 ):
-    registry, _ = judged
+    registry, *_ = judged
     path = registry.open().path
     before = {file: file.read_bytes() for file in path.glob("*.json")}
     place = tmp_path / "tried.json"
@@ -200,7 +197,7 @@ def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it
 
 @one_family
 def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
-    registry, card = judged
+    registry, card, _ = judged
 
     assert card["decoding"] == asdict(registry.open().card.decoding)
     assert card["held_out"] == "test"

@@ -27,6 +27,8 @@ from pipeline.training.bases import open_base
 from pipeline.training.scorer import Score, score_replies
 from tests.pipeline.evaluation.people import answers, score_by_words, turns
 
+pytestmark = pytest.mark.usefixtures("_few_draws")
+
 ASKED = 50
 """Turns of each voice."""
 

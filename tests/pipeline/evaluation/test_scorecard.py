@@ -30,6 +30,8 @@ KEYS = (
     "overlap.generated.rouge.rougeL",
 )  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("_few_draws")
+
 
 def at(card, name):
     for key in name.split("."):
@@ -38,8 +40,14 @@ def at(card, name):
 
 
 @pytest.fixture(scope="module")
-def good():
+def good(_few_draws):
     return compute_scorecard(evidence(), seed=0)
+
+
+@pytest.fixture(scope="module")
+def swapped(_few_draws):
+    """The card of a model that speaks as the next voice does."""
+    return compute_scorecard(evidence(lambda asked, seed: answers(asked, seed, next_voice)), seed=0)
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -74,19 +82,14 @@ def test_a_perfect_model_scores_as_the_real_replies_do(good):
     assert headline["worst"]["value"] > 0.9
 
 
-def test_only_a_model_that_writes_as_its_people_do_sounds_like_them(good):
-    def stray(*voices):
-        """Return the card of a model that speaks in a wrong way for these voices."""
-        asked = turns(40, 2, sessions=10)
+def test_only_a_model_that_writes_as_its_people_do_sounds_like_them(good, swapped):
+    def way_of(voice):
+        return next_voice(voice) if voice == VOICES[0] else voice
 
-        def way_of(voice):
-            return next_voice(voice) if voice in voices else voice
+    arms = {"generated": answers(turns(40, 2, sessions=10), 4, way_of)}
+    partly = compute_scorecard(evidence(arms=arms), seed=0)
 
-        arms = {"generated": answers(asked, 4, way_of)}
-        return compute_scorecard(evidence(arms=arms), seed=0)
-
-    cards = (good, stray(VOICES[0]), stray(*VOICES))
-    found = [judge_likeness(card | {"passes": 1.0}) for card in cards]
+    found = [judge_likeness(card | {"passes": 1.0}) for card in (good, partly, swapped)]
 
     assert found == ["alike", "beginning", "unlike"]
 
@@ -106,13 +109,11 @@ def test_a_bad_models_figures_say_so(good):
     assert bad["habits"]["distance"]["generated"] > good["habits"]["distance"]["generated"]
 
 
-def test_speaking_as_somebody_else_is_not_attributed_to_the_voice():
-    found = compute_scorecard(
-        evidence(lambda asked, seed: answers(asked, seed, next_voice)), seed=0
-    )
+def test_speaking_as_somebody_else_is_not_attributed_to_the_voice(swapped):
+    headline = swapped["headline"]
 
-    assert found["headline"]["attribution"]["value"] < 0.05
-    assert found["headline"]["fit"]["value"] > 0.5 > found["headline"]["fit_markov"]
+    assert headline["attribution"]["value"] < 0.05
+    assert headline["fit"]["value"] > 0.5 > headline["fit_markov"]
 
 
 def test_canaries_are_told_where_they_were_planted(good):

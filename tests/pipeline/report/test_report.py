@@ -38,6 +38,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 HOSTILE = "<script>alert(1)</script>"
+one_family = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 NAMES = {1: "Ana <b>$x$</b>", 2: "Rui", 3: "Eva", 4: "Zé"}
 CONSENT = {1: 'imitate = "yes"', 2: 'imitate = "yes"', 3: "", 4: 'learn = "no"'}
 OWN_WORDS = {1: "ananas 😂", 2: "rumba with Eva or Zé", 3: "evasive", 4: "zebra"}
@@ -410,6 +411,7 @@ def test_a_folder_without_a_dataset_is_named(tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
+@one_family
 def test_a_versions_report_has_its_training_and_samples(trained, tmp_path):
     result = understudy(
         "report", "--models-dir", trained.root, "--samples", 1, "--out", tmp_path / "r.html",
@@ -425,6 +427,7 @@ def test_a_versions_report_has_its_training_and_samples(trained, tmp_path):
     assert "Hugo" in page.text
 
 
+@one_family
 def test_without_its_dataset_a_version_has_a_report_of_its_own(trained, tmp_path):
     own = tmp_path / "artifacts"
     shutil.copytree(trained.root, own, symlinks=True)

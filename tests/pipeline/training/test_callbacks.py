@@ -21,6 +21,9 @@ FLOAT32 = Precision(bf16=False, reason="a test")
 BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
 CONTEXT = ("Hugo: shall we go?",)
 
+one_family = pytest.mark.parametrize("base", ["decoder-only"], indirect=True)
+other_family = pytest.mark.parametrize("base", ["encoder-decoder"], indirect=True)
+
 
 @pytest.fixture(params=BASES)
 def base(request, tmp_path):
@@ -39,6 +42,7 @@ def nats(base, examples):
     return sum(score_examples(base, examples), start=Score()).loss
 
 
+@one_family
 def test_an_overfitting_run_is_stopped_and_its_best_weights_are_used(base, tmp_path):
     examples = said(base, *(["bark bark"] * 8))
     held_out = said(base, "what about me too")
@@ -54,6 +58,7 @@ def test_an_overfitting_run_is_stopped_and_its_best_weights_are_used(base, tmp_p
     assert nats(base, held_out) == pytest.approx(outcome.kept.nats, abs=1e-4)
 
 
+@other_family
 def test_with_lora_too_the_best_weights_are_used(base, tmp_path):
     held_out = said(base, "what about me too")
     settings = Hyperparameters(
@@ -67,6 +72,7 @@ def test_with_lora_too_the_best_weights_are_used(base, tmp_path):
     assert nats(base, held_out) == pytest.approx(outcome.kept.nats, abs=1e-4)
 
 
+@other_family
 def test_a_run_that_improves_continues_to_its_end(base, tmp_path):
     examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=10, batch_size=8, evaluations=5, patience=1)
@@ -78,6 +84,7 @@ def test_a_run_that_improves_continues_to_its_end(base, tmp_path):
     assert outcome.kept == outcome.curve[-1]
 
 
+@one_family
 def test_a_short_run_is_not_evaluated(base, tmp_path):
     examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=2, batch_size=4, evaluations=10)
@@ -88,6 +95,7 @@ def test_a_short_run_is_not_evaluated(base, tmp_path):
     assert outcome.steps == 4
 
 
+@one_family
 @pytest.mark.parametrize(
     ("nats", "patience", "steps"),
     [([3, 2, 1, 1, 1, 1], 3, 6), ([3, 1, 2, 1, 0, 1], 2, 4), ([3, 1, 2, 2, 0, 0], 2, 4),
@@ -141,6 +149,7 @@ def test_a_resumed_run_can_still_use_weights_from_before_the_interruption(tmp_pa
     assert torch.equal(base.weights.lm_head.weight, weights[2])
 
 
+@one_family
 def test_a_loss_that_is_not_a_number_ends_the_run(base, tmp_path):
     examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=20, batch_size=8, learning_rate=1.0, schedule="linear")
@@ -153,7 +162,9 @@ def test_a_loss_that_is_not_a_number_ends_the_run(base, tmp_path):
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("lora", [False, True], ids=["all weights", "LoRA"])
+@pytest.mark.parametrize(
+    ("base", "lora"), [("encoder-decoder", False), ("decoder-only", True)], indirect=["base"]
+)
 def test_a_resumed_run_has_the_held_out_curve_of_an_uninterrupted_one(base, tmp_path, lora):
     folder = tmp_path / "base"
     settings = Hyperparameters(

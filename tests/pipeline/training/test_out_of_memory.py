@@ -16,6 +16,7 @@ from tests.training_rows import rows_of
 
 FLOAT32 = Precision(bf16=False, reason="a test")
 BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
+one_family = pytest.mark.parametrize("folder", ["decoder-only"], indirect=True)
 SETTINGS = Hyperparameters(epochs=2, batch_size=8, learning_rate=1e-3)
 
 
@@ -62,6 +63,7 @@ def test_out_of_memory_reduces_the_batch_and_keeps_steps_and_result(folder, tmp_
     assert max(tried[-6:]) <= 3  # later steps keep the smaller batch
 
 
+@one_family
 def test_out_of_memory_in_a_later_step_continues_from_the_last_checkpoint(
     folder, tmp_path, monkeypatch
 ):
@@ -75,11 +77,13 @@ def test_out_of_memory_in_a_later_step_continues_from_the_last_checkpoint(
     assert tight == pytest.approx(roomy, rel=1e-4)
 
 
+@one_family
 def test_out_of_memory_in_a_later_step_without_a_checkpoint_is_an_error(folder, tmp_path):
     with pytest.raises(TrainingError, match="out of memory after 4 steps.*--set batch-size=N"):
         trained(folder, tmp_path / "work", most=3, since_step=4)
 
 
+@one_family
 def test_memory_too_small_for_one_pair_is_one_line(folder, tmp_path):
     with pytest.raises(TrainingError, match="out of memory with one pair.*--lora") as refused:
         trained(folder, tmp_path / "work", most=0)
@@ -99,6 +103,7 @@ def test_less_memory_gives_a_smaller_batch(folder, monkeypatch):
     assert found[-1] > 1_000
 
 
+@one_family
 def test_a_run_starts_with_the_batch_that_fits_in_memory(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "estimate_batch_size", lambda *_, **__: 5)
 
@@ -108,6 +113,7 @@ def test_a_run_starts_with_the_batch_that_fits_in_memory(folder, tmp_path, monke
     assert outcome.steps == 6
 
 
+@one_family
 def test_a_resumed_run_starts_with_the_batch_of_its_checkpoint(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.training.callbacks._SAVE_EVERY", 0)
     trained(folder, tmp_path / "work", most=3)

@@ -75,6 +75,9 @@ def base(request, tmp_path):
     return open_base(str(request.param(tmp_path / "base")), tmp_path, [])
 
 
+one_family = pytest.mark.parametrize("base", [save_llama], indirect=True)
+
+
 def encode_rows(base):
     context = ("Hugo: shall we go?", "Raul: hello there")
     return rows_of(
@@ -111,6 +114,7 @@ def test_measuring_changes_neither_weights_nor_random_numbers(base):
     assert torch.equal(random, torch.random.get_rng_state())
 
 
+@one_family
 def test_speed_is_that_of_the_fastest_batch_without_padding_and_warm_up(base, monkeypatch):
     """On this clock the first batch takes 2 s, the others and an update take 1 s each."""
     reads = itertools.chain([0.0, 2.0], itertools.count(10.0))
@@ -133,6 +137,7 @@ def train_planned(base, work, **others):
     return outcome, plans
 
 
+@one_family
 @pytest.mark.parametrize(("minutes", "batches"), [(0.1, 1), (0.3, 2), (5, 3)])
 def test_a_slow_machine_measures_fewer_batches(base, monkeypatch, minutes, batches):
     reads = itertools.count(0.0)  # a batch takes 1 s
@@ -146,6 +151,7 @@ def test_a_slow_machine_measures_fewer_batches(base, monkeypatch, minutes, batch
     assert len(seen) == 1 + batches  # after the one that warms up
 
 
+@one_family
 def test_a_training_with_a_time_limit_follows_its_plan(base, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "_MIN_STEPS", 3)
 
@@ -166,6 +172,7 @@ def test_a_given_batch_size_and_no_time_limit_change_no_plan(base, tmp_path):
     assert none == []
 
 
+@one_family
 def test_a_resumed_training_keeps_the_batch_size_of_its_plan(base, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "_MIN_STEPS", 3)
     monkeypatch.setattr("pipeline.training.callbacks._SAVE_EVERY", 0)

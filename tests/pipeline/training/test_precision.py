@@ -60,11 +60,11 @@ def test_a_busy_machine_does_not_change_the_choice():
     with busy_core(0):
         quiet = measure_bf16_gain.__wrapped__()  # not the cached value
     with busy_core(2):
-        busy = [measure_bf16_gain.__wrapped__() for _ in range(3)]
+        busy = measure_bf16_gain.__wrapped__()
 
     # with AMX the gain is so large that memory decides it, which other programs use too
-    is_clear = min(quiet, *busy) > 2 * device._MIN_GAIN
-    assert is_clear or busy == pytest.approx([quiet] * 3, rel=0.35)
+    is_clear = min(quiet, busy) > 2 * device._MIN_GAIN
+    assert is_clear or busy == pytest.approx(quiet, rel=0.35)
 
 
 @pytest.mark.parametrize("bf16", [True, False])

@@ -108,14 +108,27 @@ def test_only_the_owner_can_read_what_training_wrote(trained):
     assert modes == {0}
 
 
-def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
-    base = str(save_llama(tmp_path / "base"))
-    registry = Registry(tmp_path / "artifacts")
-    settings = Hyperparameters(epochs=0.05, batch_size=8)
-    dataset = load_dataset(habits_dataset)
+@pytest.fixture(scope="module")
+def two_trainings(tmp_path_factory, habits_dataset):
+    """A registry with versions that were trained in a limited time and without the judge's half.
 
-    first = train(dataset, base, registry, settings, Decoding(), QUIET)
-    second = train(dataset, base, registry, settings, Decoding(temperature=0.5), QUIET)
+    Returns it with the two trainings and what each printed.
+    """
+    folder, dataset = tmp_path_factory.mktemp("two"), load_dataset(habits_dataset)
+    base, registry = str(save_llama(folder / "base")), Registry(folder / "artifacts")
+    reserved = Hyperparameters(epochs=0.02, example_type="pairs", reserve_judge_sessions=True)
+    printed = [StringIO(), StringIO()]
+    first = train(
+        dataset, base, registry, Hyperparameters(minutes=0.01), Decoding(), verbose(printed[0])
+    )
+    second = train(
+        dataset, base, registry, reserved, Decoding(temperature=0.5), verbose(printed[1])
+    )
+    return registry, (first, second), [file.getvalue() for file in printed]
+
+
+def test_a_second_version_waits_to_be_promoted(two_trainings):
+    registry, (first, second), _ = two_trainings
 
     assert first.promoted
     assert not second.promoted
@@ -123,17 +136,14 @@ def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
     assert registry.open("2").card.decoding.temperature == 0.5
 
 
-def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
-    registry, told = Registry(tmp_path / "artifacts"), StringIO()
-    settings = Hyperparameters(epochs=0.02, example_type="pairs", reserve_judge_sessions=True)
-    base, dataset = str(save_llama(tmp_path / "base")), load_dataset(habits_dataset)
-
-    train(dataset, base, registry, settings, Decoding(), verbose(told))
+def test_the_judges_sessions_can_be_reserved(two_trainings, habits_dataset):
+    registry, _, (_, said) = two_trainings
+    dataset = load_dataset(habits_dataset)
 
     own = select_half(dataset.train, for_judge=False)
     assert 0 < len(own) < len(dataset.train)
-    assert f"Training on {len(learn_pairs_once(own)):,} pairs" in told.getvalue()
-    assert registry.open().card.provenance["hyperparameters"]["reserve_judge_sessions"]
+    assert f"Training on {len(learn_pairs_once(own)):,} pairs" in said
+    assert registry.open("2").card.provenance["hyperparameters"]["reserve_judge_sessions"]
 
 
 def test_the_judges_sessions_are_reserved_from_training_on_whole_sessions_too(habits_dataset):
@@ -188,16 +198,9 @@ def test_a_base_that_is_converted_wrongly_is_refused_before_training(tmp_path, h
     assert [path.name for path in registry.root.iterdir()] == ["lock"]
 
 
-def test_a_time_limit_prints_a_plan_before_training(tmp_path, habits_dataset):
-    registry, told = Registry(tmp_path / "artifacts"), StringIO()
-    base = str(save_llama(tmp_path / "base"))
+def test_a_time_limit_prints_a_plan_before_training(two_trainings):
+    registry, _, (said, _) = two_trainings
 
-    train(
-        load_dataset(habits_dataset), base, registry, Hyperparameters(minutes=0.01), Decoding(),
-        verbose(told),
-    )  # fmt: skip
-
-    said = told.getvalue()
     assert "Plan: 0.01 min at about " in said
     assert said.index("Plan: ") < said.index("Trained ")
     assert registry.open().card.provenance["hyperparameters"]["batch_size"] > 0

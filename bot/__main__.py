@@ -50,8 +50,8 @@ def run() -> None:
 def check() -> None:
     """Check the settings, Telegram, the database and the model.
 
-    Says how to fix each problem, and changes nothing. A running bot that polls logs one conflict
-    and continues.
+    Says how to fix each problem, and changes nothing. If the bot is running and polls, it logs one
+    conflict and continues.
     """
     from bot.checks import run_checks
     from model.findings import Severity

@@ -265,7 +265,7 @@ class Wording:
         "• who sent /optin or /optout, when and in which group, the ids of forgotten messages, "
         "reactions to what I said, guesses in /guess, which stickers a group uses but not who sent "
         "them, which groups I'm in and their settings\n"
-        "• the names that Telegram shows for the people I was trained on, also after /forget all, "
+        "• the names that Telegram shows for the people I was trained on, even after /forget all, "
         "because they only serve to recognise whose words others have copied\n"
         "• messages that I failed to handle, from any chat, for two days at most\n"
         "I keep no messages of other chats, no other private messages, and no text that a message "

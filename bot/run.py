@@ -263,8 +263,8 @@ def _log_poll_error(error: TelegramError) -> None:
     """Log why requesting updates failed; the library retries."""
     if isinstance(error, Conflict):
         logger.error(
-            "another process polls with this token, or a webhook was set: stop it, or get a new "
-            "token from @BotFather (/revoke); until then each receives only some of the updates"
+            "another process is polling with this token, or a webhook was set: stop it, or get a "
+            "new token from @BotFather (/revoke); until then each receives only some of the updates"
         )
     else:
         logger.warning("requesting updates failed (%s): retrying", type(error).__name__)
@@ -276,7 +276,7 @@ def _unreachable(error: TelegramError) -> TelegramUnreachable:
         return TelegramUnreachable(
             "Telegram does not know this BOT_TOKEN: copy it again from @BotFather into .env"
         )
-    kind = "cannot be reached" if isinstance(error, NetworkError) else "refused"
+    kind = "cannot be reached" if isinstance(error, NetworkError) else "refused the request"
     return TelegramUnreachable(
         f"Telegram {kind} ({type(error).__name__}): check the network and TELEGRAM_API_URL"
     )

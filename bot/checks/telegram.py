@@ -221,7 +221,7 @@ def _explain_refusal(settings: Settings, error: TelegramError) -> Finding:
     reason = error.message.replace(settings.token, "[token]")
     if isinstance(error, BadRequest) or not isinstance(error, NetworkError):
         advice = "check that it is a Bot API server, and the one that the bot was last moved to"
-        return fix("TELEGRAM_API_URL", f"{url} refused ({reason}): {advice}")
+        return fix("TELEGRAM_API_URL", f"{url} refused the request ({reason}): {advice}")
     advice = "check the network, a proxy or firewall, and the address"
     return fix("TELEGRAM_API_URL", f"{url} cannot be reached ({reason}): {advice}")
 
@@ -254,13 +254,14 @@ async def _check_updates(settings: Settings, bot: Bot, poll_seconds: int) -> Fin
     if info.url:
         return _report_other_webhook(info)
     if info.pending_update_count:  # another poller would have taken them
-        return ok("polling", f"no other process polls; {_count_waiting(info)}")
+        return ok("polling", f"no other process is polling; {_count_waiting(info)}")
     try:
         await bot.get_updates(timeout=poll_seconds)  # without an offset: none is taken
     except Conflict:
         return note(
             "polling",
-            "another process polls with this token. If it is not your own running bot, stop it, or "
-            "get a new token from @BotFather (/revoke): each process receives only some updates",
+            "another process is polling with this token. If it is not your own running bot, stop "
+            "it, or get a new token from @BotFather (/revoke): each process receives only some "
+            "updates",
         )
-    return ok("polling", "no other process polls")
+    return ok("polling", "no other process is polling")

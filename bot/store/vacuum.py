@@ -64,13 +64,13 @@ class Vacuum:
             logger.error("the database was not cleaned: %s", error)  # noqa: TRY400  expected
         else:
             if not is_clean:
-                logger.error("the database was not cleaned: another program reads it")
+                logger.error("the database was not cleaned: another program is reading it")
 
     async def run(self) -> bool:
         """Clean the files; return whether the write-ahead log is empty.
 
         Raises:
-            StoreError: The disk is full, or another program writes the database.
+            StoreError: The disk is full, or another program is writing to the database.
         """
         try:
             if self._database.must_vacuum:

@@ -203,7 +203,7 @@ def bind_listener(listen: str, setting: str) -> list[socket.socket]:
         why = error.strerror if isinstance(error, OSError) else "not a host name"
         raise SettingsError(
             f"{setting}: the bot cannot listen at {listen} ({why}): "
-            "choose another port, or stop what uses it"
+            "choose another port, or stop the program that uses it"
         ) from error
     listener.setblocking(False)  # noqa: FBT003  it has no keyword; tornado must not wait
     return [listener]

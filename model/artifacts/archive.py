@@ -136,7 +136,8 @@ def list_file_names(folder: Path, *, with_weights: bool) -> list[str]:
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
     if strange := [name for name in names if not is_allowed_name(name)]:
         raise ArtifactError(
-            f"{folder / strange[0]} is not part of a model, so it cannot be exported: move it away"
+            f"{folder / strange[0]} is not part of a model, so it cannot be exported: move it "
+            "elsewhere"
         )
     return [name for name in names if with_weights or not name.startswith(WEIGHTS)]
 

@@ -345,7 +345,7 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     most = max(sum(counts[number] for number in person.ids) for person in willing)
     raise DatasetError(
         f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs (the "
-        f"maximum is {most:,}): export more of the chat, or use a smaller --min-messages"
+        f"most by one person is {most:,}): export more of the chat, or use a smaller --min-messages"
     )
 
 

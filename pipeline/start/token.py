@@ -76,7 +76,7 @@ def find_senders(token: str, api: str) -> list[Sender]:
     """Return who wrote to the bot in private recently, the latest first; no update is taken.
 
     Raises:
-        TokenError: Telegram cannot be asked, or another process receives the updates.
+        TokenError: Telegram cannot be asked, or another process is receiving the updates.
     """
     updates = _call("getUpdates", token, api)
     found: dict[int, Sender] = {}
@@ -130,11 +130,13 @@ def _call(method: Literal["getMe", "getUpdates"], token: str, api: str) -> Any: 
             is_wrong=True,
         )
     if response.status_code == _CONFLICT:
-        raise TokenError("another process receives this bot's messages: stop it", is_wrong=False)
+        raise TokenError(
+            "another process is receiving this bot's messages: stop it", is_wrong=False
+        )
     try:
         value = response.json()
         if value["ok"] is True:
             return value["result"]
     except (KeyError, TypeError, ValueError):
         pass
-    raise TokenError(f"{api} refused ({response.status_code})", is_wrong=False)
+    raise TokenError(f"{api} refused the request ({response.status_code})", is_wrong=False)

@@ -165,7 +165,7 @@ def _open_decoder_only(name: str, source: str) -> Base:
         begin = begin or [stock.bos_token_id]
     codec = make_codec(make_lossless(stock.backend_tokenizer, begin, config.vocab_size), end, pad)
     if not _is_lossless(codec.tokenizer):
-        raise BaseError(f"{name} has a tokenizer that loses text of a chat: choose another base")
+        raise BaseError(f"{name} has a tokenizer that loses text: choose another base")
     weights = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="float32")
     return Base(name, "decoder-only", weights, codec)
 

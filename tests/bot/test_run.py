@@ -92,7 +92,7 @@ async def test_another_poller_is_named_and_polling_goes_on(stage, starting, grou
     await stage.telegram.wait_for("sendMessage", timeout=20)
 
     assert not task.done()
-    assert "another process polls with this token" in caplog.text
+    assert "another process is polling with this token" in caplog.text
 
 
 async def test_the_bot_exits_when_polling_ends(stage, starting):

@@ -75,7 +75,7 @@ async def test_a_server_that_the_bot_left(desk, stage):
 
     said = await desk.says("TELEGRAM_API_URL")
 
-    assert "refused (Logged out): check that it is a Bot API server, and the one that" in said
+    assert "refused the request (Logged out): check that it is a Bot API server, and the" in said
 
 
 async def test_a_clock_that_is_right(desk):
@@ -118,7 +118,7 @@ async def test_another_process_that_polls(desk, stage):
     with suppress(asyncio.CancelledError):
         await other
 
-    assert said.startswith("note another process polls with this token. If it is not your own")
+    assert said.startswith("note another process is polling with this token. If it is not your own")
 
 
 async def test_updates_that_wait_are_counted(desk, stage, group, joao):
@@ -127,7 +127,7 @@ async def test_updates_that_wait_are_counted(desk, stage, group, joao):
 
     assert (
         await desk.says("polling", poll_seconds=2)
-        == "ok no other process polls; 2 updates are waiting"
+        == "ok no other process is polling; 2 updates are waiting"
     )
 
 

@@ -179,7 +179,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
     ("words", "says"),
     [
         (["--since", "2030-01-01"], "since 2030-01-01: choose an earlier day for --since"),
-        (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the maximum is 120)"),
+        (["--min-messages", "1000"], "that a voice needs (the most by one person is 120)"),
         (["--last", "20"], "too few to split by time"),
         (["--review", "."], "was not written by"),
         (["--roster", "none.toml"], "there is no roster none.toml"),

@@ -242,7 +242,7 @@ def test_who_became_loud_enough_is_a_voice_at_the_next_build(export, tmp_path):
 
 
 def test_nobody_above_the_threshold_is_told_in_one_line(export, tmp_path):
-    with pytest.raises(DatasetError, match="the 200 messages .*the maximum is 120") as caught:
+    with pytest.raises(DatasetError, match="the 200 messages .*one person is 120") as caught:
         build([export], tmp_path / "ds", BuildOptions())
 
     assert "\n" not in str(caught.value)

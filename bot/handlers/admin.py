@@ -267,7 +267,7 @@ def _compare_scores(before: Artifact, now: Artifact, texts: Wording) -> str:
 
 
 def _read_receipt(artifact: Artifact) -> Mapping[str, Any]:
-    """Return a version's receipt, {} if it has none; may wait for a retraining's transaction."""
+    """Return a version's receipt, {} if it has none; may wait for a transaction of `retrain`."""
     try:
         return read_receipt_json(artifact.path.parents[1], artifact.path.name)
     except ArtifactError:

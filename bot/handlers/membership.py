@@ -227,8 +227,8 @@ async def store_permission(message: Message, context: Context) -> None:
     """Let the bot speak in this group, after an admin's `/allow`.
 
     The first one allows it in a group that no admin added the bot to; only a second one allows it
-    although the model learned from another chat. One that is handled again after a restart may have
-    been the first.
+    although the model learned from another chat. An `/allow` that is handled again after a restart
+    may have been the first.
     """
     state, chat = context.state, message.chat
     is_from_admin = person_id(message.from_user) in state.settings.admins

@@ -26,7 +26,7 @@ IN_GROUPS: Json = {"type": "all_group_chats"}
 FIRST_GUEST_ID = 900
 
 View: TypeAlias = Callable[[Json], object]
-"""Receives each change of a group, in order."""
+"""Receives each change to a group, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class SimulatedGroup:
         return shown
 
     def _forward(self, kind: str, body: Json) -> None:
-        """Pass a change of the world to the views, if it concerns this group."""
+        """Pass a change in the world to the views, if it concerns this group."""
         if kind == "commands":
             self._show({"kind": kind, "commands": self._commands()})
         elif kind == "callback_answer":

@@ -62,10 +62,10 @@ NOWHERE: Mapping[int, Collection[int]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ErasureQuery:
-    """The messages to erase: single messages, or all messages of some author ids.
+    """The messages to erase: individual messages, or all messages of some author ids.
 
-    `own`: single messages of the bot. Everything that the bot said in the voices of `authors` is
-    erased too, no matter what it was generated from.
+    `own`: individual messages of the bot. Everything that the bot said in the voices of `authors`
+    is erased too, no matter what it was generated from.
     """
 
     messages: tuple[Ref, ...] = ()

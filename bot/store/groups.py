@@ -144,7 +144,7 @@ class Groups:
         return await self._database.read(load)
 
     async def save(self, group: Group, before: Group | None = None) -> None:
-        """Store a group's settings; with its earlier ones, only those that differ from them.
+        """Store a group's settings; if `before` is given, only those that differ from it.
 
         Another process may have changed other settings in the meantime.
         """

@@ -1,1 +1,1 @@
-"""One module per change of the schema, the oldest first."""
+"""One module per change to the schema, the oldest first."""

@@ -131,12 +131,12 @@ def begins_reply(command: str, words: str) -> bool:
 
 
 def is_speakable(text: str) -> bool:
-    """Whether the bot may say this: some words, and no bracketed one among them."""
+    """Whether the bot may say this: it is not blank and has nothing in square brackets."""
     return bool(text.strip()) and not _BRACKETED.search(text)
 
 
 def strip_other_authors(text: str, roster: Roster) -> str:
-    """Return a message's text without quotes and copies; it gives the same line as before."""
+    """Return a message's text without quotes or copies; it gives the same line as before."""
     own = _strip_others(text, roster)
     command = _AS.match(own)
     found = roster.match_voice(own[command.end() :]) if command else None

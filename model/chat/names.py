@@ -98,7 +98,7 @@ def escape_control_characters(text: str) -> str:
 
 @lru_cache(1 << 14)
 def fold_character(character: str) -> str:
-    """Return a character without case and accents, "" if it is invisible."""
+    """Return a character without case or accents, "" if it is invisible."""
     # One character at a time: folding a whole text would only reorder accents, which are removed.
     if _is_invisible(character) and not character.isspace():
         return ""

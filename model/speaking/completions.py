@@ -74,7 +74,7 @@ class CompletionsEngine:
     def scores(self, prompt: Ids, forced: Ids, replies: Sequence[Ids]) -> list[list[float]]:
         """See Engine. Each text is a prompt whose tokens the server scores.
 
-        A server that caches prefixes reads what they have in common once.
+        A server that caches prefixes reads their common prefix only once.
         """
         is_read_apart = self._family == "encoder-decoder"
         unscored = len(forced) + (0 if is_read_apart else len(prompt))

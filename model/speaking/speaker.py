@@ -284,7 +284,7 @@ def open_speaker(
     """Load an artifact's weights; with a seed, a new process repeats its replies.
 
     Up to `workers` speakers with these weights can generate at once; only one repeats its replies.
-    With the address of a `server`, that one generates (see `model.speaking.client`).
+    With the address of a `server`, the server generates replies (see `model.speaking.client`).
 
     Raises:
         ArtifactError: They cannot be loaded, or the server does not serve this version.

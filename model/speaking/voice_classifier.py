@@ -74,7 +74,7 @@ def measure_habits(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceTable:
-    """The classifier's weights, and how long each voice's turns are; without names and text.
+    """The classifier's weights, and how long each voice's turns are; without names or text.
 
     A voice is identified by the salted hash of its name (`voices`, [voices]), an n-gram by its
     bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and [habits,

@@ -97,7 +97,7 @@ def print_finding(finding: Finding, console: Console) -> None:
 def bases_table(needs: "list[Needs]", machine: Machine) -> Table:
     """Return a table of the known bases: their size, the memory for training, and whether they fit.
 
-    On a GPU a base must fit into its memory, and the conversion afterwards into main memory.
+    With a GPU a base must fit into the GPU's memory, and its conversion into main memory.
     """
     rows = table("base", "weights", "memory", "with --lora", "fits here", words={"fits here"})
     for one in needs:

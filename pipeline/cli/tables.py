@@ -230,7 +230,7 @@ def print_summary(
 ) -> None:
     """Print a dataset's figures, what was left out, and who has not agreed yet.
 
-    `command` applies a change of `roster`; it is printed on its own line, to be copied. Without
+    `command` applies a change to `roster`; it is printed on its own line, to be copied. Without
     `verbose`, how the chat is divided for training is left out.
     """
     chats = ", ".join(

@@ -51,7 +51,7 @@ def list_scores(card: Scorecard) -> list[ScoreRow]:
         ("attribution_cold", "the same without own lines in view", "voice, cold"),
         ("fit", "fits the conversation (first of ten)", "fit"),
     ):
-        own = headline.get(key)  # a retraining does not measure the fit
+        own = headline.get(key)  # `retrain` does not measure the fit
         if own is not None and (key == "fit" or has_bags(card)):
             baselines = {
                 name: headline[f"{key}_{arm}"]

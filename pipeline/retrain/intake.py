@@ -316,7 +316,7 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
     """Delete datasets and checkpoints with forgotten messages or words of people who withdrew.
 
     Checkpoints are deleted if there is anything to erase that was not erased before. Return a line
-    about what was erased and why, or "". No training is running, because this is a retraining.
+    about what was erased and why, or "". No training is running, because this is `retrain`.
     """
     withdrawn, before = merged.ledger.withdrawn, merged.history.ledger
     ids_before = {number for withdrawal in before.withdrawn for number in withdrawal.ids}

@@ -1,4 +1,4 @@
-"""Merge a chat's stored history with new exports and dumps, also when it becomes a supergroup."""
+"""Merge a chat's stored history with new exports and dumps, even if it becomes a supergroup."""
 
 import time
 from collections import defaultdict

@@ -15,7 +15,7 @@ from pipeline.training.kinds import write_engine
 from pipeline.training.scorer import log_probabilities
 
 _MAX_EXACT = 1e-3  # nats for each token in float32; 2e-5 was measured
-_MAX_QUANTIZED = 0.5  # mean nats per token in int8; single tokens differed by up to 1.1
+_MAX_QUANTIZED = 0.5  # mean nats per token in int8; individual tokens differed by up to 1.1
 _SETTINGS_ERRORS = (
     AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip

@@ -41,7 +41,7 @@ class Machine:
 
     @property
     def training_memory(self) -> int:
-        """Return the bytes that training can use: the GPU's, or what is free of the machine's."""
+        """Return the bytes that training can use: the GPU's, or the machine's free memory."""
         return self.gpu.memory if self.gpu else self.free_memory
 
 

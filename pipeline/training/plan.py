@@ -135,8 +135,8 @@ def measure_speed(
 
     Takes 3 s or 1 % of the time limit, and at least three batches unless they take a tenth of it,
     after the longest batch, which warms up. The fastest counts: the process may still be growing,
-    or another program may run. On a CPU a batch has at most 2 rows. One of several `processes` has
-    a share of the speaker loss; if they share the model, each takes three batches.
+    or another program may be running. On a CPU a batch has at most 2 rows. One of several
+    `processes` has a share of the speaker loss; if they share the model, each takes three batches.
     """
     import torch
 

@@ -563,7 +563,7 @@ def _make_card(
             "held_out": [asdict(point) for point in outcome.curve],
             "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
             "canaries": [asdict(canary) for canary in run.canaries],
-            "requested": asdict(run.requested),  # what a retraining inherits
+            "requested": asdict(run.requested),  # what `retrain` inherits
         },
     )
 

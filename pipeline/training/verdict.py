@@ -39,7 +39,7 @@ def summarize_result(loss: "HeldOutLoss", card: Scorecard) -> str:
 
 
 def loss_sentence(loss: "HeldOutLoss") -> str:
-    """Return a sentence on the change of the held-out loss."""
+    """Return a sentence on the change in the held-out loss."""
     before, after = (f"{nats:.2f}" for nats in (loss.whole.untuned, loss.whole.tuned))
     change = f"stayed at {after}"
     if before != after:

@@ -305,7 +305,7 @@ async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe
 
 @pytest.mark.usefixtures("_often")
 async def test_an_allow_that_is_being_answered_counts_once(stage, strangers, joao, zoe):
-    """The first `/allow` only says which chat the model learned from, also after a restart."""
+    """The first `/allow` only says which chat the model learned from, even after a restart."""
     async with stage.running(admins=str(joao.id)):
         stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=60)
         await stage.telegram.say(strangers, joao, "/allow")

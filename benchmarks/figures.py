@@ -137,7 +137,7 @@ def render(rows: list[Figure]) -> str:
         "Written by `make bench` (`python -m benchmarks.run`); [benchmarks.json](benchmarks.json)",
         "has the same figures. Medians, with the smallest and largest value in brackets.",
         "The ratio says how many times better a figure is than its baseline, which was measured in",
-        "the same run, alternately. Only ratios carry over to another machine.",
+        "the same run, alternating with it. Only ratios carry over to another machine.",
         "",
         "| what | value | baseline | ratio | wanted | met | measured |",
         "|---|---|---|---|---|---|---|",

@@ -306,8 +306,8 @@ def _read_checked(folder: Path, roster: Roster, only: SplitName | None = None) -
         yield from read_sessions(file, roster, only)
     except _RosterChangedError as error:
         raise DatasetError(
-            f"{folder / ROSTER_FILE} has changed whose messages may be used, or somebody's name: "
-            f"build again, with --roster {folder / ROSTER_FILE}"
+            f"a change in {folder / ROSTER_FILE} affects whose messages may be used, or somebody's "
+            f"name: build again, with --roster {folder / ROSTER_FILE}"
         ) from error
     except (KeyError, OSError, TypeError, ValueError) as error:
         raise _unreadable(file, error) from error

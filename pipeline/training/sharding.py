@@ -22,7 +22,7 @@ onto each device."""
 
 
 def shard(weights: Any, processes: Processes, folder: Path) -> Any:
-    """Return weights of which each process has a part, and loads no more; `folder` is new.
+    """Divide weights among processes, each of which loads only its part; `folder` is new.
 
     All processes must call this, with the same weights.
     """

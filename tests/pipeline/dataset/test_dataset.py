@@ -236,9 +236,9 @@ def test_a_roster_that_no_longer_fits_the_lines_is_refused(built, change):
     roster, loaded = built / "roster.toml", load_dataset(built)
     roster.write_text(roster.read_text("utf-8").replace(*change, 1), "utf-8")
 
-    with pytest.raises(DatasetError, match="has changed whose messages may be used.* build again"):
+    with pytest.raises(DatasetError, match="affects whose messages may be used.* build again"):
         load_dataset(built)
-    with pytest.raises(DatasetError, match="has changed whose messages may be used.* build again"):
+    with pytest.raises(DatasetError, match="affects whose messages may be used.* build again"):
         list(replace(loaded, roster=read_roster(roster)).sessions())
 
 

@@ -85,7 +85,10 @@ def ask_base(
         asker.say(warning, "yellow")
         if not is_installed(GEMMA):
             asker.say(f"To install {GEMMA}: {WHEELS[GEMMA].install}; then start again.", "yellow")
-        default = _choose_for_language(names, languages, cache, asker) or default
+        free = [name for name in names if not name.startswith(GATED)]
+        if asker.takes_defaults and not accepts_terms:
+            free = [name for name in free if not find_open_terms(name, cache)]
+        default = _choose_for_language(free, languages) or default
     asker.say(
         "smollm2 is the best tested one and suits English chats. Larger ones write "
         "better sentences, but need more training before they sound like your friends.",
@@ -117,17 +120,9 @@ def confirm_terms(asker: Asker, base: str, cache: Path, *, accepted: bool) -> bo
     return True
 
 
-def _choose_for_language(
-    names: Sequence[str], languages: Sequence[str], cache: Path, asker: Asker
-) -> str | None:
-    """Return a listed base that knows a language: gemma3-270m, or the smallest other one.
-
-    No base whose terms nobody has accepted, if there is nobody to ask.
-    """
-    free = [name for name in names if not name.startswith(GATED)]
-    if asker.takes_defaults:
-        free = [name for name in free if not find_open_terms(name, cache)]
-    known = [name for name in free if not warn_about_language(name, languages)]
+def _choose_for_language(names: Sequence[str], languages: Sequence[str]) -> str | None:
+    """Return a base that knows a language: gemma3-270m, or the smallest other one."""
+    known = [name for name in names if not warn_about_language(name, languages)]
     return GEMMA if GEMMA in known else next(iter(known), None)
 
 

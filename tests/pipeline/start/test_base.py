@@ -88,6 +88,12 @@ def test_no_default_accepts_terms(ask):
     assert (base, accepted, later) == ("smollm2", "gemma3-270m", "gemma3-270m")
 
 
+def test_terms_that_an_option_accepts_are_not_asked_for(ask):
+    (base, _, _), _ = ask(languages=("pt",), installed=BOTH, is_online=False, accepts_terms=True)
+
+    assert base == "gemma3-270m"
+
+
 def test_an_english_chat_is_offered_smollm2(ask):
     (base, _, _), _ = ask("", languages=("en", "pt"), installed=BOTH)
 

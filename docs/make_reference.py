@@ -40,8 +40,8 @@ def render_settings() -> str:
         rows.append(f"| `{name}` | {f'`{value}`' if value else ''} | {_escape(meaning)} |")
     introduction = (
         "Generated from `.env.example` by `python docs/make_reference.py`. `understudy-bot` reads "
-        "them from the environment or from the file `.env` in the folder in which it starts; the "
-        "environment takes precedence. An empty setting has its default value."
+        "the settings from the environment or from the file `.env` in the folder in which it "
+        "starts; the environment takes precedence. An empty setting has its default value."
     )
     return "\n\n".join(["# Settings of the bot", introduction, "\n".join(rows)]) + "\n"
 

@@ -19,9 +19,8 @@ def render_options() -> str:
     """Return a page with the help of every command of both programs."""
     introduction = (
         "Generated from the code by `python docs/make_reference.py`. `--help` shows this "
-        "information in the terminal, and `understudy settings` the settings. What people write to "
-        "the bot is in "
-        "[commands](commands.md)."
+        "information in the terminal, and `understudy settings` lists the settings. What people "
+        "write to the bot is in [commands](commands.md)."
     )
     blocks = ["# Commands and options", introduction]
     for program, app in PROGRAMS:

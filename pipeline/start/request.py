@@ -32,7 +32,9 @@ class StartRequest:
     export: Path | None = option(None, "Export: a folder or its result.json")
     chat: str | None = option(None, CHAT)
     consent: NamedConsent = field(default_factory=NamedConsent)
-    min_messages: int = option(0, MIN_MESSAGES, default_text="200, or lower if fewer than two reach it")
+    min_messages: int = option(
+        0, MIN_MESSAGES, default_text="200, or lower if fewer than two reach it"
+    )
     base: str | None = option(None, "Base model, as for train")
     accepts_terms: bool = False
     minutes: float | None = None

@@ -30,7 +30,7 @@ def run() -> list[Figure]:
                 wanted="≥ 3×", is_met=lambda _, ratio: ratio >= 3,
             ),
             measure(
-                "memory of it", "MiB", ours.ask("memory"), baseline=theirs.ask("memory"),
+                "its peak memory", "MiB", ours.ask("memory"), baseline=theirs.ask("memory"),
                 baseline_name="json.load and pandas", wanted="≤ a quarter",
                 is_met=lambda _, ratio: ratio >= 4,
             ),

@@ -135,11 +135,11 @@ def render(rows: list[Figure]) -> str:
         "# Benchmarks",
         "",
         "Written by `make bench` (`python -m benchmarks.run`); [benchmarks.json](benchmarks.json)",
-        "has the same figures. Medians, with the smallest and largest value in brackets.",
+        "has the same figures. They are medians, with the smallest and largest value in brackets.",
         "The ratio says how many times better a figure is than its baseline, which was measured in",
         "the same run, alternating with it. Only ratios carry over to another machine.",
         "",
-        "| what | value | baseline | ratio | wanted | met | measured |",
+        "| what | value | baseline | ratio | target | met | measured |",
         "|---|---|---|---|---|---|---|",
     ]
     runs = list(dict.fromkeys((one.measured_at, one.machine) for one in rows))

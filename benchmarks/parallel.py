@@ -40,7 +40,7 @@ def run() -> list[Figure]:
             wanted="≥ 3×", is_met=lambda _, ratio: ratio >= 3, runs=1,
         ),
         measure(
-            "the time to a group's reply, p95", "s", lambda: percentile(times),
+            "time until a group gets its reply, p95", "s", lambda: percentile(times),
             baseline=lambda: percentile(alone), baseline_name="one after another", runs=1,
         ),
     ]  # fmt: skip

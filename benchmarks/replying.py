@@ -39,7 +39,7 @@ def _measure_time() -> list[Figure]:
                 wanted="≥ 4×", is_met=lambda _, ratio: ratio >= 4,
             ),
             measure(
-                "one token of it", "ms", ours.ask("token"), baseline=lambda: limit,
+                "one token of this reply", "ms", ours.ask("token"), baseline=lambda: limit,
                 baseline_name="the decoder's bytes / this memory's bandwidth",
             ),
             measure(

@@ -50,8 +50,8 @@ def run() -> None:
 def check() -> None:
     """Check the settings, Telegram, the database and the model.
 
-    Says how to fix each problem, and changes nothing. If the bot is running and polls, it logs one
-    conflict and continues.
+    Says how to fix each problem, and changes nothing. If the bot is running and
+    uses polling, it logs one conflict and continues.
     """
     from bot.checks import run_checks
     from model.findings import Severity
@@ -191,7 +191,7 @@ def backup(
     target: Annotated[Path, Option("File to write the copy to", is_argument=True)],
     force: Annotated[bool, Option("Replace the file if it exists")] = False,
 ) -> None:
-    """Copy the database, even while the bot runs.
+    """Copy the database, even while the bot is running.
 
     Only you can read the copy.
     """

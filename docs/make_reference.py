@@ -19,9 +19,8 @@ def render_options() -> str:
     """Return a page with the help of every command of both programs."""
     introduction = (
         "Generated from the code by `python docs/make_reference.py`. `--help` shows this "
-        "information in the terminal, and `understudy settings` the settings. What people write to "
-        "the bot is in "
-        "[commands](commands.md)."
+        "information in the terminal, and `understudy settings` lists the settings. What people "
+        "write to the bot is in [commands](commands.md)."
     )
     blocks = ["# Commands and options", introduction]
     for program, app in PROGRAMS:
@@ -40,8 +39,8 @@ def render_settings() -> str:
         rows.append(f"| `{name}` | {f'`{value}`' if value else ''} | {_escape(meaning)} |")
     introduction = (
         "Generated from `.env.example` by `python docs/make_reference.py`. `understudy-bot` reads "
-        "them from the environment or from the file `.env` in the folder in which it starts; the "
-        "environment takes precedence. An empty setting has its default value."
+        "the settings from the environment or from the file `.env` in the folder in which it "
+        "starts; the environment takes precedence. An empty setting has its default value."
     )
     return "\n\n".join(["# Settings of the bot", introduction, "\n".join(rows)]) + "\n"
 

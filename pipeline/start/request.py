@@ -32,7 +32,9 @@ class StartRequest:
     export: Path | None = option(None, "Export: a folder or its result.json")
     chat: str | None = option(None, CHAT)
     consent: NamedConsent = field(default_factory=NamedConsent)
-    min_messages: int = option(0, MIN_MESSAGES, default_text="200, or less if two have fewer")
+    min_messages: int = option(
+        0, MIN_MESSAGES, default_text="200, or lower if fewer than two reach it"
+    )
     base: str | None = option(None, "Base model, as for train")
     accepts_terms: bool = False
     minutes: float | None = None
@@ -41,5 +43,5 @@ class StartRequest:
         None, "The bot's token; BOT_TOKEN in the environment is safer", metavar="TOKEN"
     )
     admin: int | None = option(None, "Your Telegram user id", least=1)
-    skip_bot: bool = option(False, "Stop before the bot")
+    skip_bot: bool = option(False, "Stop before setting up the bot")
     restart: bool = option(False, "Forget earlier answers, except roster.toml")

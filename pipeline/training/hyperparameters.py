@@ -53,7 +53,7 @@ class Hyperparameters:
         0.2, "Weight of the speaker loss (sessions only); 0 = off", 0.0, least=0
     )
     batching: Literal["alike", "uniform"] = _option(
-        "alike", "Batches of similar length, or all padded alike (uniform)", "uniform"
+        "alike", "Batches of similar length, or padded to one length (uniform)", "uniform"
     )
     precision: Literal["auto", "float32", "bf16"] = _option(
         "auto", "Precision of training; auto = bf16 if supported", "float32"

@@ -124,8 +124,8 @@ class DurableApplication(Application[Client, Context, Facts, Facts, Facts, Any])
         """Handle a stage of an update to its end, and add the second stage if it has one.
 
         Raises:
-            StoppingError: The bot is stopping: the update must be handled again. StoreError:
-            Something could not be stored, or this process is already handling the
+            StoppingError: The bot is stopping: the update must be handled again.
+            StoreError: Something could not be stored, or this process is already handling the
                 update: it must be handled again.
         """
         number = job.update_id

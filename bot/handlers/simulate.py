@@ -137,8 +137,8 @@ def parse_simulation(words: str, roster: Roster) -> SimulationRequest:
     """Parse `/simulate`: the number of turns and names in any order, then `about` and a subject.
 
     Raises:
-        TurnsError: The number of turns is not from 1 to 20. VoiceNameError: A name matches nobody
-        or several people, or there are more than `MAX_TURNS`
+        TurnsError: The number of turns is not from 1 to 20.
+        VoiceNameError: A name matches nobody or several people, or there are more than `MAX_TURNS`
             names.
     """
     turns, people = None, list[Person]()

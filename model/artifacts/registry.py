@@ -383,8 +383,8 @@ class Registry:
         """Give a version a newer roster, without training; return its name.
 
         Raises:
-            ArtifactError: There is no such version, or it cannot be used. RosterError: Somebody is
-            missing, or has a different name from the one in the weights.
+            ArtifactError: There is no such version, or it cannot be used.
+            RosterError: Somebody is missing, or has a different name from the one in the weights.
         """
         name = self.find(version)
         with write_database(self.root):  # one process at a time

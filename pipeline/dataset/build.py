@@ -83,9 +83,9 @@ def build(
     the people of an earlier dataset in `out`. Pairs that were removed from that dataset stay out.
 
     Raises:
-        ExportError: The exports cannot be used, or only one person talks in the chat. RosterError:
-        The roster cannot be used. DatasetError: There are too few messages, or `out` contains
-        something else.
+        ExportError: The exports cannot be used, or only one person talks in the chat.
+        RosterError: The roster cannot be used.
+        DatasetError: There are too few messages, or `out` contains something else.
     """
     recover_dataset(out)
     check_output(out)
@@ -120,8 +120,8 @@ def build_chat(
     """Build a dataset from a chat that has been read; `hashes` are those of its exports.
 
     Raises:
-        ExportError: Fewer than two people talk in the chat. DatasetError: There are too few
-        messages, or `out` contains something else.
+        ExportError: Fewer than two people talk in the chat.
+        DatasetError: There are too few messages, or `out` contains something else.
     """
     with signals_blocked(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         import_module("pandas")  # pyarrow would import it, and swallow what a signal raises

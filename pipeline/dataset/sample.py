@@ -69,8 +69,8 @@ def write_sample(folder: Path, seed: int = SEED) -> Path:
     answers whom, and in which week, means nothing. The same seed writes the same bytes.
 
     Raises:
-        ExportError: The folder contains another chat's export. UnderstudyError: The data set is not
-        installed.
+        ExportError: The folder contains another chat's export.
+        UnderstudyError: The data set is not installed.
     """
     path = folder / "result.json"
     if path.exists() and f'"id": {_CHAT},' not in path.read_text("utf-8", "replace")[:200]:

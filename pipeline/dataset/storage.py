@@ -170,7 +170,7 @@ def read_sessions(
 
     Raises:
         KeyError, OSError, TypeError, ValueError: It cannot be read. _RosterChangedError: The
-        roster, if any, has another author for a line.
+            roster, if any, has another author for a line.
     """
     with pq.ParquetFile(file) as table:
         batches = table.iter_batches(_BATCH)

@@ -130,8 +130,8 @@ def find_models_folder(
     chat, the first group by name has it, as in the bot.
 
     Raises:
-        ExportError: A file is not an export, or cannot be read. TrainingError: There are folders of
-        groups, and none belongs to this chat.
+        ExportError: A file is not an export, or cannot be read.
+        TrainingError: There are folders of groups, and none belongs to this chat.
     """
     groups = [one.root for one in Registry(root).group_folders().values()]
     if not groups:

@@ -159,8 +159,8 @@ def merge_chat(
     The history of a basic group continues in an export of the supergroup that it became.
 
     Raises:
-        ExportError: A file is from another chat, or is not an export. ArtifactError: The stored
-        history is damaged.
+        ExportError: A file is from another chat, or is not an export.
+        ArtifactError: The stored history is damaged.
     """
     with closing(Spool()) as spool:
         merged: MergedChat | None = None

@@ -53,9 +53,10 @@ def rebuild_database(registry: Registry, dumps: Iterable[ExportFile]) -> Rebuilt
     in roster.toml or in a version's roster: it may stand for an `/optout` that no dump has.
 
     Raises:
-        ArtifactError: The database is not damaged, or there are no versions. ExportError: A file is
-        not a dump. RosterError: roster.toml cannot be read. TrainingError: Training or retraining
-        is running.
+        ArtifactError: The database is not damaged, or there are no versions.
+        ExportError: A file is not a dump.
+        RosterError: roster.toml cannot be read.
+        TrainingError: Training or retraining is running.
     """
     _check_is_damaged(registry.root)
     with locked(registry.root / LOCK, wait=False) as is_alone:

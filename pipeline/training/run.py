@@ -113,8 +113,8 @@ def train(
     A version with canaries is never promoted.
 
     Raises:
-        DatasetError: It contains messages of a person who opted out. TrainingError: Another
-        training run is using the same models folder, or see `make_version`.
+        DatasetError: It contains messages of a person who opted out.
+        TrainingError: Another training run is using the same models folder, or see `make_version`.
     """
     people = [person for person in dataset.roster.people if person.learn == "yes"]
     facts = read_facts(registry.root, (chat.chat_id for chat in dataset.chats))
